@@ -1,0 +1,48 @@
+# The commands of the project; `make help` lists them. DATA_DIR=path chooses where the data is,
+# PYTHON=python3.13 which interpreter a new .venv gets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+ifdef DATA_DIR
+export FASHION_CNN_DATA_DIR := $(DATA_DIR)
+endif
+
+.PHONY: help setup notebook test lint bench pins clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## set up .venv with the pinned packages
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "expected Python 3.11, 3.12 or 3.13, got $$($(PYTHON) --version 2>&1); run: make PYTHON=python3.13 ..."; exit 1; }
+	@echo "Setting up $(VENV) with the pinned packages; this takes a few minutes the first time."
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+notebook: $(READY) ## run the notebook; results in runs/
+	$(BIN)/python notebooks/run.py notebooks/fashion_cnn.ipynb
+
+test: $(READY) ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(READY) ## measure the README's table (about 20 minutes)
+	$(BIN)/python benchmarks/book.py
+
+pins: $(READY) ## renew constraints.txt with the newest releases
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links --no-emit-package fashion-cnn --output-file constraints.txt pyproject.toml
+
+clean: ## remove .venv and runs
+	rm -rf $(VENV) runs

@@ -1,0 +1,9 @@
+"""A small convolutional network on Fashion-MNIST: load, build, train, evaluate, predict, plot.
+
+The public names are listed in ``__init__.pyi`` and imported when first used, so that
+``import fashion_cnn`` is quick and does not import TensorFlow.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,140 @@
+"""Evaluate a model on a split and predict the class of one image."""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fashion_cnn.data import CLASS_NAMES, IMAGE_SHAPE, Split
+
+EVALUATION_BATCH_SIZE = 256
+
+
+class Evaluation(NamedTuple):
+    """How a model does on a split.
+
+    Attributes
+    ----------
+    loss : float
+        Mean cross-entropy, in nats.
+    accuracy : float
+        The part of the images whose predicted label is the true one, in [0, 1].
+    """
+
+    loss: float
+    accuracy: float
+
+
+class Prediction(NamedTuple):
+    """What a model says about one image.
+
+    Attributes
+    ----------
+    label : int
+        The predicted label, 0 to 9.
+    class_name : str
+        Its name, from ``CLASS_NAMES``.
+    probability : float
+        The probability of that label, in [0, 1].
+    probabilities : ndarray of float32, shape (10,)
+        The probability of each label; they sum to 1.
+    """
+
+    label: int
+    class_name: str
+    probability: float
+    probabilities: NDArray[np.float32]
+
+
+def evaluate(model: keras.Model, split: Split) -> Evaluation:
+    """Compute loss and accuracy over all images of a split.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A network that gives probabilities of shape (n, 10), compiled or not.
+    split : Split
+        Images (n, 28, 28, 1) in [0, 1] and labels (n,), such as ``data.validation``.
+
+    Returns
+    -------
+    Evaluation
+        ``loss`` and ``accuracy``.
+    """
+    images, labels = split
+    probabilities = model.predict(images, batch_size=EVALUATION_BATCH_SIZE, verbose=0)
+    loss = keras.losses.SparseCategoricalCrossentropy()(labels, probabilities)
+    return Evaluation(
+        loss=float(loss), accuracy=float(np.mean(probabilities.argmax(axis=1) == labels))
+    )
+
+
+def predict(model: keras.Model, image: ArrayLike) -> Prediction:
+    """Predict the class of one image, in about a millisecond once the model is warm.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A network from `build_cnn` or `load_model`.
+    image : array_like, shape (28, 28), (28, 28, 1) or (1, 28, 28, 1)
+        Light on dark as in Fashion-MNIST: integers 0 to 255, or floats in [0, 1].
+
+    Returns
+    -------
+    Prediction
+        Label, class name, its probability and all ten probabilities.
+
+    Raises
+    ------
+    ValueError
+        If the image has another shape, a value out of range or NaN, or is not made of numbers.
+
+    Examples
+    --------
+    >>> predict(model, data.validation.images[0]).class_name     # doctest: +SKIP
+    'Bag'
+    """
+    probabilities = np.asarray(model.predict_on_batch(_as_batch(image)))[0]
+    label = int(probabilities.argmax())
+    return Prediction(label, CLASS_NAMES[label], float(probabilities[label]), probabilities)
+
+
+def _as_batch(image: ArrayLike) -> NDArray[np.float32]:
+    """Return a float32 batch (1, 28, 28, 1) in [0, 1] of one image, or say what is wrong."""
+    array = np.asarray(image)
+    one_image_shapes = (IMAGE_SHAPE, (*IMAGE_SHAPE, 1), (1, *IMAGE_SHAPE, 1))
+    if array.shape not in one_image_shapes:
+        raise ValueError(
+            "expected one image of shape (28, 28), (28, 28, 1) or (1, 28, 28, 1), "
+            f"got shape {array.shape}. {_shape_advice(array)}"
+        )
+    if np.issubdtype(array.dtype, np.integer):
+        if array.min() < 0 or array.max() > 255:
+            raise ValueError(
+                "expected integers from 0 to 255, "
+                f"got values from {array.min()} to {array.max()}; rescale the image to 0 to 255"
+            )
+        array = np.divide(array, 255, dtype=np.float32)
+    elif not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(
+            f"expected an image of integers or floats, got dtype {array.dtype}; "
+            "convert it with np.asarray(image, dtype=np.uint8) if it holds 0 to 255"
+        )
+    elif not np.isfinite(array).all():
+        raise ValueError("expected finite values, got NaN or infinity; look where they come from")
+    elif array.min() < 0 or array.max() > 1:
+        raise ValueError(
+            "expected a float image in [0, 1], "
+            f"got values from {array.min():g} to {array.max():g}; "
+            "divide by 255 if they were 0 to 255, or pass them as integers"
+        )
+    return array.astype(np.float32, copy=False).reshape(1, *IMAGE_SHAPE, 1)
+
+
+def _shape_advice(array: NDArray[np.generic]) -> str:
+    if array.size == 0:
+        return "The array is empty."
+    if array.shape[1:] in (IMAGE_SHAPE, (*IMAGE_SHAPE, 1)):
+        return "For several images use model.predict(images), or pass one: images[0]."
+    return "Resize the image to 28×28 grey pixels."

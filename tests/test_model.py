@@ -1,0 +1,119 @@
+import re
+
+import keras
+import numpy as np
+import pytest
+from numpy.lib.stride_tricks import sliding_window_view
+
+import fashion_cnn as fc
+
+# The table of the tutorial: kind, output shape, parameters.
+TUTORIAL_LAYERS = [
+    ("Conv2D", (None, 28, 28, 32), 320),
+    ("MaxPooling2D", (None, 14, 14, 32), 0),
+    ("Conv2D", (None, 14, 14, 64), 18_496),
+    ("MaxPooling2D", (None, 7, 7, 64), 0),
+    ("Flatten", (None, 3136), 0),
+    ("Dense", (None, 100), 313_700),
+    ("Dropout", (None, 100), 0),
+    ("Dense", (None, 10), 1_010),
+]
+
+
+def test_layers_are_the_tutorials():
+    model = fc.build_cnn()
+    layers = [(type(x).__name__, x.output.shape, x.count_params()) for x in model.layers]
+    assert layers == TUTORIAL_LAYERS
+    assert model.count_params() == 333_526
+    assert model.input_shape == (None, 28, 28, 1)
+    assert [model.get_layer(name).activation.__name__ for name in ("conv1", "conv2", "hidden")] == [
+        "relu"
+    ] * 3
+    assert model.get_layer("dropout").rate == 0.4
+
+
+def test_summary_shows_the_tutorials_table():
+    lines: list[str] = []
+    fc.build_cnn().summary(print_fn=lines.append)
+    text = "\n".join(lines)
+    shown = re.findall(r"\((\w+)\)\s+│ (\(None.*?\))\s+│\s+([\d,]+) │", text)
+    assert [(kind, shape, int(n.replace(",", ""))) for kind, shape, n in shown] == [
+        (kind, str(shape), count) for kind, shape, count in TUTORIAL_LAYERS
+    ]
+    assert "Total params: 333,526 (1.27 MB)" in text
+
+
+def convolution(images, kernel, bias):
+    """Same padding, stride 1, by hand: every 3×3 window times the kernel, plus the bias."""
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = sliding_window_view(padded, (3, 3), axis=(1, 2))  # (n, h, w, in, 3, 3)
+    return np.einsum("nhwcij,ijcf->nhwf", windows, kernel) + bias
+
+
+def max_pooling(maps):
+    n, height, width, count = maps.shape
+    return maps.reshape(n, height // 2, 2, width // 2, 2, count).max(axis=(2, 4))
+
+
+def softmax(x):
+    powers = np.exp(x - x.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def forward_by_hand(weights, images):
+    kernel1, bias1, kernel2, bias2, dense1, bias3, dense2, bias4 = (
+        w.astype(np.float64) for w in weights
+    )
+    maps = max_pooling(np.maximum(convolution(images.astype(np.float64), kernel1, bias1), 0))
+    maps = max_pooling(np.maximum(convolution(maps, kernel2, bias2), 0))
+    hidden = np.maximum(maps.reshape(len(maps), -1) @ dense1 + bias3, 0)
+    return softmax(hidden @ dense2 + bias4)
+
+
+def test_output_agrees_with_numpy(trained, tiny):
+    model, *_ = trained
+    images = tiny.test.images[:20]
+    expected = forward_by_hand(model.get_weights(), images)
+    np.testing.assert_allclose(model.predict(images, verbose=0), expected, atol=1e-5)
+
+
+def test_each_layer_agrees_with_numpy(trained, tiny):
+    model, *_ = trained
+    images = tiny.test.images[:3]
+    features = keras.Model(model.inputs[0], [layer.output for layer in model.layers[:4]])
+    conv1, pool1, conv2, pool2 = (np.asarray(x) for x in features(images))
+    kernel1, bias1, kernel2, bias2 = model.get_weights()[:4]
+    np.testing.assert_allclose(conv1, np.maximum(convolution(images, kernel1, bias1), 0), atol=1e-5)
+    np.testing.assert_array_equal(pool1, max_pooling(conv1))
+    np.testing.assert_allclose(conv2, np.maximum(convolution(pool1, kernel2, bias2), 0), atol=1e-5)
+    np.testing.assert_array_equal(pool2, max_pooling(conv2))
+
+
+def test_other_sizes():
+    model = fc.build_cnn(filters=(2, 3), dense_units=5, dropout_rate=0)
+    expected = (9 * 1 + 1) * 2 + (9 * 2 + 1) * 3 + (7 * 7 * 3 + 1) * 5 + (5 + 1) * 10
+    assert model.count_params() == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"filters": (32,)}, "filters for two convolutions"),
+        ({"filters": (0, 8)}, "filters"),
+        ({"dense_units": 0}, "units"),
+        ({"dropout_rate": 2}, "rate"),
+    ],
+)
+def test_impossible_sizes(sizes, message):
+    with pytest.raises(ValueError, match=message):
+        fc.build_cnn(**sizes)
+
+
+def test_plain_keras_works_on_it(tiny):
+    keras.utils.set_random_seed(0)
+    model = fc.build_cnn()
+    history = model.fit(*tiny.train, validation_data=tiny.validation, verbose=0)
+    assert set(history.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    loss, accuracy = model.evaluate(*tiny.validation, verbose=0)
+    assert loss == pytest.approx(history.history["val_loss"][0], rel=1e-5)
+    assert accuracy == pytest.approx(history.history["val_accuracy"][0])

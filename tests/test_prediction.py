@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, log_loss
+
+import fashion_cnn as fc
+
+
+def test_evaluate_agrees_with_scikit_learn(trained, tiny):
+    model, *_ = trained
+    # 199 images: the last batch is not full, and none of it may be dropped or counted double.
+    split = fc.Split(tiny.test.images[:199], tiny.test.labels[:199])
+    probabilities = model.predict(split.images, batch_size=50, verbose=0).astype(np.float64)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    loss, accuracy = fc.evaluate(model, split)
+    assert loss == pytest.approx(log_loss(split.labels, probabilities), rel=1e-4)
+    assert accuracy == accuracy_score(split.labels, probabilities.argmax(axis=1))
+
+
+def test_evaluate_more_images_than_a_batch(trained, tiny):
+    model, *_ = trained
+    images, labels = tiny.train
+    probabilities = model.predict(images, verbose=0)
+    right = np.mean(
+        [row.argmax() == label for row, label in zip(probabilities, labels, strict=True)]
+    )
+    loss = -np.log(probabilities[np.arange(len(labels)), labels].astype(np.float64)).mean()
+    assert fc.evaluate(model, tiny.train) == pytest.approx((loss, right), rel=1e-4)
+
+
+def test_evaluate_does_not_depend_on_compile(tiny):
+    model = fc.build_cnn()
+    expected = fc.evaluate(model, tiny.test)
+    model.compile(optimizer="sgd", loss="mse")
+    assert fc.evaluate(model, tiny.test) == expected
+
+
+def test_predict_agrees_with_keras(trained, tiny):
+    model, *_ = trained
+    for image in tiny.test.images[:5]:
+        expected = model.predict(image[np.newaxis], verbose=0)[0]
+        prediction = fc.predict(model, image)
+        np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-6)
+        assert prediction.label == expected.argmax()
+        assert prediction.class_name == fc.CLASS_NAMES[expected.argmax()]
+        assert prediction.probability == pytest.approx(expected.max(), abs=1e-6)
+        assert prediction.probabilities.shape == (10,)
+        assert prediction.probabilities.dtype == np.float32
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (1, 28, 28, 1)])
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "float64"])
+def test_predict_takes_these_shapes_and_types(trained, tiny, shape, dtype):
+    model, *_ = trained
+    image = tiny.test.images[0]
+    given = np.rint(image * 255) if dtype in ("uint8", "int64") else image
+    prediction = fc.predict(model, given.reshape(shape).astype(dtype))
+    np.testing.assert_allclose(
+        prediction.probabilities, fc.predict(model, image).probabilities, atol=1e-6
+    )
+
+
+def test_predict_takes_lists(trained, tiny):
+    model, *_ = trained
+    image = tiny.test.images[0]
+    assert fc.predict(model, image.tolist()).label == fc.predict(model, image).label
+
+
+ONE = np.full((28, 28), 0.5, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (ONE * 255, "divide by 255"),
+        (ONE - 1, r"in \[0, 1\]"),
+        (np.where(np.eye(28) > 0, np.nan, ONE), "NaN"),
+        (np.where(np.eye(28) > 0, np.inf, ONE), "infinity"),
+        (np.full((28, 28), 256), "integers from 0 to 255"),
+        (np.full((28, 28), -1), "integers from 0 to 255"),
+        (np.zeros((28, 27)), r"got shape \(28, 27\).*Resize"),
+        (np.zeros((1, 28, 28)), r"pass one: images\[0\]"),
+        (np.zeros((2, 28, 28, 1)), r"pass one: images\[0\]"),
+        (np.zeros((1, 1, 28, 28)), "got shape"),
+        (np.zeros((28, 28, 3)), "grey"),
+        (np.zeros((0, 28, 28, 1)), "empty"),
+        ([], "empty"),
+        (5, "got shape"),
+        (np.full((28, 28), "a"), "dtype"),
+        (np.full((28, 28), None), "dtype object"),
+        (ONE > 0, "dtype bool"),
+    ],
+)
+def test_predict_refuses(trained, image, message):
+    model, *_ = trained
+    with pytest.raises(ValueError, match=message):
+        fc.predict(model, image)
