@@ -9,7 +9,7 @@ ifdef DATA_DIR
 export FASHION_CNN_DATA_DIR := $(DATA_DIR)
 endif
 
-.PHONY: help setup notebook test lint bench pins clean
+.PHONY: help setup notebook test lint bench figure pins clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -36,8 +36,11 @@ lint: $(READY) ## check format, style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(READY) ## measure the README's table (about 20 minutes)
+bench: $(READY) ## measure the README's table (about 25 minutes)
 	$(BIN)/python benchmarks/book.py
+
+figure: $(READY) ## take the README's picture from the committed notebook
+	$(BIN)/python benchmarks/readme_figure.py
 
 pins: $(READY) ## renew constraints.txt with the newest releases
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -1,0 +1,137 @@
+import re
+import subprocess
+import sys
+import textwrap
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+from sklearn.metrics import confusion_matrix
+
+import fashion_cnn as fc
+
+plt.switch_backend("agg")
+
+
+@pytest.fixture(autouse=True)
+def _close_and_never_show(monkeypatch):
+    def show(*args, **kwargs):
+        raise AssertionError("a plot function called show()")
+
+    monkeypatch.setattr(plt, "show", show)
+    yield
+    plt.close("all")
+
+
+def titles(figure):
+    return [ax.get_title() for ax in figure.axes]
+
+
+def test_plot_images_names_each_image(tiny):
+    images, labels = tiny.test
+    figure = fc.plot_images(images[:12], labels[:12])
+    assert titles(figure)[:12] == [fc.CLASS_NAMES[label] for label in labels[:12]]
+    for ax, image in zip(figure.axes, images, strict=False):
+        if ax.images:
+            np.testing.assert_array_equal(ax.images[0].get_array(), image[..., 0])
+    assert sum(bool(ax.images) for ax in figure.axes) == 12
+
+
+def test_plot_images_marks_wrong_predictions(tiny):
+    images, labels = tiny.test
+    predicted = labels[:3].copy()
+    predicted[1] = (predicted[1] + 1) % 10
+    figure = fc.plot_images(images[:3], labels[:3], predicted)
+    assert ["✗" in title for title in titles(figure)] == [False, True, False]
+    assert titles(figure)[1].endswith(fc.CLASS_NAMES[predicted[1]])
+
+
+def test_plot_images_takes_plain_images_and_a_figure(tiny):
+    figure = plt.figure()
+    assert fc.plot_images(tiny.test.images[:2, ..., 0], figure=figure) is figure
+
+
+def test_plot_history_shows_the_figures_and_the_best_epoch(trained):
+    _, history, _ = trained
+    records = history.history
+    figure = fc.plot_history(history)
+    best = int(np.argmin(records["val_loss"]))
+    for ax, measure in zip(figure.axes, ("loss", "accuracy"), strict=True):
+        lines = {line.get_label(): line for line in ax.get_lines()}
+        np.testing.assert_array_equal(lines["train"].get_ydata(), records[measure])
+        np.testing.assert_array_equal(lines["validation"].get_ydata(), records[f"val_{measure}"])
+        epochs = np.arange(1, len(records["loss"]) + 1)
+        np.testing.assert_array_equal(lines["train"].get_xdata(), epochs)
+        (star,) = (line for label, line in lines.items() if label.startswith("best epoch"))
+        assert star.get_xdata() == [best + 1]
+        assert ax.get_xlabel() == "epoch"
+    given = plt.figure()
+    assert fc.plot_history(history, figure=given) is given
+
+
+def make_prediction(label):
+    probabilities = np.full(10, 0.02, np.float32)
+    probabilities[label] = 0.82
+    return fc.Prediction(label, fc.CLASS_NAMES[label], 0.82, probabilities)
+
+
+@pytest.mark.parametrize(
+    ("true_label", "title", "hatched"),
+    [(None, "Bag, 82.0%", False), (8, "✓ Bag, 82.0%", False), (6, "✗ Bag, 82.0%", True)],
+)
+def test_plot_prediction(tiny, true_label, title, hatched):
+    prediction = make_prediction(8)
+    figure = fc.plot_prediction(tiny.test.images[0], prediction, true_label)
+    image_ax, bar_ax = figure.axes
+    assert image_ax.get_title().startswith(title)
+    np.testing.assert_allclose([bar.get_width() for bar in bar_ax.patches], [0.02] * 8 + [0.82, 0.02])
+    # Each label stands at the middle of its own bar.
+    bar_middles = [bar.get_y() + bar.get_height() / 2 for bar in bar_ax.patches]
+    np.testing.assert_allclose(bar_ax.get_yticks(), bar_middles)
+    names = [text.get_text() for text in bar_ax.get_yticklabels()]
+    assert [name.removesuffix(" (true)") for name in names] == list(fc.CLASS_NAMES)
+    assert [n for n, name in enumerate(names) if name.endswith("(true)")] == (
+        [] if true_label is None else [true_label]
+    )
+    assert bool(bar_ax.patches[8].get_hatch()) == hatched
+
+
+def test_plot_confusion_matrix(trained, tiny):
+    model, *_ = trained
+    predicted_labels = model.predict(tiny.test.images, verbose=0).argmax(axis=1)
+    ax = fc.plot_confusion_matrix(tiny.test.labels, predicted_labels)
+    expected = confusion_matrix(tiny.test.labels, predicted_labels)
+    np.testing.assert_array_equal(ax.images[0].get_array(), expected)
+    assert [text.get_text() for text in ax.get_yticklabels()] == list(fc.CLASS_NAMES)
+    assert [text.get_text() for text in ax.get_xticklabels()] == list(fc.CLASS_NAMES)
+    given = Figure().subplots()
+    assert fc.plot_confusion_matrix([0, 1], [0, 2], ax=given) is given
+    np.testing.assert_array_equal(given.images[0].get_array().sum(), 2)
+
+
+def test_plot_model_without_the_dot_program(tmp_path):
+    """In a process that finds no programs, only the Graphviz of the wheel can draw."""
+    code = """
+        import fashion_cnn as fc
+        graph = fc.plot_model(fc.build_cnn(), "model.svg")
+        fc.plot_model(fc.build_cnn(), "model.png")
+        assert graph._repr_mimebundle_()["image/svg+xml"].startswith("<?xml")
+    """
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], check=True, cwd=tmp_path, env={"PATH": ""}
+    )
+    text = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "model.svg").read_text()))
+    for shape in ("28, 28, 1", "28, 28, 32", "14, 14, 32", "14, 14, 64", "7, 7, 64", "3136", "10"):
+        assert f"(None, {shape})" in text
+    kinds = ("Conv2D", "MaxPooling2D", "Conv2D", "MaxPooling2D", "Flatten", "Dense", "Dropout", "Dense")
+    assert re.findall(r"\(([A-Z]\w+)\)", text) == list(kinds)
+    with Image.open(tmp_path / "model.png") as picture:
+        assert picture.width > 1000  # sharp
+        assert len(set(picture.convert("L").resize((200, 200)).tobytes())) > 10
+
+
+def test_plot_model_refuses_other_files(tmp_path):
+    with pytest.raises(ValueError, match=r"\.png or \.svg.*model\.pdf"):
+        fc.plot_model(fc.build_cnn(), tmp_path / "model.pdf")

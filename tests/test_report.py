@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import pytest
+
+import fashion_cnn as fc
+from fashion_cnn.report import BOOK_RUNS, NOTE, SEED_STD
+
+# The published figures, as TUTORIAL-style rows: epochs, validation loss / accuracy, test loss / accuracy.
+PUBLISHED = """
+    9  .2118 .9212 .2360 .9163
+    7  .2195 .9179 .2404 .9124
+    9  .2217 .9156 .2362 .9094
+    11 .2236 .9207 .2454 .9143
+    8  .2184 .9205 .2423 .9156
+    9  .2157 .9221 .2363 .9168
+    9  .2090 .9232 .2338 .9157
+    9  .2145 .9202 .2394 .9141
+    8  .2193 .9201 .2517 .9125
+    11 .2181 .9207 .2457 .9124
+"""
+
+
+class History:
+    """What the report reads of a Keras History."""
+
+    def __init__(self, epochs, steps):
+        self.epoch = list(range(epochs))
+        self.params = {"steps": steps}
+
+
+def make_data(tiny, is_fashion_mnist, first_label=8):
+    labels = tiny.validation.labels.copy()
+    labels[0] = first_label
+    return tiny._replace(
+        validation=fc.Split(tiny.validation.images, labels),
+        source=fc.Source(Path("somewhere"), is_fashion_mnist),
+    )
+
+
+def make_report(tiny, *, validation=(0.2150, 0.9200), test=(0.2400, 0.9140), epochs=9, **data):
+    return fc.reproduction_report(
+        fc.build_cnn(),
+        make_data(tiny, **({"is_fashion_mnist": True} | data)),
+        History(epochs, 1_500),
+        validation=fc.Evaluation(*validation),
+        test=test and fc.Evaluation(*test),
+    )
+
+
+def verdicts(report):
+    return {row.measure: row.verdict for row in report.rows}
+
+
+def test_published_figures_are_those_of_the_book_and_the_note():
+    rows = [[float(cell) for cell in line.split()] for line in PUBLISHED.strip().splitlines()]
+    assert [[r.epochs, *r.validation, *r.test] for r in BOOK_RUNS] == rows
+    assert (NOTE.epochs, *NOTE.validation, NOTE.test) == (11, 0.21560, 0.92483, None)
+
+
+def test_a_faithful_run(tiny):
+    found = verdicts(make_report(tiny))
+    exact = {"parameters", "steps per epoch", "first validation label"}
+    measured = {"epochs", *(f"{s} {m}" for s in ("validation", "test") for m in ("loss", "accuracy"))}
+    assert {name for name, verdict in found.items() if verdict == "the same"} == exact
+    within = "within what the published runs span"
+    assert {name for name, verdict in found.items() if verdict == within} == measured
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "verdict"),
+    [
+        (0.9156, "within what the published runs span"),  # the book's lowest
+        (0.92483, "within what the published runs span"),  # the note's
+        (0.9155, "below the published runs, by no more than seeds usually differ"),
+        (0.9000, "below the published runs, by more than seeds usually differ"),
+        (0.9250, "above the published runs, by no more than seeds usually differ"),
+        (0.9500, "above the published runs, by more than seeds usually differ"),
+    ],
+)
+def test_verdict_in_words(tiny, accuracy, verdict):
+    report = make_report(tiny, validation=(0.2150, accuracy))
+    assert verdicts(report)["validation accuracy"] == verdict
+
+
+def test_other_network_and_split_are_different(tiny):
+    report = make_report(tiny, first_label=3)
+    assert verdicts(report)["first validation label"] == "different"
+
+
+def test_text_and_table_show_every_figure(tiny):
+    report = make_report(tiny)
+    text, table = str(report), report._repr_html_()
+    for cell in ("333,526", "1,500", "0.2156", "0.9248", "0.9156 to 0.9232", "0.9094 to 0.9168"):
+        assert cell in text
+        assert f">{cell}<" in table
+    lines = text.splitlines()
+    assert len({line.index("the") for line in lines if "the same" in line or "verdict" in line}) <= 2
+    assert table.count("<tr>") == 1 + len(report.rows)
+
+
+def test_without_test_split(tiny):
+    assert not any(name.startswith("test") for name in verdicts(make_report(tiny, test=None)))
+
+
+def test_stand_in_data_means_nothing(tiny):
+    report = make_report(tiny, is_fashion_mnist=False)
+    assert set(verdicts(report).values()) == {"stand-in data: means nothing"}
+    assert "stand-in data" in str(report).splitlines()[1]
+    assert "stand-in data" in report._repr_html_()
+
+
+def test_seed_std_covers_what_varies(tiny):
+    varying = [r.measure for r in make_report(tiny).rows if r.measure not in (
+        "parameters", "steps per epoch", "first validation label")]
+    assert list(SEED_STD) == varying
