@@ -86,7 +86,9 @@ def test_plot_prediction(tiny, true_label, title, hatched):
     figure = fc.plot_prediction(tiny.test.images[0], prediction, true_label)
     image_ax, bar_ax = figure.axes
     assert image_ax.get_title().startswith(title)
-    np.testing.assert_allclose([bar.get_width() for bar in bar_ax.patches], [0.02] * 8 + [0.82, 0.02])
+    np.testing.assert_allclose(
+        [bar.get_width() for bar in bar_ax.patches], [0.02] * 8 + [0.82, 0.02]
+    )
     # Each label stands at the middle of its own bar.
     bar_middles = [bar.get_y() + bar.get_height() / 2 for bar in bar_ax.patches]
     np.testing.assert_allclose(bar_ax.get_yticks(), bar_middles)
@@ -125,7 +127,16 @@ def test_plot_model_without_the_dot_program(tmp_path):
     text = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "model.svg").read_text()))
     for shape in ("28, 28, 1", "28, 28, 32", "14, 14, 32", "14, 14, 64", "7, 7, 64", "3136", "10"):
         assert f"(None, {shape})" in text
-    kinds = ("Conv2D", "MaxPooling2D", "Conv2D", "MaxPooling2D", "Flatten", "Dense", "Dropout", "Dense")
+    kinds = (
+        "Conv2D",
+        "MaxPooling2D",
+        "Conv2D",
+        "MaxPooling2D",
+        "Flatten",
+        "Dense",
+        "Dropout",
+        "Dense",
+    )
     assert re.findall(r"\(([A-Z]\w+)\)", text) == list(kinds)
     with Image.open(tmp_path / "model.png") as picture:
         assert picture.width > 1000  # sharp

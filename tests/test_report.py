@@ -60,7 +60,10 @@ def test_published_figures_are_those_of_the_book_and_the_note():
 def test_a_faithful_run(tiny):
     found = verdicts(make_report(tiny))
     exact = {"parameters", "steps per epoch", "first validation label"}
-    measured = {"epochs", *(f"{s} {m}" for s in ("validation", "test") for m in ("loss", "accuracy"))}
+    measured = {
+        "epochs",
+        *(f"{s} {m}" for s in ("validation", "test") for m in ("loss", "accuracy")),
+    }
     assert {name for name, verdict in found.items() if verdict == "the same"} == exact
     within = "within what the published runs span"
     assert {name for name, verdict in found.items() if verdict == within} == measured
@@ -94,7 +97,9 @@ def test_text_and_table_show_every_figure(tiny):
         assert cell in text
         assert f">{cell}<" in table
     lines = text.splitlines()
-    assert len({line.index("the") for line in lines if "the same" in line or "verdict" in line}) <= 2
+    assert (
+        len({line.index("the") for line in lines if "the same" in line or "verdict" in line}) <= 2
+    )
     assert table.count("<tr>") == 1 + len(report.rows)
 
 
@@ -110,6 +115,9 @@ def test_stand_in_data_means_nothing(tiny):
 
 
 def test_seed_std_covers_what_varies(tiny):
-    varying = [r.measure for r in make_report(tiny).rows if r.measure not in (
-        "parameters", "steps per epoch", "first validation label")]
+    varying = [
+        r.measure
+        for r in make_report(tiny).rows
+        if r.measure not in ("parameters", "steps per epoch", "first validation label")
+    ]
     assert list(SEED_STD) == varying

@@ -1,13 +1,23 @@
-"""Load a saved model without running anything that its file holds."""
+"""Files that survive a crash: the best model, the state of a run; and loading a model safely.
 
+A file is written under another name beside its place, flushed to the disk and then moved, which
+file systems do at once: a crash at any moment leaves the old file or the new one, whole. Keras's
+``ModelCheckpoint`` writes in place, and its ``BackupAndRestore`` forgets early stopping, the best
+model so far, dropout's seeds and the order of the images.
+"""
+
+import contextlib
 import json
 import os
 import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import keras
+import numpy as np
 
 from fashion_cnn.model import build_cnn
 
@@ -21,6 +31,7 @@ _DECISIVE_KEYS = (
     "groups",
     "pool_size",
     "units",
+    "rate",
     "activation",
     "use_bias",
     "data_format",
@@ -113,3 +124,148 @@ def _decisive(config: dict[str, Any]) -> dict[str, Any]:
     """Pick the keys that decide what a layer computes, in the types that JSON gives them."""
     decisive = {key: config[key] for key in _DECISIVE_KEYS if key in config}
     return json.loads(json.dumps(decisive))
+
+
+def architecture(model: keras.Sequential) -> list[Any]:
+    """Describe what the layers of a model compute, as JSON data."""
+    return [[type(layer).__name__, _decisive(layer.get_config())] for layer in model.layers]
+
+
+@dataclass
+class TrainingState:
+    """What a run needs, after a finished epoch, to go on as if nothing had happened.
+
+    Attributes
+    ----------
+    run : dict
+        What makes the run this run: recipe, seed, network, data set. JSON data.
+    history : dict of list of float
+        Keras's history; its lists are as long as epochs have finished.
+    early_stopping : dict
+        The counters of Keras's ``EarlyStopping``. JSON data.
+    variables : list of ndarray
+        Weights and dropout's seeds of all layers, then the optimizer's variables.
+    best_weights : list of ndarray
+        The weights of the best epoch so far.
+    """
+
+    run: dict[str, Any]
+    history: dict[str, list[float]]
+    early_stopping: dict[str, Any]
+    variables: list[np.ndarray]
+    best_weights: list[np.ndarray]
+
+    @property
+    def finished_epochs(self) -> int:
+        """The number of epochs that have finished."""
+        return len(self.history["loss"])
+
+    def save(self, path: Path) -> None:
+        """Write the state to a ``.npz`` file, atomically."""
+        facts = json.dumps([self.run, self.history, self.early_stopping])
+        arrays = {f"variable {n}": array for n, array in enumerate(self.variables)}
+        arrays |= {f"best weight {n}": array for n, array in enumerate(self.best_weights)}
+        with _replacing(path) as new_path, open(new_path, "wb") as file:
+            np.savez(file, facts=np.array(facts), **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> "TrainingState":
+        """Read a state that `save` wrote; ValueError if the file is none."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                run, history, early_stopping = json.loads(str(file["facts"]))
+                variables = [file[name] for name in file.files if name.startswith("variable")]
+                best_weights = [file[name] for name in file.files if name.startswith("best")]
+            return cls(run, history, early_stopping, variables, best_weights)
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"expected the state of an interrupted training in {path}, found none ({error!r}). "
+                "Delete the file, or train with resume=False, to start over"
+            ) from error
+
+
+class KeepProgress(keras.callbacks.Callback):
+    """Save the best model and, after every epoch, the state of the run.
+
+    Placed after Keras's ``History`` and ``EarlyStopping``, which it reads and, when a run goes on
+    from a state, sets. A finished run leaves only the best model.
+    """
+
+    _EARLY_STOPPING = ("wait", "stopped_epoch", "best", "best_epoch")
+
+    def __init__(
+        self,
+        checkpoint: Path,
+        state_path: Path,
+        run: dict[str, Any],
+        history: keras.callbacks.History,
+        early_stopping: keras.callbacks.EarlyStopping,
+        state: TrainingState | None,
+    ) -> None:
+        super().__init__()
+        self.checkpoint = checkpoint
+        self.state_path = state_path
+        self.run = run
+        self.history = history
+        self.early_stopping = early_stopping
+        self.state = state
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Put everything back where the state left it."""
+        if self.state is None:
+            return
+        for variable, value in zip(self._variables(), self.state.variables, strict=True):
+            variable.assign(value)
+        self.history.epoch = list(range(self.state.finished_epochs))
+        self.history.history = self.state.history
+        for name in self._EARLY_STOPPING:
+            setattr(self.early_stopping, name, self.state.early_stopping[name])
+        self.early_stopping.best_weights = self.state.best_weights
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Save the model if this epoch is the best so far, then the state."""
+        try:
+            if self.early_stopping.best_epoch == epoch:
+                with _replacing(self.checkpoint) as new_path:
+                    self.model.save(new_path)
+            self._state().save(self.state_path)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"{error.strerror or error}: epoch {epoch + 1} cannot be saved. The files of the "
+                f"epochs before it are as they were; make room for {self.checkpoint} (or make its "
+                "directory writable) and train again with the same arguments to go on",
+            ) from error
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Remove the state: the run is finished."""
+        self.state_path.unlink(missing_ok=True)
+
+    def _state(self) -> TrainingState:
+        return TrainingState(
+            run=self.run,
+            history=self.history.history,
+            early_stopping={
+                name: getattr(self.early_stopping, name) for name in self._EARLY_STOPPING
+            },
+            variables=[np.asarray(variable) for variable in self._variables()],
+            best_weights=self.early_stopping.best_weights,
+        )
+
+    def _variables(self) -> list[keras.Variable]:
+        # layer.variables has dropout's seeds, which model.weights lacks.
+        in_layers = [variable for layer in self.model.layers for variable in layer.variables]
+        return [*in_layers, *self.model.optimizer.variables]
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a name to write to; move what was written to `path` only when it is whole on the disk."""
+    new_path = path.with_name(f".new-{path.name}")
+    try:
+        yield new_path
+        with open(new_path, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(new_path, path)
+    finally:
+        new_path.unlink(missing_ok=True)

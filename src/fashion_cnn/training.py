@@ -1,13 +1,19 @@
 """Train the network: recipes, and the training run with checkpoint and early stopping."""
 
+import hashlib
+import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
-from fashion_cnn.data import FashionMNIST
+from fashion_cnn.checkpoint import KeepProgress, TrainingState, architecture
+from fashion_cnn.data import FashionMNIST, Split
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ def train(
     *,
     checkpoint: str | os.PathLike[str] = "best-cnn-model.keras",
     seed: int = 42,
+    resume: bool = True,
     callbacks: Iterable[keras.callbacks.Callback] = (),
     verbose: int | str = "auto",
 ) -> keras.callbacks.History:
@@ -52,6 +59,11 @@ def train(
     data, recipe and seed give the same run. To go on from weights that a model already has, use
     Keras's own ``model.fit``. Afterwards the model holds the weights of the best epoch, the same
     as the saved file.
+
+    After every epoch the state of the run is kept beside the checkpoint, as
+    ``….training-state.npz``. If the run is cut off (Ctrl-C, a crash, a lost machine), call `train`
+    again with the same arguments: it goes on after the last finished epoch and ends as if
+    nothing had happened, bit for bit. A finished run removes its state.
 
     Parameters
     ----------
@@ -64,9 +76,12 @@ def train(
     checkpoint : path
         Where the best model is saved, as a ``.keras`` file. Missing directories are made.
     seed : int
-        Seed of the first weights, of the order of the images and of dropout.
+        Seed of the first weights, of the order of the images and of dropout. It also sets
+        Python's, NumPy's and TensorFlow's global seeds.
+    resume : bool
+        Whether to go on with an interrupted run. False starts over.
     callbacks : iterable of keras.callbacks.Callback
-        Called after the run's own.
+        Called after the run's own. What they remember themselves is not kept for a resumed run.
     verbose : {"auto", 0, 1, 2}
         As in ``model.fit``: 0 is silent, 1 draws a progress bar, 2 prints a line an epoch.
 
@@ -79,29 +94,111 @@ def train(
     Raises
     ------
     ValueError
-        If `checkpoint` does not end in ``.keras``.
+        If `checkpoint` does not end in ``.keras``, or if the kept state is damaged or belongs to
+        another recipe, seed, network or data set.
+    OSError
+        If an epoch cannot be saved; what was saved before it stays as it was.
     """
     checkpoint = Path(checkpoint).expanduser()
     if checkpoint.suffix != ".keras":
         raise ValueError(f"expected a checkpoint file that ends in .keras, got {str(checkpoint)!r}")
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    state_path = checkpoint.with_suffix(".training-state.npz")
+    run = {
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "network": architecture(model),
+        "data set": _fingerprint(data.train, data.validation),
+    }
+    state = _interrupted_run(state_path, run) if resume and state_path.exists() else None
+    finished_epochs = state.finished_epochs if state else 0
+    if state and verbose != 0:
+        print(f"Going on after epoch {finished_epochs} of at most {recipe.epochs} ({state_path}).")
+    already_stopped = state is not None and state.early_stopping["stopped_epoch"] > 0
+
     _draw_weights(model, seed)
     model.compile(
         optimizer=keras.optimizers.Adam(recipe.learning_rate),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    return model.fit(
-        *data.train,
-        validation_data=data.validation,
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_size,
-        callbacks=[
-            keras.callbacks.ModelCheckpoint(checkpoint, save_best_only=True),
-            keras.callbacks.EarlyStopping(patience=recipe.patience, restore_best_weights=True),
-            *callbacks,
-        ],
-        verbose=verbose,
+    model.optimizer.build(model.trainable_variables)
+    history = keras.callbacks.History()
+    early_stopping = keras.callbacks.EarlyStopping(
+        patience=recipe.patience, restore_best_weights=True
+    )
+    keep_progress = KeepProgress(checkpoint, state_path, run, history, early_stopping, state)
+    try:
+        return model.fit(
+            _shuffled_batches(data.train, recipe, seed, first_epoch=finished_epochs),
+            shuffle=False,  # they are shuffled already
+            steps_per_epoch=math.ceil(len(data.train.labels) / recipe.batch_size),
+            validation_data=data.validation,
+            validation_batch_size=recipe.batch_size,
+            initial_epoch=recipe.epochs if already_stopped else finished_epochs,
+            epochs=recipe.epochs,
+            callbacks=[history, early_stopping, keep_progress, *callbacks],
+            verbose=verbose,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted in epoch {len(history.epoch) + 1}; every finished epoch is kept. "
+            "Call train again with the same arguments to go on after the last one"
+        ) from None
+
+
+def _interrupted_run(path: Path, run: dict[str, Any]) -> TrainingState:
+    """Read the state of an interrupted run and make sure that it is this run's."""
+    state = TrainingState.load(path)
+    different = [name for name in run if state.run.get(name) != run[name]]
+    if different:
+        details = "; ".join(
+            f"{name} {state.run.get(name)} there, {run[name]} here"
+            for name in different
+            if name in ("recipe", "seed")
+        )
+        raise ValueError(
+            f"{path} holds the state of an interrupted training with another "
+            f"{' and another '.join(different)}{f' ({details})' if details else ''}. "
+            "Train with the same arguments to go on with it, with another checkpoint to keep it "
+            "for later, or with resume=False to start over"
+        )
+    return state
+
+
+def _fingerprint(*splits: Split) -> str:
+    """Return a SHA-256 over all images and labels."""
+    sha256 = hashlib.sha256()
+    for split in splits:
+        for array in split:
+            sha256.update(np.ascontiguousarray(array))
+    return sha256.hexdigest()
+
+
+def _shuffled_batches(
+    split: Split, recipe: Recipe, seed: int, *, first_epoch: int
+) -> tf.data.Dataset:
+    """Give the batches of one epoch after another, each in an order of its own.
+
+    The order depends on the seed and the number of the epoch alone, so a run that goes on in the
+    middle sees the images as it would have seen them.
+    """
+    images, labels = tf.constant(split.images), tf.constant(split.labels)
+
+    def batches_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(len(split.labels)), seed=[seed, epoch]
+        )
+        return tf.data.Dataset.from_tensor_slices(order).batch(recipe.batch_size)
+
+    return (
+        tf.data.Dataset.range(first_epoch, recipe.epochs)
+        .flat_map(batches_of)
+        .map(
+            lambda indices: (tf.gather(images, indices), tf.gather(labels, indices)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        .prefetch(tf.data.AUTOTUNE)
     )
 
 
