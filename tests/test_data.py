@@ -223,7 +223,7 @@ def test_fallback_is_loud(keras_cache):
 
 def test_fallback_is_not_for_damaged_data(tmp_path):
     (tmp_path / TRAIN_IMAGES).write_bytes(b"not the images")
-    with pytest.raises(fc.DatasetError, match="delete it"):
+    with pytest.raises(fc.DatasetError, match="Delete it and run again"):
         fc.load_fashion_mnist(tmp_path, fallback=TINY_DIR)
     assert (tmp_path / TRAIN_IMAGES).read_bytes() == b"not the images"
 

@@ -33,7 +33,7 @@ def test_layers_are_the_tutorials():
 
 
 def test_summary_shows_the_tutorials_table():
-    lines: list[str] = []
+    lines = []
     fc.build_cnn().summary(print_fn=lines.append)
     text = "\n".join(lines)
     shown = re.findall(r"\((\w+)\)\s+│ (\(None.*?\))\s+│\s+([\d,]+) │", text)

@@ -5,7 +5,7 @@ import pytest
 import fashion_cnn as fc
 from fashion_cnn.report import BOOK_RUNS, NOTE, SEED_STD
 
-# The published figures, as TUTORIAL-style rows: epochs, validation loss / accuracy, test loss / accuracy.
+# As published: epochs, validation loss and accuracy, test loss and accuracy.
 PUBLISHED = """
     9  .2118 .9212 .2360 .9163
     7  .2195 .9179 .2404 .9124

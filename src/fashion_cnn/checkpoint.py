@@ -37,6 +37,10 @@ _DECISIVE_KEYS = (
     "data_format",
 )
 
+# Bounds on what a file can make us unpack or build.
+_MOST_BYTES = {"config.json": 1_000_000, "model.weights.h5": 1_000_000_000}
+_MOST_UNITS = 2048
+
 
 def load_model(path: str | os.PathLike[str]) -> keras.Sequential:
     """Load a model of `build_cnn`'s architecture, with any number of filters and units.
@@ -68,56 +72,70 @@ def load_model(path: str | os.PathLike[str]) -> keras.Sequential:
         raise FileNotFoundError(
             f"expected a saved model at {path}, found no such file; train() writes one"
         )
-    saved_layers = _read_layers(path)
-    model = _build_like(path, saved_layers)
-    for number, (layer, saved) in enumerate(zip(model.layers, saved_layers, strict=True), start=1):
-        for key, expected in _decisive(layer.get_config()).items():
-            if saved["config"].get(key, expected) != expected:
-                raise ValueError(
-                    f"expected {key}={expected!r} in layer {number} ({type(layer).__name__}) "
-                    f"of {path}, got {saved['config'][key]!r}"
-                )
     try:
-        # An uncompiled model of the same layers: the optimizer's state stays in the file.
-        keras.Sequential([*model.inputs, *model.layers]).load_weights(path)
-    except (OSError, KeyError, ValueError) as error:
-        raise ValueError(f"the weights in {path} cannot be read: {error}") from error
-    return model
-
-
-def _read_layers(path: Path) -> list[dict[str, Any]]:
-    """Read the description of the layers, as data, without the input layer."""
-    try:
-        if path.suffix == ".h5":
-            with h5py.File(path, "r") as file:
-                description = file.attrs["model_config"]
-        else:
-            with zipfile.ZipFile(path) as archive:
-                description = archive.read("config.json")
-        layers = json.loads(description)["config"]["layers"]
-        return [layer for layer in layers if layer["class_name"] != "InputLayer"]
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        saved_layers = _read_layers(path)
+    except Exception as error:  # a hostile file can raise anything
         raise ValueError(
             f"expected a model saved by Keras in {path}, found none ({error!r}); "
             "the file may be cut short or of another kind"
         ) from error
+    model = _build_like(path, saved_layers)
+    try:
+        # An uncompiled model of the same layers: the optimizer's state stays in the file.
+        keras.Sequential([*model.inputs, *model.layers]).load_weights(path)
+    except Exception as error:
+        raise ValueError(f"the weights in {path} cannot be read: {error}") from error
+    return model
 
 
-def _build_like(path: Path, saved_layers: list[dict[str, Any]]) -> keras.Sequential:
+def _read_layers(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Read class name and configuration of the layers, as data, without the input layer."""
+    if path.suffix == ".h5":
+        with h5py.File(path, "r") as file:
+            description = file.attrs["model_config"]
+    else:
+        with zipfile.ZipFile(path) as archive:
+            for name, most_bytes in _MOST_BYTES.items():
+                if archive.getinfo(name).file_size > most_bytes:
+                    raise ValueError(f"{name} unpacks to more than {most_bytes:,} bytes")
+            description = archive.read("config.json")
+    layers = json.loads(description)["config"]["layers"]
+    return [
+        (str(layer["class_name"]), dict(layer["config"]))
+        for layer in layers
+        if layer["class_name"] != "InputLayer"
+    ]
+
+
+def _build_like(path: Path, saved_layers: list[tuple[str, dict[str, Any]]]) -> keras.Sequential:
     """Build a network with as many filters and units as the saved one has."""
     expected = [type(layer).__name__ for layer in build_cnn().layers]
-    found = [layer["class_name"] for layer in saved_layers]
+    found = [class_name for class_name, _ in saved_layers]
     if found != expected:
         raise ValueError(
             f"expected a model with the layers {', '.join(expected)} in {path}, "
-            f"got {', '.join(map(str, found))}"
+            f"got {', '.join(found)}"
         )
-    conv1, _, conv2, _, _, hidden, dropout, _ = (layer["config"] for layer in saved_layers)
-    return build_cnn(
-        filters=(conv1["filters"], conv2["filters"]),
-        dense_units=hidden["units"],
-        dropout_rate=dropout["rate"],
-    )
+    conv1, _, conv2, _, _, hidden, dropout, _ = (config for _, config in saved_layers)
+    sizes: list[Any] = [conv1.get("filters"), conv2.get("filters"), hidden.get("units")]
+    if not all(type(size) is int and 0 < size <= _MOST_UNITS for size in sizes):
+        raise ValueError(
+            f"expected 1 to {_MOST_UNITS} filters, filters and units in {path}, got {sizes}"
+        )
+    rate = dropout.get("rate")
+    if not isinstance(rate, int | float) or not 0 <= rate < 1:
+        raise ValueError(f"expected a dropout rate in [0, 1) in {path}, got {rate!r}")
+    model = build_cnn(filters=(sizes[0], sizes[1]), dense_units=sizes[2], dropout_rate=rate)
+    for number, (layer, (_, saved)) in enumerate(
+        zip(model.layers, saved_layers, strict=True), start=1
+    ):
+        for key, value in _decisive(layer.get_config()).items():
+            if saved.get(key, value) != value:
+                raise ValueError(
+                    f"expected {key}={value!r} in layer {number} ({type(layer).__name__}) "
+                    f"of {path}, got {saved[key]!r}"
+                )
+    return model
 
 
 def _decisive(config: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +181,7 @@ class TrainingState:
     def save(self, path: Path) -> None:
         """Write the state to a ``.npz`` file, atomically."""
         facts = json.dumps([self.run, self.history, self.early_stopping])
-        arrays = {f"variable {n}": array for n, array in enumerate(self.variables)}
+        arrays: dict[str, Any] = {f"variable {n}": array for n, array in enumerate(self.variables)}
         arrays |= {f"best weight {n}": array for n, array in enumerate(self.best_weights)}
         with _replacing(path) as new_path, open(new_path, "wb") as file:
             np.savez(file, facts=np.array(facts), **arrays)
@@ -260,7 +278,7 @@ class KeepProgress(keras.callbacks.Callback):
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """Give a name to write to; move what was written to `path` only when it is whole on the disk."""
+    """Give a name to write to, and move it to `path` only when it is whole on the disk."""
     new_path = path.with_name(f".new-{path.name}")
     try:
         yield new_path

@@ -1,15 +1,20 @@
 """Find or download, verify, parse, scale and split Fashion-MNIST (without TensorFlow)."""
 
 import gzip
+import math
 import os
+import time
 import warnings
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pooch
+import requests
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 CLASS_NAMES = (
     "T-shirt/top",
@@ -43,14 +48,24 @@ FASHION_MNIST_SHA256 = {
         "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
     ),
 }
+# The digits' files have the same names, and people get them by mistake.
+MNIST_DIGITS_MD5 = {
+    "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "d53e105ee54ea40749a09fcbcd1e9432",
+    "9fb629c4189551a2d022fa330f9573f3",
+    "ec29112dd5afa0611ce80d1b7f02629c",
+}
 MIRRORS = (
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
 )
 DOWNLOAD_TIMEOUT = (5, 30)  # seconds to connect, seconds without a byte
+SLOWEST_DOWNLOAD = 50_000  # bytes a second, on average once PATIENCE is over
+PATIENCE = 30  # seconds
 
 # An IDX header: two zero bytes, the element type, the number of dimensions, then each dimension.
 IDX_UNSIGNED_BYTE = 0x08
+MOST_IMAGES = 1_000_000  # a header that promises more is not believed
 
 
 class DatasetError(Exception):
@@ -207,7 +222,7 @@ def _verify_or_download(directory: Path, is_cache: bool) -> Source:
             if found == sums[name]:
                 continue
             problem = (
-                f"{_shown(path)} is damaged or another file: expected SHA-256 {sums[name]}, "
+                f"{_shown(path)} is {_what_else(path, found)}: expected SHA-256 {sums[name]}, "
                 f"got {found} ({path.stat().st_size:,} bytes)"
             )
             if has_own_sums:
@@ -216,9 +231,7 @@ def _verify_or_download(directory: Path, is_cache: bool) -> Source:
                     "sha256sum *.gz > SHA256SUMS"
                 )
             if not is_cache:
-                raise DatasetError(
-                    f"{problem}. It may have been cut short: delete it and run again to download it"
-                )
+                raise DatasetError(f"{problem}. Delete it and run again to download it")
             warnings.warn(f"{problem}. Downloading it again.", stacklevel=3)
         elif has_own_sums:
             raise DatasetError(
@@ -253,15 +266,39 @@ def _sha256(path: Path) -> str:
         raise DatasetError(f"{_shown(path)} cannot be read: {error}") from error
 
 
+def _what_else(path: Path, sha256: str) -> str:
+    """Say what a file is that is not the one expected."""
+    for name, known in FASHION_MNIST_SHA256.items():
+        if sha256 == known:
+            return f"Fashion-MNIST's {name} under another name"
+    if pooch.file_hash(str(path), alg="md5") in MNIST_DIGITS_MD5:
+        return "of the handwritten digits (MNIST), not Fashion-MNIST"
+    return "damaged, cut short or another file"
+
+
+def _fetch(url: str, output_file: str, _: pooch.Pooch) -> None:
+    """Download for pooch, with a progress bar, giving up on a mirror that trickles."""
+    start = time.monotonic()
+    with requests.get(url, stream=True, timeout=DOWNLOAD_TIMEOUT) as response:
+        response.raise_for_status()
+        total = int(response.headers.get("Content-Length", 0))
+        with open(output_file, "wb") as file, tqdm(total=total, unit="B", unit_scale=True) as bar:
+            # read1 returns what has come, so that the clock is looked at after every packet.
+            while chunk := response.raw.read1(2**16):
+                bar.update(file.write(chunk))
+                seconds = time.monotonic() - start
+                if seconds > PATIENCE and bar.n < SLOWEST_DOWNLOAD * seconds:
+                    raise TimeoutError(f"gave up after {seconds:.0f} s and {bar.n:,} bytes")
+
+
 def _download(name: str, directory: Path) -> None:
     """Fetch one file from the first mirror that has it, whole; pooch replaces it atomically."""
     failures = []
     for mirror in MIRRORS:
         registry = {name: f"sha256:{FASHION_MNIST_SHA256[name]}"}
         remote = pooch.create(directory, base_url=mirror, registry=registry, retry_if_failed=1)
-        downloader = pooch.HTTPDownloader(progressbar=True, timeout=DOWNLOAD_TIMEOUT)
         try:
-            remote.fetch(name, downloader=downloader)
+            remote.fetch(name, downloader=_fetch)
             return
         except (OSError, ValueError) as error:  # requests' errors are OSErrors
             failures.append(f"{mirror}{name}: {_first_line(error)}")
@@ -306,30 +343,117 @@ def _read_part(
 
 
 def _read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
-    """Read a gzipped IDX file of unsigned bytes with `ndim` dimensions."""
+    """Read a gzipped IDX file of unsigned bytes with `ndim` dimensions.
+
+    No more is unpacked than the header promises, and one byte, which must not be there.
+    """
+    magic = bytes([0, 0, IDX_UNSIGNED_BYTE, ndim])
     try:
         with gzip.open(path) as file:
-            content = np.frombuffer(file.read(), dtype=np.uint8)
-    except (OSError, EOFError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+            header = file.read(4 + 4 * ndim)
+            if not header.startswith(magic) or len(header) < 4 + 4 * ndim:
+                raise DatasetError(
+                    f"expected {_shown(path)} to begin with an IDX header of {ndim} dimensions of "
+                    f"unsigned bytes (0x{magic.hex()}), got 0x{header[:4].hex()}"
+                )
+            shape = tuple(np.frombuffer(header, ">u4", offset=4).tolist())
+            size = math.prod(shape)
+            if size > MOST_IMAGES * math.prod(IMAGE_SHAPE):
+                raise DatasetError(
+                    f"expected at most {MOST_IMAGES:,} images in {_shown(path)}, "
+                    f"got a header that promises {shape}"
+                )
+            content = file.read(size + 1)
+    except (OSError, EOFError, zlib.error) as error:
         raise DatasetError(
             f"{_shown(path)} is not a sound gzip file: {_first_line(error)}. "
             "Delete it and fetch it again"
         ) from error
-    magic = [0, 0, IDX_UNSIGNED_BYTE, ndim]
-    header_size = len(magic) + 4 * ndim
-    if content[:4].tolist() != magic or content.size < header_size:
-        raise DatasetError(
-            f"expected {_shown(path)} to begin with an IDX header of {ndim} dimensions of unsigned "
-            f"bytes (0x{bytes(magic).hex()}), got 0x{content[:4].tobytes().hex()}"
-        )
-    shape = tuple(content[4:header_size].view(">u4").tolist())
-    size = int(np.prod(shape, dtype=object))
-    if content.size - header_size != size:
+    if len(content) != size:
+        got = "more" if len(content) > size else f"{len(content):,}"
         raise DatasetError(
             f"expected {size:,} bytes after the header of {_shown(path)} (its dimensions are "
-            f"{shape}), got {content.size - header_size:,}"
+            f"{shape}), got {got}"
         )
-    return content[header_size:].reshape(shape)
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def check_split(split: Split, name: str) -> None:
+    """Refuse images and labels that a network cannot rightly be trained or evaluated on.
+
+    Parameters
+    ----------
+    split : Split
+        Or any pair of images and labels.
+    name : str
+        What to call it in the message.
+
+    Raises
+    ------
+    ValueError
+        If the images are not floats in [0, 1] of shape (n, 28, 28, 1), or the labels not n
+        integers from 0 to 9.
+    """
+    images, labels = (np.asarray(part) for part in split)
+    if images.shape[1:] != (*IMAGE_SHAPE, 1) or images.size == 0:
+        raise ValueError(
+            f"expected {name} images of shape (n, 28, 28, 1), got {images.shape}. "
+            f"{_shape_mend(images)}"
+        )
+    check_values(images, f"{name} images")
+    if labels.shape != (len(images),):
+        mend = "use labels.argmax(axis=1)" if labels.ndim == 2 else "each image needs one label"
+        raise ValueError(
+            f"expected {name} labels of shape ({len(images)},), got {labels.shape}; {mend}"
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"expected {name} labels of an integer dtype, got {labels.dtype}; "
+            "convert them with labels.astype(int)"
+        )
+    if labels.min() < 0 or labels.max() >= len(CLASS_NAMES):
+        raise ValueError(
+            f"expected {name} labels from 0 to {len(CLASS_NAMES) - 1}, "
+            f"got {labels.min()} to {labels.max()}; look up their meaning in CLASS_NAMES"
+        )
+
+
+def check_values(images: NDArray[np.generic], name: str) -> None:
+    """Refuse images that are not floats in [0, 1], with a ValueError that names the mend."""
+    if not np.issubdtype(images.dtype, np.floating):
+        mend = (
+            "divide them by 255 if they hold 0 to 255"
+            if np.issubdtype(images.dtype, np.integer)
+            else "convert them with np.asarray(images, dtype=np.float32)"
+        )
+        raise ValueError(f"expected {name} of floats in [0, 1], got dtype {images.dtype}; {mend}")
+    low, high = images.min(), images.max()  # NaN if any value is
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(
+            f"expected finite values in {name}, got NaN or infinity; look where they come from"
+        )
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"expected {name} in [0, 1], got values from {low:g} to {high:g}; "
+            "divide by 255 if they were 0 to 255"
+        )
+    if 0 < high <= np.float32(1 / 255):
+        raise ValueError(
+            f"expected {name} that reach up to 1, got values up to {high:g}; "
+            "they may have been divided by 255 twice"
+        )
+
+
+def _shape_mend(images: NDArray[np.generic]) -> str:
+    if images.size == 0:
+        return "There are no images."
+    if images.shape[1:] == IMAGE_SHAPE:
+        return "Add the channel axis: images[..., np.newaxis]."
+    if images.shape[1:] == (1, *IMAGE_SHAPE):
+        return "Move the channel axis to the end: np.moveaxis(images, 1, -1)."
+    if images.shape in (IMAGE_SHAPE, (*IMAGE_SHAPE, 1)):
+        return "For one image, use predict(model, image)."
+    return "Resize the images to 28×28 grey pixels."
 
 
 def _scaled(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Split:

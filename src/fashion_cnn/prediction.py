@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fashion_cnn.data import CLASS_NAMES, IMAGE_SHAPE, Split
+from fashion_cnn.data import CLASS_NAMES, IMAGE_SHAPE, Split, check_split, check_values
 
 EVALUATION_BATCH_SIZE = 256
 
@@ -61,7 +61,14 @@ def evaluate(model: keras.Model, split: Split) -> Evaluation:
     -------
     Evaluation
         ``loss`` and ``accuracy``.
+
+    Raises
+    ------
+    ValueError
+        If the images are not floats in [0, 1] of that shape, or the labels not n integers from
+        0 to 9; the message names the mend.
     """
+    check_split(split, "the")
     images, labels = split
     probabilities = model.predict(images, batch_size=EVALUATION_BATCH_SIZE, verbose=0)
     loss = keras.losses.SparseCategoricalCrossentropy()(labels, probabilities)
@@ -116,19 +123,7 @@ def _as_batch(image: ArrayLike) -> NDArray[np.float32]:
                 f"got values from {array.min()} to {array.max()}; rescale the image to 0 to 255"
             )
         array = np.divide(array, 255, dtype=np.float32)
-    elif not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(
-            f"expected an image of integers or floats, got dtype {array.dtype}; "
-            "convert it with np.asarray(image, dtype=np.uint8) if it holds 0 to 255"
-        )
-    elif not np.isfinite(array).all():
-        raise ValueError("expected finite values, got NaN or infinity; look where they come from")
-    elif array.min() < 0 or array.max() > 1:
-        raise ValueError(
-            "expected a float image in [0, 1], "
-            f"got values from {array.min():g} to {array.max():g}; "
-            "divide by 255 if they were 0 to 255, or pass them as integers"
-        )
+    check_values(array, "image values")
     return array.astype(np.float32, copy=False).reshape(1, *IMAGE_SHAPE, 1)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from fashion_cnn.checkpoint import KeepProgress, TrainingState, architecture
-from fashion_cnn.data import FashionMNIST, Split
+from fashion_cnn.data import FashionMNIST, Split, check_split
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,8 @@ def train(
     Raises
     ------
     ValueError
-        If `checkpoint` does not end in ``.keras``, or if the kept state is damaged or belongs to
+        If `checkpoint` does not end in ``.keras``, if a split is not float images in [0, 1] of
+        shape (n, 28, 28, 1) with labels 0 to 9, or if the kept state is damaged or belongs to
         another recipe, seed, network or data set.
     OSError
         If an epoch cannot be saved; what was saved before it stays as it was.
@@ -102,6 +103,8 @@ def train(
     checkpoint = Path(checkpoint).expanduser()
     if checkpoint.suffix != ".keras":
         raise ValueError(f"expected a checkpoint file that ends in .keras, got {str(checkpoint)!r}")
+    check_split(data.train, "train")
+    check_split(data.validation, "validation")
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     state_path = checkpoint.with_suffix(".training-state.npz")
     run = {
@@ -171,7 +174,7 @@ def _fingerprint(*splits: Split) -> str:
     sha256 = hashlib.sha256()
     for split in splits:
         for array in split:
-            sha256.update(np.ascontiguousarray(array))
+            sha256.update(np.ascontiguousarray(array).data)
     return sha256.hexdigest()
 
 
