@@ -9,7 +9,7 @@ ifdef DATA_DIR
 export FASHION_CNN_DATA_DIR := $(DATA_DIR)
 endif
 
-.PHONY: help setup notebook test lint bench figure pins clean
+.PHONY: help setup notebook test faults lint bench figure pins clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -30,6 +30,9 @@ notebook: $(READY) ## run the notebook; results in runs/
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest
+
+faults: $(READY) ## kill trainings 200 times and resume them (about 15 minutes)
+	$(BIN)/python tests/faults.py --kills 200
 
 lint: $(READY) ## check format, style and types
 	$(BIN)/ruff format --check .

@@ -72,6 +72,7 @@ ONE = np.full((28, 28), 0.5, np.float32)
     ("image", "message"),
     [
         (ONE * 255, "divide by 255"),
+        (ONE / 255, "divided by 255 twice"),
         (ONE - 1, r"in \[0, 1\]"),
         (np.where(np.eye(28) > 0, np.nan, ONE), "NaN"),
         (np.where(np.eye(28) > 0, np.inf, ONE), "infinity"),
@@ -94,3 +95,56 @@ def test_predict_refuses(trained, image, message):
     model, *_ = trained
     with pytest.raises(ValueError, match=message):
         fc.predict(model, image)
+
+
+def test_predict_takes_a_black_image(trained):
+    model, *_ = trained
+    assert fc.predict(model, np.zeros((28, 28))).probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+IMAGES = np.full((20, 28, 28, 1), 0.5, np.float32)
+LABELS = np.arange(20) % 10
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES * 255, LABELS, "divide by 255"),
+        ((IMAGES * 255).astype(np.uint8), LABELS, "dtype uint8; divide them by 255"),
+        (IMAGES / 255, LABELS, "divided by 255 twice"),
+        (IMAGES - 1, LABELS, r"in \[0, 1\]"),
+        (IMAGES * np.nan, LABELS, "NaN"),
+        (np.full_like(IMAGES, np.inf), LABELS, "infinity"),
+        (IMAGES.astype(object), LABELS, "dtype object"),
+        (IMAGES[..., 0], LABELS, "newaxis"),
+        (np.moveaxis(IMAGES, -1, 1), LABELS, r"moveaxis\(images, 1, -1\)"),
+        (IMAGES[0], LABELS[:1], "use predict"),
+        (IMAGES[:, :14], LABELS, "28×28"),
+        (IMAGES[:0], LABELS[:0], "no images"),
+        (IMAGES, LABELS[:19], r"shape \(20,\), got \(19,\)"),
+        (IMAGES, np.eye(10)[LABELS], "argmax"),
+        (IMAGES, LABELS.astype(float), "integer dtype"),
+        (IMAGES, LABELS + 1, "from 0 to 9, got 1 to 10"),
+        (IMAGES, LABELS - 1, "from 0 to 9, got -1 to 8"),
+    ],
+)
+def test_evaluate_and_train_refuse(tiny, tmp_path, images, labels, message):
+    split = fc.Split(images, labels)
+    model = fc.build_cnn(filters=(2, 3))
+    with pytest.raises(ValueError, match=message):
+        fc.evaluate(model, split)
+    for name in ("train", "validation"):
+        checkpoint = tmp_path / "best.keras"
+        checkpoint.write_bytes(b"an earlier model")
+        weights = model.get_weights()
+        with pytest.raises(ValueError, match=f"(?s){name}.*{message}"):
+            fc.train(model, tiny._replace(**{name: split}), checkpoint=checkpoint, verbose=0)
+        assert checkpoint.read_bytes() == b"an earlier model"
+        np.testing.assert_array_equal(model.get_weights()[0], weights[0])
+
+
+def test_one_class_only_is_no_mistake(trained, tiny):
+    model, *_ = trained
+    of_bags = tiny.test.labels == 8
+    split = fc.Split(tiny.test.images[of_bags], tiny.test.labels[of_bags])
+    assert fc.evaluate(model, split).accuracy > 0.5
