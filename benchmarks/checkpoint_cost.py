@@ -1,6 +1,6 @@
-"""Measure what keeping the best model and the state costs an epoch: ``python benchmarks/checkpoint_cost.py``.
+"""Measure what keeping the best model and the state costs an epoch.
 
-The saving is timed at its dearest, with a new best model every time, and set against the seconds
+``python benchmarks/checkpoint_cost.py``. The saving is timed at its dearest, with a new best model every time, and set against the seconds
 of a BOOK epoch in results/book.json.
 """
 
