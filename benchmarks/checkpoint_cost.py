@@ -1,7 +1,7 @@
 """Measure what keeping the best model and the state costs an epoch.
 
-``python benchmarks/checkpoint_cost.py``. The saving is timed at its dearest, with a new best model every time, and set against the seconds
-of a BOOK epoch in results/book.json.
+``python benchmarks/checkpoint_cost.py`` times the saving at its dearest, with a new best model
+every time, and sets it against the seconds of a BOOK epoch in results/book.json.
 """
 
 import json

@@ -232,6 +232,13 @@ def trickle(handler):
         time.sleep(0.1)
 
 
+def stall(handler):
+    answer_200(handler, 1_000_000)
+    handler.wfile.write(b"the beginning")
+    handler.wfile.flush()
+    time.sleep(30)
+
+
 def silence(handler):
     time.sleep(30)
 
@@ -246,7 +253,7 @@ def not_found(handler):
     handler.send_error(404)
 
 
-@pytest.mark.parametrize("answer", [cut_off, trickle, silence, captive_portal, not_found])
+@pytest.mark.parametrize("answer", [cut_off, trickle, stall, silence, captive_portal, not_found])
 def test_bad_mirror_is_passed_over(
     keras_cache, tiny_is_real, serve, mirrors, misbehaving_server, monkeypatch, answer
 ):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pooch
 import requests
+import urllib3
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -279,16 +280,22 @@ def _what_else(path: Path, sha256: str) -> str:
 def _fetch(url: str, output_file: str, _: pooch.Pooch) -> None:
     """Download for pooch, with a progress bar, giving up on a mirror that trickles."""
     start = time.monotonic()
-    with requests.get(url, stream=True, timeout=DOWNLOAD_TIMEOUT) as response:
+    with (
+        requests.get(url, stream=True, timeout=DOWNLOAD_TIMEOUT) as response,
+        open(output_file, "wb") as file,
+    ):
         response.raise_for_status()
         total = int(response.headers.get("Content-Length", 0))
-        with open(output_file, "wb") as file, tqdm(total=total, unit="B", unit_scale=True) as bar:
-            # read1 returns what has come, so that the clock is looked at after every packet.
-            while chunk := response.raw.read1(2**16):
-                bar.update(file.write(chunk))
-                seconds = time.monotonic() - start
-                if seconds > PATIENCE and bar.n < SLOWEST_DOWNLOAD * seconds:
-                    raise TimeoutError(f"gave up after {seconds:.0f} s and {bar.n:,} bytes")
+        with tqdm(desc=url.rpartition("/")[2], total=total, unit="B", unit_scale=True) as bar:
+            try:
+                # read1 returns what has come, so that the clock is looked at after every packet.
+                while chunk := response.raw.read1(2**16):
+                    bar.update(file.write(chunk))
+                    seconds = time.monotonic() - start
+                    if seconds > PATIENCE and bar.n < SLOWEST_DOWNLOAD * seconds:
+                        raise TimeoutError(f"gave up after {seconds:.0f} s and {bar.n:,} bytes")
+            except urllib3.exceptions.HTTPError as error:
+                raise requests.ConnectionError(error) from error  # which pooch knows, and retries
 
 
 def _download(name: str, directory: Path) -> None:
