@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--table-only", action="store_true")
     arguments = parser.parse_args()
     if not arguments.table_only:
+        RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(run_all(range(arguments.seeds)), indent=1) + "\n")
     table = render_table(json.loads(RESULTS.read_text()))
     print(table)

@@ -195,7 +195,7 @@ class TrainingState:
                 variables = [file[name] for name in file.files if name.startswith("variable")]
                 best_weights = [file[name] for name in file.files if name.startswith("best")]
             return cls(run, history, early_stopping, variables, best_weights)
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        except Exception as error:  # a damaged file can raise anything
             raise ValueError(
                 f"expected the state of an interrupted training in {path}, found none ({error!r}). "
                 "Delete the file, or train with resume=False, to start over"
