@@ -1,12 +1,16 @@
-"""Shared fixtures: the stand-in data, the real data where it is, and no network."""
+"""Shared fixtures: data, Keras's cache, mirrors on this machine, and no network."""
 
+import http.server
 import os
 import socket
+import threading
 from pathlib import Path
 
+import pooch
 import pytest
 
 import fashion_cnn as fc
+from fashion_cnn import data as data_module
 from fashion_cnn.data import DATA_DIR_VARIABLE, FASHION_MNIST_SHA256
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,7 +57,10 @@ def real_dir():
     if os.environ.get(DATA_DIR_VARIABLE):
         places = [Path(os.environ[DATA_DIR_VARIABLE])]
     for place in places:
-        if all((place / name).is_file() for name in FASHION_MNIST_SHA256):
+        if all(
+            (place / name).is_file() and pooch.file_hash(str(place / name)) == sha256
+            for name, sha256 in FASHION_MNIST_SHA256.items()
+        ):
             return place
     pytest.skip(f"no Fashion-MNIST in {places[0]}; set {DATA_DIR_VARIABLE} to run this test")
 
@@ -61,3 +68,60 @@ def real_dir():
 @pytest.fixture(scope="session")
 def real(real_dir):
     return fc.load_fashion_mnist(real_dir)
+
+
+@pytest.fixture
+def keras_cache(tmp_path, monkeypatch):
+    """An empty Keras cache, and nothing else that names a data directory."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.delenv(DATA_DIR_VARIABLE, raising=False)
+    return tmp_path / "keras" / "datasets" / "fashion-mnist"
+
+
+@pytest.fixture
+def tiny_is_real(monkeypatch):
+    """Let the stand-in files stand for the real ones, for tests of download and cache."""
+    lines = (TINY_DIR / "SHA256SUMS").read_text().splitlines()
+    sums = {name: sha256 for sha256, name in (line.split() for line in lines)}
+    monkeypatch.setattr(
+        data_module, "FASHION_MNIST_SHA256", {k: sums[k] for k in FASHION_MNIST_SHA256}
+    )
+
+
+@pytest.fixture
+def serve():
+    """Start web servers on this machine; each serves a directory and counts its requests."""
+    servers = []
+
+    def start(directory):
+        requests = []
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *args):
+                super().__init__(*args, directory=str(directory))
+
+            def log_request(self, code="-", size="-"):
+                requests.append((self.path, int(code)))
+
+            def log_message(self, format, *args):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/", requests
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def mirrors(monkeypatch):
+    """Set the mirrors that are tried, in order."""
+
+    def set_to(*urls):
+        monkeypatch.setattr(data_module, "MIRRORS", urls)
+
+    return set_to

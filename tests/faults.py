@@ -100,7 +100,7 @@ def look_at_files(directory: Path, report: Report) -> None:
 
 
 def inject(kills: int, scratch: Path, seed: int = 0) -> Report:
-    """Kill trainings `kills` times; each run gets up to eight kills before it may finish."""
+    """Kill trainings `kills` times, each run up to eight times before it may finish."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["fashion_cnn.training", "sklearn.model_selection"])
     chance = random.Random(seed)
@@ -111,8 +111,7 @@ def inject(kills: int, scratch: Path, seed: int = 0) -> Report:
         process.start()
         return process
 
-    def finish(directory: Path, run_seed: int) -> None:
-        process = start(directory, run_seed)
+    def finish(process: multiprocessing.process.BaseProcess) -> None:
         process.join(LONGEST_RUN)
         if process.exitcode != 0:
             process.kill()
@@ -123,9 +122,9 @@ def inject(kills: int, scratch: Path, seed: int = 0) -> Report:
         never, often = scratch / f"never-{run_seed}", scratch / f"often-{run_seed}"
         never.mkdir()
         often.mkdir()
-        finish(never, run_seed)
+        finish(start(never, run_seed))
+        process = start(often, run_seed)
         for _ in range(min(8, kills - report.kills)):
-            process = start(often, run_seed)
             if chance.random() < 0.5:
                 time.sleep(chance.uniform(0.2, 3))
             else:
@@ -143,10 +142,13 @@ def inject(kills: int, scratch: Path, seed: int = 0) -> Report:
                 break
             process.kill()
             process.join()
+            if process.exitcode == 0:  # it was quicker
+                break
             report.kills += 1
             report.kills_in_writes += is_writing(often)
             look_at_files(often, report)
-        finish(often, run_seed)
+            process = start(often, run_seed)
+        finish(process)
         report.runs += 1
         leftover = {path.name for path in often.iterdir()}
         report.runs_bit_equal += outcome(never) == outcome(often) and leftover == {

@@ -1,10 +1,8 @@
 import gzip
 import hashlib
-import http.server
 import runpy
 import shutil
 import struct
-import threading
 import time
 import tracemalloc
 from pathlib import Path
@@ -33,63 +31,6 @@ def write_sums(directory):
 def copy(tmp_path):
     """A copy of the stand-in data that a test may spoil."""
     return Path(shutil.copytree(TINY_DIR, tmp_path / "copy"))
-
-
-@pytest.fixture
-def keras_cache(tmp_path, monkeypatch):
-    """An empty Keras cache, and nothing else that names a data directory."""
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.delenv(DATA_DIR_VARIABLE, raising=False)
-    return tmp_path / "keras" / "datasets" / "fashion-mnist"
-
-
-@pytest.fixture
-def tiny_is_real(monkeypatch):
-    """Let the stand-in files stand for the real ones, for tests of download and cache."""
-    lines = (TINY_DIR / "SHA256SUMS").read_text().splitlines()
-    sums = {name: sha256 for sha256, name in (line.split() for line in lines)}
-    monkeypatch.setattr(
-        data_module, "FASHION_MNIST_SHA256", {k: sums[k] for k in FASHION_MNIST_SHA256}
-    )
-
-
-@pytest.fixture
-def serve():
-    """Start web servers on this machine; each serves a directory and counts its requests."""
-    servers = []
-
-    def start(directory):
-        requests = []
-
-        class Handler(http.server.SimpleHTTPRequestHandler):
-            def __init__(self, *args):
-                super().__init__(*args, directory=str(directory))
-
-            def log_request(self, code="-", size="-"):
-                requests.append((self.path, int(code)))
-
-            def log_message(self, format, *args):
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}/", requests
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-@pytest.fixture
-def mirrors(monkeypatch):
-    """Set the mirrors that are tried, in order."""
-
-    def set_to(*urls):
-        monkeypatch.setattr(data_module, "MIRRORS", urls)
-
-    return set_to
 
 
 # What is loaded
@@ -219,6 +160,14 @@ def test_fallback_is_loud(keras_cache):
     assert not data.source.is_fashion_mnist
     assert "mean nothing" in str(data.source)
     assert data.source.directory == TINY_DIR
+
+
+def test_missing_fallback_is_not_downloaded_into(keras_cache, tmp_path):
+    with pytest.raises(fc.DatasetError) as error:
+        fc.load_fashion_mnist(fallback=tmp_path / "missing")
+    assert str(keras_cache) in str(error.value)
+    assert f"fallback {tmp_path / 'missing'} lacks the four files" in str(error.value)
+    assert not (tmp_path / "missing").exists()
 
 
 def test_fallback_is_not_for_damaged_data(tmp_path):

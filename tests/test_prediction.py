@@ -79,9 +79,9 @@ ONE = np.full((28, 28), 0.5, np.float32)
         (np.full((28, 28), 256), "integers from 0 to 255"),
         (np.full((28, 28), -1), "integers from 0 to 255"),
         (np.zeros((28, 27)), r"got shape \(28, 27\).*Resize"),
-        (np.zeros((1, 28, 28)), r"pass one: images\[0\]"),
+        (np.zeros((1, 28, 28)), "channel axis"),
         (np.zeros((2, 28, 28, 1)), r"pass one: images\[0\]"),
-        (np.zeros((1, 1, 28, 28)), "got shape"),
+        (np.zeros((1, 1, 28, 28)), "channel axis"),
         (np.zeros((28, 28, 3)), "grey"),
         (np.zeros((0, 28, 28, 1)), "empty"),
         ([], "empty"),
@@ -148,3 +148,9 @@ def test_one_class_only_is_no_mistake(trained, tiny):
     of_bags = tiny.test.labels == 8
     split = fc.Split(tiny.test.images[of_bags], tiny.test.labels[of_bags])
     assert fc.evaluate(model, split).accuracy > 0.5
+
+
+def test_evaluate_refuses_a_whole_data_set(trained, tiny):
+    model, *_ = trained
+    with pytest.raises(ValueError, match=r"such as data\.validation, got 4 parts"):
+        fc.evaluate(model, tiny)

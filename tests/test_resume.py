@@ -39,7 +39,9 @@ class Interrupt(keras.callbacks.Callback):
 def interrupted(tiny, tmp_path):
     """A checkpoint whose run was interrupted in its third epoch."""
     path = tmp_path / "best.keras"
-    with pytest.raises(KeyboardInterrupt, match=r"interrupted in epoch 3.*Call train again"):
+    with pytest.raises(
+        KeyboardInterrupt, match=r"interrupted in epoch 3.*Call train again.*after epoch 2"
+    ):
         fc.train(
             build(), tiny, RECIPE, checkpoint=path, seed=1, callbacks=[Interrupt(2)], verbose=0
         )
@@ -64,25 +66,20 @@ def test_resumed_run_is_bit_equal(tiny, interrupted, tmp_path, capsys):
     expected = fc.train(uninterrupted, tiny, RECIPE, checkpoint=other, seed=1, verbose=0)
     assert history.history == expected.history
     assert history.epoch == expected.epoch
-    for pair in (
-        (resumed, uninterrupted),
-        (fc.load_model(interrupted), fc.load_model(other)),
-        (resumed, fc.load_model(interrupted)),
-    ):
-        for a, b in zip(*(model.get_weights() for model in pair), strict=True):
-            np.testing.assert_array_equal(a, b)
+    assert_equal_weights(resumed, uninterrupted)
+    assert_equal_weights(fc.load_model(interrupted), fc.load_model(other))
+    assert_equal_weights(resumed, fc.load_model(interrupted))
     assert sorted(os.listdir(tmp_path)) == ["best.keras", "other.keras"]
 
 
-def test_killed_after_the_last_epoch(tiny, tmp_path, monkeypatch):
-    """The run had stopped, but was cut off before it could put the best weights back."""
-    path = tmp_path / "best.keras"
-    recipe = fc.Recipe(learning_rate=3e-2, batch_size=32, epochs=20, patience=1)
+@pytest.mark.parametrize("epochs", [20, 2], ids=["stopped early", "epochs ran out"])
+def test_killed_after_the_last_epoch(tiny, tmp_path, monkeypatch, epochs):
+    """The run had ended, but was cut off before it could put the best weights back."""
+    path, other = tmp_path / "best.keras", tmp_path / "other.keras"
+    recipe = fc.Recipe(learning_rate=3e-2, batch_size=32, epochs=epochs, patience=1)
     expected_model = build()
-    expected = fc.train(
-        expected_model, tiny, recipe, checkpoint=tmp_path / "other.keras", seed=1, verbose=0
-    )
-    assert len(expected.epoch) < recipe.epochs
+    expected = fc.train(expected_model, tiny, recipe, checkpoint=other, seed=1, verbose=0)
+    assert (len(expected.epoch) < recipe.epochs) == (epochs == 20)
 
     def crash(self, logs=None):
         raise RuntimeError("crash")
@@ -94,8 +91,63 @@ def test_killed_after_the_last_epoch(tiny, tmp_path, monkeypatch):
     model = build()
     history = fc.train(model, tiny, recipe, checkpoint=path, seed=1, verbose=0)
     assert history.history == expected.history
-    for a, b in zip(model.get_weights(), expected_model.get_weights(), strict=True):
+    assert_equal_weights(model, expected_model)
+    assert_equal_weights(fc.load_model(path), fc.load_model(other))
+    assert sorted(os.listdir(tmp_path)) == ["best.keras", "other.keras"]
+
+
+def assert_equal_weights(one, other):
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("what", ["deleted", "of another run"])
+def test_resume_puts_the_best_file_back(tiny, tmp_path, what):
+    """Also where no later epoch is better, so that nothing else would write it."""
+    path, other = tmp_path / "best.keras", tmp_path / "other.keras"
+    recipe = fc.Recipe(learning_rate=3e-2, batch_size=32, epochs=20, patience=3)
+    expected = fc.train(build(), tiny, recipe, checkpoint=other, seed=1, verbose=0)
+    best = int(np.argmin(expected.history["val_loss"]))
+    with pytest.raises(KeyboardInterrupt):
+        fc.train(
+            build(),
+            tiny,
+            recipe,
+            checkpoint=path,
+            seed=1,
+            callbacks=[Interrupt(best + 1)],
+            verbose=0,
+        )
+    path.unlink()
+    if what == "of another run":
+        build().save(path)
+    fc.train(build(), tiny, recipe, checkpoint=path, seed=1, verbose=0)
+    assert_equal_weights(fc.load_model(path), fc.load_model(other))
+
+
+def test_starting_over_leaves_no_state_of_the_old_run(tiny, interrupted):
+    with pytest.raises(KeyboardInterrupt):
+        fc.train(
+            build(),
+            tiny,
+            RECIPE,
+            checkpoint=interrupted,
+            seed=2,
+            resume=False,
+            callbacks=[Interrupt(0)],
+            verbose=0,
+        )
+    assert not interrupted.with_suffix(".training-state.npz").exists()
+
+
+def test_two_trainings_never_write_the_same_new_file(tmp_path):
+    with checkpoint_module._replacing(tmp_path / "best.keras") as one:
+        one.write_bytes(b"one")
+        with checkpoint_module._replacing(tmp_path / "best.keras") as other:
+            assert one != other
+            other.write_bytes(b"other")
+        assert (tmp_path / "best.keras").read_bytes() == b"other"
+    assert (tmp_path / "best.keras").read_bytes() == b"one"
 
 
 def test_state_of_another_run_is_refused_by_name(tiny, interrupted):
@@ -137,13 +189,25 @@ def test_damaged_state_is_refused(tiny, interrupted, spoil):
         fc.train(build(), tiny, RECIPE, checkpoint=interrupted, seed=1, verbose=0)
 
 
-def test_state_with_a_flipped_bit_is_refused(tiny, interrupted):
+def test_states_with_flipped_bits_are_refused_or_whole(interrupted):
+    """A flip is refused, or hits bytes that mean nothing, such as a date; it is never taken."""
     state_path = interrupted.with_suffix(".training-state.npz")
-    content = bytearray(state_path.read_bytes())
-    content[len(content) // 2] ^= 1
-    state_path.write_bytes(content)
-    with pytest.raises(ValueError, match="resume=False, to start over"):
-        fc.train(build(), tiny, RECIPE, checkpoint=interrupted, seed=1, verbose=0)
+    content = state_path.read_bytes()
+    sound = checkpoint_module.TrainingState.load(state_path)
+    chance = np.random.default_rng(0)
+    ends = [*range(200), *range(len(content) - 2_000, len(content), 7)]
+    for position in [*ends, *chance.integers(len(content), size=300)]:
+        flipped = bytearray(content)
+        flipped[position] ^= 1 << chance.integers(8)
+        state_path.write_bytes(flipped)
+        try:
+            state = checkpoint_module.TrainingState.load(state_path)
+        except ValueError:
+            continue
+        assert state.history == sound.history
+        for name in ("variables", "best_weights"):
+            for a, b in zip(getattr(state, name), getattr(sound, name), strict=True):
+                np.testing.assert_array_equal(a, b)
 
 
 def test_pickles_in_a_state_are_not_run(tiny, tmp_path):
@@ -187,10 +251,12 @@ def test_full_disk_keeps_the_previous_best(tmp_path):
     assert state.finished_epochs == 1
 
 
-def test_unwritable_place_keeps_the_previous_best(tiny, interrupted):
-    """Where the new file would be written there is a directory: even root cannot write it."""
+def test_unwritable_place_keeps_the_previous_best(tiny, interrupted, monkeypatch):
+    """Even root cannot write where a directory is."""
     before = interrupted.read_bytes()
-    (interrupted.parent / f".new-{interrupted.name}").mkdir()
+    monkeypatch.setattr(checkpoint_module.secrets, "token_hex", lambda n: "fixed")
+    (interrupted.parent / f".new-fixed-{interrupted.name}").mkdir()
+    monkeypatch.setattr(checkpoint_module.Path, "unlink", lambda self, missing_ok: None)
     with pytest.raises(OSError, match="epoch 1 cannot be saved"):
         fc.train(build(), tiny, RECIPE, checkpoint=interrupted, seed=1, resume=False, verbose=0)
     assert interrupted.read_bytes() == before

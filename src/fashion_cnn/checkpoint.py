@@ -7,8 +7,10 @@ model so far, dropout's seeds and the order of the images.
 """
 
 import contextlib
+import hashlib
 import json
 import os
+import secrets
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,9 +39,7 @@ _DECISIVE_KEYS = (
     "data_format",
 )
 
-# Bounds on what a file can make us unpack or build.
-_MOST_BYTES = {"config.json": 1_000_000, "model.weights.h5": 1_000_000_000}
-_MOST_UNITS = 2048
+_MOST_CONFIG_BYTES = 1_000_000  # a configuration has a few thousand
 
 
 def load_model(path: str | os.PathLike[str]) -> keras.Sequential:
@@ -73,13 +73,13 @@ def load_model(path: str | os.PathLike[str]) -> keras.Sequential:
             f"expected a saved model at {path}, found no such file; train() writes one"
         )
     try:
-        saved_layers = _read_layers(path)
+        saved_layers, weights_bytes = _read_layers(path)
     except Exception as error:  # a hostile file can raise anything
         raise ValueError(
             f"expected a model saved by Keras in {path}, found none ({error!r}); "
             "the file may be cut short or of another kind"
         ) from error
-    model = _build_like(path, saved_layers)
+    model = _build_like(path, saved_layers, weights_bytes)
     try:
         # An uncompiled model of the same layers: the optimizer's state stays in the file.
         keras.Sequential([*model.inputs, *model.layers]).load_weights(path)
@@ -88,26 +88,47 @@ def load_model(path: str | os.PathLike[str]) -> keras.Sequential:
     return model
 
 
-def _read_layers(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Read class name and configuration of the layers, as data, without the input layer."""
+def _read_layers(path: Path) -> tuple[list[tuple[str, dict[str, Any]]], int]:
+    """Read class name and configuration of the layers, as data, and the size of the weights."""
     if path.suffix == ".h5":
         with h5py.File(path, "r") as file:
             description = file.attrs["model_config"]
+            weights_bytes = _stored_bytes(file)
     else:
         with zipfile.ZipFile(path) as archive:
-            for name, most_bytes in _MOST_BYTES.items():
-                if archive.getinfo(name).file_size > most_bytes:
-                    raise ValueError(f"{name} unpacks to more than {most_bytes:,} bytes")
+            if archive.getinfo("config.json").file_size > _MOST_CONFIG_BYTES:
+                raise ValueError(f"config.json unpacks to more than {_MOST_CONFIG_BYTES:,} bytes")
             description = archive.read("config.json")
+            if archive.getinfo("model.weights.h5").compress_type != zipfile.ZIP_STORED:
+                raise ValueError("model.weights.h5 is compressed, which Keras never does")
+            with archive.open("model.weights.h5") as member, h5py.File(member, "r") as file:
+                weights_bytes = _stored_bytes(file)
     layers = json.loads(description)["config"]["layers"]
-    return [
+    sizes = [
         (str(layer["class_name"]), dict(layer["config"]))
         for layer in layers
         if layer["class_name"] != "InputLayer"
     ]
+    return sizes, weights_bytes
 
 
-def _build_like(path: Path, saved_layers: list[tuple[str, dict[str, Any]]]) -> keras.Sequential:
+def _stored_bytes(file: h5py.File) -> int:
+    """Add up the arrays of a file, and refuse one that claims more than is stored."""
+    sizes = []
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            if item.nbytes > item.id.get_storage_size():
+                raise ValueError(f"{name} claims {item.nbytes:,} bytes and stores fewer")
+            sizes.append(item.nbytes)
+
+    file.visititems(visit)
+    return sum(sizes)
+
+
+def _build_like(
+    path: Path, saved_layers: list[tuple[str, dict[str, Any]]], weights_bytes: int
+) -> keras.Sequential:
     """Build a network with as many filters and units as the saved one has."""
     expected = [type(layer).__name__ for layer in build_cnn().layers]
     found = [class_name for class_name, _ in saved_layers]
@@ -118,9 +139,13 @@ def _build_like(path: Path, saved_layers: list[tuple[str, dict[str, Any]]]) -> k
         )
     conv1, _, conv2, _, _, hidden, dropout, _ = (config for _, config in saved_layers)
     sizes: list[Any] = [conv1.get("filters"), conv2.get("filters"), hidden.get("units")]
-    if not all(type(size) is int and 0 < size <= _MOST_UNITS for size in sizes):
+    if not all(type(size) is int and size > 0 for size in sizes):
+        raise ValueError(f"expected filters, filters and units above 0 in {path}, got {sizes}")
+    kernels = 9 * sizes[0] + 9 * sizes[0] * sizes[1] + 49 * sizes[1] * sizes[2] + 10 * sizes[2]
+    if 4 * kernels > weights_bytes:
         raise ValueError(
-            f"expected 1 to {_MOST_UNITS} filters, filters and units in {path}, got {sizes}"
+            f"expected weights for {sizes[0]} and {sizes[1]} filters and {sizes[2]} units in "
+            f"{path}, got only {weights_bytes:,} bytes of them"
         )
     rate = dropout.get("rate")
     if not isinstance(rate, int | float) or not 0 <= rate < 1:
@@ -161,6 +186,10 @@ class TrainingState:
         Keras's history; its lists are as long as epochs have finished.
     early_stopping : dict
         The counters of Keras's ``EarlyStopping``. JSON data.
+    stopped : bool
+        Whether the run had ended and only its last steps were missing.
+    best_sha256 : str
+        SHA-256 of the file of the best model.
     variables : list of ndarray
         Weights and dropout's seeds of all layers, then the optimizer's variables.
     best_weights : list of ndarray
@@ -170,6 +199,8 @@ class TrainingState:
     run: dict[str, Any]
     history: dict[str, list[float]]
     early_stopping: dict[str, Any]
+    stopped: bool
+    best_sha256: str
     variables: list[np.ndarray]
     best_weights: list[np.ndarray]
 
@@ -180,21 +211,23 @@ class TrainingState:
 
     def save(self, path: Path) -> None:
         """Write the state to a ``.npz`` file, atomically."""
-        facts = json.dumps([self.run, self.history, self.early_stopping])
-        arrays: dict[str, Any] = {f"variable {n}": array for n, array in enumerate(self.variables)}
-        arrays |= {f"best weight {n}": array for n, array in enumerate(self.best_weights)}
+        facts = {name: getattr(self, name) for name in _FACTS}
+        facts |= {name: len(getattr(self, name)) for name in _ARRAYS}
+        arrays: dict[str, Any] = {
+            f"{name} {n}": array for name in _ARRAYS for n, array in enumerate(getattr(self, name))
+        }
         with _replacing(path) as new_path, open(new_path, "wb") as file:
-            np.savez(file, facts=np.array(facts), **arrays)
+            np.savez(file, facts=np.array(json.dumps(facts)), **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "TrainingState":
         """Read a state that `save` wrote; ValueError if the file is none."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                run, history, early_stopping = json.loads(str(file["facts"]))
-                variables = [file[name] for name in file.files if name.startswith("variable")]
-                best_weights = [file[name] for name in file.files if name.startswith("best")]
-            return cls(run, history, early_stopping, variables, best_weights)
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
+                facts = json.loads(str(content["facts"]))
+                for name in _ARRAYS:
+                    facts[name] = [content[f"{name} {n}"] for n in range(facts[name])]
+            return cls(**facts)
         except Exception as error:  # a damaged file can raise anything
             raise ValueError(
                 f"expected the state of an interrupted training in {path}, found none ({error!r}). "
@@ -202,11 +235,20 @@ class TrainingState:
             ) from error
 
 
+_FACTS = ("run", "history", "early_stopping", "stopped", "best_sha256")
+_ARRAYS = ("variables", "best_weights")
+
+
 class KeepProgress(keras.callbacks.Callback):
     """Save the best model and, after every epoch, the state of the run.
 
-    Placed after Keras's ``History`` and ``EarlyStopping``, which it reads and, when a run goes on
-    from a state, sets. A finished run leaves only the best model.
+    Placed last, after Keras's ``History`` and ``EarlyStopping``, which it reads and, when a run
+    goes on from a state, sets. A finished run leaves only the best model.
+
+    Attributes
+    ----------
+    saved_epochs : int
+        The number of epochs from whose end the run can go on.
     """
 
     _EARLY_STOPPING = ("wait", "stopped_epoch", "best", "best_epoch")
@@ -227,45 +269,63 @@ class KeepProgress(keras.callbacks.Callback):
         self.history = history
         self.early_stopping = early_stopping
         self.state = state
+        self.saved_epochs = state.finished_epochs if state else 0
+        self.best_sha256 = state.best_sha256 if state else ""
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Put everything back where the state left it."""
+        """Put everything back where the state left it, or take an old state out of the way."""
+        ours = (f"-{self.checkpoint.name}", f"-{self.state_path.name}")
+        for path in self.checkpoint.parent.iterdir():
+            if path.name.startswith(".new-") and path.name.endswith(ours):
+                path.unlink(missing_ok=True)  # of a run that was killed in the middle of a write
         if self.state is None:
+            self.state_path.unlink(missing_ok=True)
             return
-        for variable, value in zip(self._variables(), self.state.variables, strict=True):
-            variable.assign(value)
+        self._assign(self.state.variables)
         self.history.epoch = list(range(self.state.finished_epochs))
         self.history.history = self.state.history
         for name in self._EARLY_STOPPING:
             setattr(self.early_stopping, name, self.state.early_stopping[name])
         self.early_stopping.best_weights = self.state.best_weights
+        if not self.checkpoint.exists() or _sha256(self.checkpoint) != self.best_sha256:
+            # Deleted, of another run, or of an epoch whose state was not saved.
+            self.model.set_weights(self.state.best_weights)
+            self._save_best()
+            self._assign(self.state.variables)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Save the model if this epoch is the best so far, then the state."""
         try:
             if self.early_stopping.best_epoch == epoch:
-                with _replacing(self.checkpoint) as new_path:
-                    self.model.save(new_path)
+                self._save_best()
             self._state().save(self.state_path)
         except OSError as error:
             raise OSError(
                 error.errno,
-                f"{error.strerror or error}: epoch {epoch + 1} cannot be saved. The files of the "
-                f"epochs before it are as they were; make room for {self.checkpoint} (or make its "
-                "directory writable) and train again with the same arguments to go on",
+                f"{error.strerror or error}: epoch {epoch + 1} cannot be saved in "
+                f"{self.checkpoint.parent.absolute()}. The best model and the state there are "
+                f"whole; make room or make the directory writable, and train again with the same "
+                f"arguments to go on after epoch {self.saved_epochs}",
             ) from error
+        self.saved_epochs = epoch + 1
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Remove the state: the run is finished."""
         self.state_path.unlink(missing_ok=True)
 
+    def _save_best(self) -> None:
+        with _replacing(self.checkpoint) as new_path:
+            self.model.save(new_path)
+            self.best_sha256 = _sha256(new_path)
+
     def _state(self) -> TrainingState:
+        early_stopping = {name: getattr(self.early_stopping, name) for name in self._EARLY_STOPPING}
         return TrainingState(
             run=self.run,
             history=self.history.history,
-            early_stopping={
-                name: getattr(self.early_stopping, name) for name in self._EARLY_STOPPING
-            },
+            early_stopping=early_stopping,
+            stopped=bool(self.model.stop_training),
+            best_sha256=self.best_sha256,
             variables=[np.asarray(variable) for variable in self._variables()],
             best_weights=self.early_stopping.best_weights,
         )
@@ -275,15 +335,33 @@ class KeepProgress(keras.callbacks.Callback):
         in_layers = [variable for layer in self.model.layers for variable in layer.variables]
         return [*in_layers, *self.model.optimizer.variables]
 
+    def _assign(self, values: list[np.ndarray]) -> None:
+        for variable, value in zip(self._variables(), values, strict=True):
+            variable.assign(value)
+
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """Give a name to write to, and move it to `path` only when it is whole on the disk."""
-    new_path = path.with_name(f".new-{path.name}")
+    # A name of its own: two trainings with one checkpoint never write into the same file.
+    new_path = path.with_name(f".new-{secrets.token_hex(4)}-{path.name}")
     try:
         yield new_path
-        with open(new_path, "rb+") as file:
-            os.fsync(file.fileno())
+        _flush(new_path, os.O_RDWR)
         os.replace(new_path, path)
+        if os.name == "posix":
+            _flush(path.parent, os.O_RDONLY)
     finally:
         new_path.unlink(missing_ok=True)
+
+
+def _flush(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

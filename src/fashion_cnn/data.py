@@ -66,7 +66,7 @@ PATIENCE = 30  # seconds
 
 # An IDX header: two zero bytes, the element type, the number of dimensions, then each dimension.
 IDX_UNSIGNED_BYTE = 0x08
-MOST_IMAGES = 1_000_000  # a header that promises more is not believed
+MOST_EXPANSION = 1_032  # gzip's limit, unpacked bytes for one packed
 
 
 class DatasetError(Exception):
@@ -147,7 +147,7 @@ def load_fashion_mnist(
         The directory with the four ``.gz`` files.
     fallback : path, optional
         A directory to use, with a warning, if the data is neither there nor to be downloaded.
-        Damaged or foreign files are an error all the same.
+        Damaged or foreign files outside the cache are an error all the same.
     validation_fraction : float
         The part of the 60,000 training images that is held out for validation, in (0, 1).
     seed : int
@@ -183,7 +183,12 @@ def load_fashion_mnist(
     except _NotAvailableError as error:
         if fallback is None:
             raise
-        source = _verify_or_download(Path(fallback).expanduser().absolute(), is_cache=False)
+        fallback_directory = Path(fallback).expanduser().absolute()
+        if not all((fallback_directory / name).is_file() for name in FASHION_MNIST_SHA256):
+            raise DatasetError(
+                f"{error}\nThe fallback {_shown(fallback_directory)} lacks the four files, too."
+            ) from error
+        source = _verify_or_download(fallback_directory, is_cache=False)
         warnings.warn(f"{error}\nGoing on with {source}.", stacklevel=2)
 
     from sklearn.model_selection import train_test_split  # takes a second to import
@@ -216,11 +221,14 @@ def _verify_or_download(directory: Path, is_cache: bool) -> Source:
     """
     has_own_sums = (directory / "SHA256SUMS").is_file()
     sums = _own_sums(directory) if has_own_sums else FASHION_MNIST_SHA256
+    mirrors = list(MIRRORS)
     for name in FASHION_MNIST_SHA256:
         path = directory / name
         if path.exists():
             found = _sha256(path)
-            if found == sums[name]:
+            if found == sums[name] and (
+                found == FASHION_MNIST_SHA256[name] or not _is_digits(path)
+            ):
                 continue
             problem = (
                 f"{_shown(path)} is {_what_else(path, found)}: expected SHA-256 {sums[name]}, "
@@ -238,7 +246,7 @@ def _verify_or_download(directory: Path, is_cache: bool) -> Source:
             raise DatasetError(
                 f"expected {name} beside {_shown(directory / 'SHA256SUMS')}, found no such file"
             )
-        _download(name, directory)
+        _download(name, directory, mirrors)
     return Source(directory, is_fashion_mnist=sums == FASHION_MNIST_SHA256)
 
 
@@ -272,9 +280,13 @@ def _what_else(path: Path, sha256: str) -> str:
     for name, known in FASHION_MNIST_SHA256.items():
         if sha256 == known:
             return f"Fashion-MNIST's {name} under another name"
-    if pooch.file_hash(str(path), alg="md5") in MNIST_DIGITS_MD5:
+    if _is_digits(path):
         return "of the handwritten digits (MNIST), not Fashion-MNIST"
     return "damaged, cut short or another file"
+
+
+def _is_digits(path: Path) -> bool:
+    return pooch.file_hash(str(path), alg="md5") in MNIST_DIGITS_MD5
 
 
 def _fetch(url: str, output_file: str, _: pooch.Pooch) -> None:
@@ -298,10 +310,13 @@ def _fetch(url: str, output_file: str, _: pooch.Pooch) -> None:
                 raise requests.ConnectionError(error) from error  # which pooch knows, and retries
 
 
-def _download(name: str, directory: Path) -> None:
-    """Fetch one file from the first mirror that has it, whole; pooch replaces it atomically."""
+def _download(name: str, directory: Path, mirrors: list[str]) -> None:
+    """Fetch one file from the first mirror that has it, whole; pooch replaces it atomically.
+
+    A mirror that fails goes to the end of the list, for the next files.
+    """
     failures = []
-    for mirror in MIRRORS:
+    for mirror in tuple(mirrors):
         registry = {name: f"sha256:{FASHION_MNIST_SHA256[name]}"}
         remote = pooch.create(directory, base_url=mirror, registry=registry, retry_if_failed=1)
         try:
@@ -309,6 +324,7 @@ def _download(name: str, directory: Path) -> None:
             return
         except (OSError, ValueError) as error:  # requests' errors are OSErrors
             failures.append(f"{mirror}{name}: {_first_line(error)}")
+            mirrors.append(mirrors.pop(mirrors.index(mirror)))
     tried = "\n".join(f"  {failure}" for failure in failures)
     raise _NotAvailableError(
         f"Fashion-MNIST is not complete on this machine and cannot be downloaded.\n"
@@ -365,10 +381,10 @@ def _read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
                 )
             shape = tuple(np.frombuffer(header, ">u4", offset=4).tolist())
             size = math.prod(shape)
-            if size > MOST_IMAGES * math.prod(IMAGE_SHAPE):
+            if size > MOST_EXPANSION * path.stat().st_size:
                 raise DatasetError(
-                    f"expected at most {MOST_IMAGES:,} images in {_shown(path)}, "
-                    f"got a header that promises {shape}"
+                    f"expected {_shown(path)} to hold what its header promises, {shape}, "
+                    f"got a file of only {path.stat().st_size:,} bytes"
                 )
             content = file.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
@@ -401,6 +417,10 @@ def check_split(split: Split, name: str) -> None:
         If the images are not floats in [0, 1] of shape (n, 28, 28, 1), or the labels not n
         integers from 0 to 9.
     """
+    if len(split) != 2:
+        raise ValueError(
+            f"expected a pair of images and labels, such as data.validation, got {len(split)} parts"
+        )
     images, labels = (np.asarray(part) for part in split)
     if images.shape[1:] != (*IMAGE_SHAPE, 1) or images.size == 0:
         raise ValueError(
@@ -426,7 +446,7 @@ def check_split(split: Split, name: str) -> None:
 
 
 def check_values(images: NDArray[np.generic], name: str) -> None:
-    """Refuse images that are not floats in [0, 1], with a ValueError that names the mend."""
+    """Refuse images that are not floats in [0, 1]; the ValueError names the mend."""
     if not np.issubdtype(images.dtype, np.floating):
         mend = (
             "divide them by 255 if they hold 0 to 255"

@@ -90,8 +90,8 @@ def plot_images(
         The figure.
     """
     images = np.asarray(images)
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
+    columns = max(1, min(columns, len(images)))
+    rows = max(1, -(-len(images) // columns))
     if figure is None:
         title_lines = (labels is not None) + (predicted_labels is not None)
         size = (1.15 * columns, (1.15 + 0.2 * title_lines) * rows)

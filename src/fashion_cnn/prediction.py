@@ -123,13 +123,16 @@ def _as_batch(image: ArrayLike) -> NDArray[np.float32]:
                 f"got values from {array.min()} to {array.max()}; rescale the image to 0 to 255"
             )
         array = np.divide(array, 255, dtype=np.float32)
-    check_values(array, "image values")
+    else:
+        check_values(array, "image values")
     return array.astype(np.float32, copy=False).reshape(1, *IMAGE_SHAPE, 1)
 
 
 def _shape_advice(array: NDArray[np.generic]) -> str:
     if array.size == 0:
         return "The array is empty."
+    if array.shape in ((1, *IMAGE_SHAPE), (1, 1, *IMAGE_SHAPE)):
+        return "Take the channel axis off or move it to the end: image.reshape(28, 28)."
     if array.shape[1:] in (IMAGE_SHAPE, (*IMAGE_SHAPE, 1)):
         return "For several images use model.predict(images), or pass one: images[0]."
     return "Resize the image to 28×28 grey pixels."

@@ -180,12 +180,15 @@ def _measured_row(measure: str, value: float, published: list[float | None]) -> 
 
 
 def _verdict(measure: str, value: float, published: list[float]) -> str:
+    value = round(value, 4)  # as precise as what was published
     low, high = min(published), max(published)
     if low <= value <= high:
         return "within what the published runs span"
     side, distance = ("above", value - high) if value > high else ("below", low - value)
+    good_side = {"loss": "below", "accuracy": "above"}.get(measure.split()[-1])
+    quality = "" if good_side is None else " (better)" if side == good_side else " (worse)"
     usual = "no more" if distance <= SEED_STD[measure] else "more"
-    return f"{side} the published runs, by {usual} than seeds usually differ"
+    return f"{side} the published runs{quality}, by {usual} than seeds usually differ"
 
 
 def _number(value: float) -> str:

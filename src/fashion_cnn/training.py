@@ -1,6 +1,7 @@
 """Train the network: recipes, and the training run with checkpoint and early stopping."""
 
 import hashlib
+import json
 import math
 import os
 from collections.abc import Iterable
@@ -56,9 +57,9 @@ def train(
     """Train from scratch with early stopping, saving the best model by validation loss.
 
     The weights are drawn anew from `seed`, whatever the model held before, so the same network,
-    data, recipe and seed give the same run. To go on from weights that a model already has, use
-    Keras's own ``model.fit``. Afterwards the model holds the weights of the best epoch, the same
-    as the saved file.
+    data, recipe and seed give the same run (on a CPU, with the same versions). To go on from
+    weights that a model already has, use Keras's own ``model.fit``. Afterwards the model holds
+    the weights of the best epoch, the same as the saved file.
 
     After every epoch the state of the run is kept beside the checkpoint, as
     ``….training-state.npz``. If the run is cut off (Ctrl-C, a crash, a lost machine), call `train`
@@ -81,7 +82,8 @@ def train(
     resume : bool
         Whether to go on with an interrupted run. False starts over.
     callbacks : iterable of keras.callbacks.Callback
-        Called after the run's own. What they remember themselves is not kept for a resumed run.
+        Called after early stopping and before the epoch is saved. What they remember themselves
+        is not kept for a resumed run.
     verbose : {"auto", 0, 1, 2}
         As in ``model.fit``: 0 is silent, 1 draws a progress bar, 2 prints a line an epoch.
 
@@ -107,17 +109,17 @@ def train(
     check_split(data.validation, "validation")
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     state_path = checkpoint.with_suffix(".training-state.npz")
-    run = {
+    identity = {
         "recipe": asdict(recipe),
         "seed": seed,
         "network": architecture(model),
         "data set": _fingerprint(data.train, data.validation),
     }
+    run = json.loads(json.dumps(identity))  # as the state's file gives it back
     state = _interrupted_run(state_path, run) if resume and state_path.exists() else None
     finished_epochs = state.finished_epochs if state else 0
     if state and verbose != 0:
         print(f"Going on after epoch {finished_epochs} of at most {recipe.epochs} ({state_path}).")
-    already_stopped = state is not None and state.early_stopping["stopped_epoch"] > 0
 
     _draw_weights(model, seed)
     model.compile(
@@ -138,15 +140,15 @@ def train(
             steps_per_epoch=math.ceil(len(data.train.labels) / recipe.batch_size),
             validation_data=data.validation,
             validation_batch_size=recipe.batch_size,
-            initial_epoch=recipe.epochs if already_stopped else finished_epochs,
+            initial_epoch=recipe.epochs if state and state.stopped else finished_epochs,
             epochs=recipe.epochs,
-            callbacks=[history, early_stopping, keep_progress, *callbacks],
+            callbacks=[history, early_stopping, *callbacks, keep_progress],
             verbose=verbose,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"interrupted in epoch {len(history.epoch) + 1}; every finished epoch is kept. "
-            "Call train again with the same arguments to go on after the last one"
+            f"interrupted in epoch {keep_progress.saved_epochs + 1}. Call train again with the "
+            f"same arguments to go on after epoch {keep_progress.saved_epochs}"
         ) from None
 
 
