@@ -5,8 +5,8 @@ copy as ``runs/fashion_cnn.ipynb`` and ``runs/fashion_cnn.html`` under the curre
 ends by printing what the cell tagged ``report`` shows.
 """
 
+import asyncio
 import os
-import re
 import sys
 import time
 from pathlib import Path
@@ -14,15 +14,8 @@ from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
-
-# Notes of TensorFlow's and Graphviz's C++ parts about the machine, which no setting turns off.
-MACHINE_NOTES = re.compile(
-    r"^(?:[IWE]0000 .*|WARNING: All log messages before absl.*|To enable the following "
-    r"instructions: .*|Fontconfig warning: .*)\n",
-    re.MULTILINE,
-)
 
 
 class ShowingClient(NotebookClient):
@@ -32,12 +25,7 @@ class ShowingClient(NotebookClient):
         self, outs: list[nbformat.NotebookNode], msg: dict, display_id: str | None, cell_index: int
     ) -> Any:
         """Record an output as usual, and show its text."""
-        content = msg["content"]
-        if msg["msg_type"] == "stream" and content["name"] == "stderr":
-            content["text"] = MACHINE_NOTES.sub("", content["text"])
-            if not content["text"]:
-                return None
-        print(_text(content), end="", flush=True)
+        print(_text(msg["content"]), end="", flush=True)
         return super().output(outs, msg, display_id, cell_index)
 
 
@@ -105,6 +93,11 @@ def main() -> None:
             notebook = run(path, output_dir)
         except CellExecutionError as error:
             raise SystemExit(f"\n{path} stopped with an error:\n{error}") from None
+        except (KeyboardInterrupt, asyncio.CancelledError, DeadKernelError):
+            raise SystemExit(
+                f"\n{path} was cut off. What ran is in {output_dir}; a training goes on after its "
+                "last finished epoch when you run the same command again."
+            ) from None
         executed = output_dir / path.name
         print(f"\nWrote {executed} and {executed.with_suffix('.html')}", end=" ")
         print(f"after {time.monotonic() - start:.0f} s.\n\n{report_of(notebook)}", flush=True)

@@ -1,6 +1,7 @@
 """Find or download, verify, parse, scale and split Fashion-MNIST (without TensorFlow)."""
 
 import gzip
+import hashlib
 import math
 import os
 import time
@@ -11,11 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pooch
-import requests
-import urllib3
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 CLASS_NAMES = (
     "T-shirt/top",
@@ -225,7 +222,7 @@ def _verify_or_download(directory: Path, is_cache: bool) -> Source:
     for name in FASHION_MNIST_SHA256:
         path = directory / name
         if path.exists():
-            found = _sha256(path)
+            found = _digest(path, "sha256")
             if found == sums[name] and (
                 found == FASHION_MNIST_SHA256[name] or not _is_digits(path)
             ):
@@ -268,9 +265,10 @@ def _own_sums(directory: Path) -> Mapping[str, str]:
     return {name: sums[name] for name in FASHION_MNIST_SHA256}
 
 
-def _sha256(path: Path) -> str:
+def _digest(path: Path, algorithm: str) -> str:
     try:
-        return pooch.file_hash(str(path), alg="sha256")
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, algorithm).hexdigest()
     except OSError as error:
         raise DatasetError(f"{_shown(path)} cannot be read: {error}") from error
 
@@ -286,11 +284,15 @@ def _what_else(path: Path, sha256: str) -> str:
 
 
 def _is_digits(path: Path) -> bool:
-    return pooch.file_hash(str(path), alg="md5") in MNIST_DIGITS_MD5
+    return _digest(path, "md5") in MNIST_DIGITS_MD5
 
 
-def _fetch(url: str, output_file: str, _: pooch.Pooch) -> None:
+def _fetch(url: str, output_file: str, _: object) -> None:
     """Download for pooch, with a progress bar, giving up on a mirror that trickles."""
+    import requests
+    import urllib3
+    from tqdm import tqdm
+
     start = time.monotonic()
     with (
         requests.get(url, stream=True, timeout=DOWNLOAD_TIMEOUT) as response,
@@ -315,6 +317,10 @@ def _download(name: str, directory: Path, mirrors: list[str]) -> None:
 
     A mirror that fails goes to the end of the list, for the next files.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tqdm's, on widgets for notebooks that are not used here
+        import pooch
+
     failures = []
     for mirror in tuple(mirrors):
         registry = {name: f"sha256:{FASHION_MNIST_SHA256[name]}"}
