@@ -29,7 +29,7 @@ notebook: $(READY) ## run the notebook; results in runs/
 	$(BIN)/python notebooks/run.py notebooks/fashion_cnn.ipynb
 
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 faults: $(READY) ## kill trainings 200 times and resume them (about 15 minutes)
 	$(BIN)/python tests/faults.py --kills 200

@@ -7,6 +7,7 @@ ends by printing what the cell tagged ``report`` shows.
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -43,11 +44,20 @@ def run(path: Path, output_dir: Path) -> nbformat.NotebookNode:
             first_line = cell.source.splitlines()[0] if cell.source else ""
             print(f"\n[{number}/{code_cells}] {first_line}", flush=True)
 
+    def interrupt_cell_on_ctrl_c(notebook: nbformat.NotebookNode) -> None:
+        # nbclient would shut the kernel down; a cell that is interrupted can say how to go on.
+        if os.name == "posix":
+            kernel: Any = client.km
+            asyncio.get_running_loop().add_signal_handler(
+                signal.SIGINT, lambda: asyncio.ensure_future(kernel.interrupt_kernel())
+            )
+
     client = ShowingClient(
         notebook,
         timeout=None,
         kernel_name="python3",
         coalesce_streams=True,
+        on_notebook_start=interrupt_cell_on_ctrl_c,
         on_cell_start=announce,
         resources={"metadata": {"path": str(path.parent)}},
     )
@@ -91,12 +101,11 @@ def main() -> None:
         print(f"Running {path}", flush=True)
         try:
             notebook = run(path, output_dir)
-        except CellExecutionError as error:
-            raise SystemExit(f"\n{path} stopped with an error:\n{error}") from None
-        except (KeyboardInterrupt, asyncio.CancelledError, DeadKernelError):
+        except (CellExecutionError, DeadKernelError) as error:
             raise SystemExit(
-                f"\n{path} was cut off. What ran is in {output_dir}; a training goes on after its "
-                "last finished epoch when you run the same command again."
+                f"\n{path} stopped with an error:\n{error}\n"
+                f"What ran is in {output_dir}. If a training was cut off, run the same command "
+                "again: it goes on after the last finished epoch."
             ) from None
         executed = output_dir / path.name
         print(f"\nWrote {executed} and {executed.with_suffix('.html')}", end=" ")

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -83,3 +84,27 @@ def test_a_failing_cell_is_shown_and_what_ran_is_kept(tmp_path):
     assert "ZeroDivisionError" in finished.stderr
     executed = nbformat.read(tmp_path / "runs" / "failing.ipynb", as_version=4)
     assert executed.cells[0].outputs[0].text == "kept\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_interrupt_says_how_to_go_on(tmp_path):
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("import time\nprint('started')\ntime.sleep(60)")]
+    )
+    nbformat.write(notebook, tmp_path / "long.ipynb")
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "notebooks" / "run.py"), "long.ipynb"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while "started" not in process.stdout.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=50)
+    assert process.returncode == 1
+    assert "KeyboardInterrupt" in errors
+    assert "run the same command again" in errors
+    executed = nbformat.read(tmp_path / "runs" / "long.ipynb", as_version=4)
+    assert executed.cells[0].outputs[0].text == "started\n"
