@@ -7,6 +7,7 @@ ends by printing what the cell tagged ``report`` shows.
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import time
@@ -19,14 +20,27 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
 
 
+# Notes of TensorFlow's and Graphviz's C++ parts about the machine, which no setting turns off.
+MACHINE_NOTES = re.compile(
+    r"^(?:[IWE]0000 .*|WARNING: All log messages before absl.*|To enable the following "
+    r"instructions: .*|Fontconfig warning: .*)\n",
+    re.MULTILINE,
+)
+
+
 class ShowingClient(NotebookClient):
     """A notebook client that shows in the terminal what the cells print."""
 
     def output(
         self, outs: list[nbformat.NotebookNode], msg: dict, display_id: str | None, cell_index: int
     ) -> Any:
-        """Record an output as usual, and show its text."""
-        print(_text(msg["content"]), end="", flush=True)
+        """Record an output as usual, without notes about the machine, and show its text."""
+        content = msg["content"]
+        if msg["msg_type"] == "stream" and content["name"] == "stderr":
+            content["text"] = MACHINE_NOTES.sub("", content["text"])
+            if not content["text"]:
+                return None
+        print(_text(content), end="", flush=True)
         return super().output(outs, msg, display_id, cell_index)
 
 
