@@ -277,6 +277,7 @@ IMAGES, LABELS = np.zeros((3, 28, 28)), np.array([0, 1, 2])
         (TRAIN_LABELS, gzip.compress(idx(np.arange(4))), "3 images in .* 4 labels"),
         (TRAIN_LABELS, gzip.compress(idx(np.array([0, 1, 10]))), "from 0 to 9"),
     ],
+    ids=lambda value: "bytes" if isinstance(value, bytes) else None,
 )
 def test_malformed_files(copy, name, content, message):
     (copy / TRAIN_IMAGES).write_bytes(gzip.compress(idx(IMAGES)))

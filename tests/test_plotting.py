@@ -124,7 +124,9 @@ def test_plot_model_without_the_dot_program(tmp_path):
     subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], check=True, cwd=tmp_path, env={"PATH": ""}
     )
-    text = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "model.svg").read_text()))
+    svg = (tmp_path / "model.svg").read_text()
+    assert svg.count('class="node"') == 8
+    text = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", svg))
     for shape in ("28, 28, 1", "28, 28, 32", "14, 14, 32", "14, 14, 64", "7, 7, 64", "3136", "10"):
         assert f"(None, {shape})" in text
     kinds = (

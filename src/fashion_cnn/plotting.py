@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#B5B5B5"
-PNG_DPI = 200
+SVG_DPI, PNG_DPI = 72, 200
 
 
 def plot_model(
@@ -52,7 +52,7 @@ def plot_model(
 
     if to_file is not None and Path(to_file).suffix.lower() not in (".png", ".svg"):
         raise ValueError(f"expected to_file to end in .png or .svg, got {str(to_file)!r}")
-    dot = keras.utils.model_to_dot(model, show_shapes=True, dpi=None)
+    dot = keras.utils.model_to_dot(model, show_shapes=True, dpi=SVG_DPI)
     graph = pygraphviz.AGraph(string=dot.to_string())
     graph.layout(prog="dot")
     if to_file is not None:
