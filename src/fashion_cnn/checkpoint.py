@@ -39,6 +39,8 @@ _DECISIVE_KEYS = (
     "data_format",
 )
 
+# What build_cnn lets its caller choose: layer and key.
+_SIZES = (("conv1", "filters"), ("conv2", "filters"), ("hidden", "units"), ("dropout", "rate"))
 _MOST_CONFIG_BYTES = 1_000_000  # a configuration has a few thousand
 
 
@@ -130,37 +132,37 @@ def _build_like(
     path: Path, saved_layers: list[tuple[str, dict[str, Any]]], weights_bytes: int
 ) -> keras.Sequential:
     """Build a network with as many filters and units as the saved one has."""
-    expected = [type(layer).__name__ for layer in build_cnn().layers]
+    reference = build_cnn().layers
+    expected = [type(layer).__name__ for layer in reference]
     found = [class_name for class_name, _ in saved_layers]
     if found != expected:
         raise ValueError(
             f"expected a model with the layers {', '.join(expected)} in {path}, "
             f"got {', '.join(found)}"
         )
-    conv1, _, conv2, _, _, hidden, dropout, _ = (config for _, config in saved_layers)
-    sizes: list[Any] = [conv1.get("filters"), conv2.get("filters"), hidden.get("units")]
-    if not all(type(size) is int and size > 0 for size in sizes):
-        raise ValueError(f"expected filters, filters and units above 0 in {path}, got {sizes}")
-    kernels = 9 * sizes[0] + 9 * sizes[0] * sizes[1] + 49 * sizes[1] * sizes[2] + 10 * sizes[2]
-    if 4 * kernels > weights_bytes:
-        raise ValueError(
-            f"expected weights for {sizes[0]} and {sizes[1]} filters and {sizes[2]} units in "
-            f"{path}, got only {weights_bytes:,} bytes of them"
-        )
-    rate = dropout.get("rate")
-    if not isinstance(rate, int | float) or not 0 <= rate < 1:
-        raise ValueError(f"expected a dropout rate in [0, 1) in {path}, got {rate!r}")
-    model = build_cnn(filters=(sizes[0], sizes[1]), dense_units=sizes[2], dropout_rate=rate)
-    for number, (layer, (_, saved)) in enumerate(
-        zip(model.layers, saved_layers, strict=True), start=1
-    ):
+    for number, (layer, (_, saved)) in enumerate(zip(reference, saved_layers, strict=True), 1):
         for key, value in _decisive(layer.get_config()).items():
-            if saved.get(key, value) != value:
+            if (layer.name, key) not in _SIZES and saved.get(key, value) != value:
                 raise ValueError(
                     f"expected {key}={value!r} in layer {number} ({type(layer).__name__}) "
                     f"of {path}, got {saved[key]!r}"
                 )
-    return model
+    configs: dict[str, Any] = {
+        layer.name: saved for layer, (_, saved) in zip(reference, saved_layers, strict=True)
+    }
+    filters1, filters2, units, rate = (configs[name].get(key) for name, key in _SIZES)
+    sizes = filters1, filters2, units
+    if not all(type(size) is int and size > 0 for size in sizes):
+        raise ValueError(f"expected filters, filters and units above 0 in {path}, got {sizes}")
+    if not isinstance(rate, int | float) or not 0 <= rate < 1:
+        raise ValueError(f"expected a dropout rate in [0, 1) in {path}, got {rate!r}")
+    kernels = 9 * filters1 + 9 * filters1 * filters2 + 49 * filters2 * units + 10 * units
+    if 4 * kernels > weights_bytes:  # seen before a network of any size is built
+        raise ValueError(
+            f"expected weights for {filters1} and {filters2} filters and {units} units in "
+            f"{path}, got only {weights_bytes:,} bytes of them"
+        )
+    return build_cnn(filters=(filters1, filters2), dense_units=units, dropout_rate=rate)
 
 
 def _decisive(config: dict[str, Any]) -> dict[str, Any]:
