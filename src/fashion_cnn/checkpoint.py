@@ -3,7 +3,9 @@
 A file is written under another name beside its place, flushed to the disk and then moved, which
 file systems do at once: a crash at any moment leaves the old file or the new one, whole. Keras's
 ``ModelCheckpoint`` writes in place, and its ``BackupAndRestore`` forgets early stopping, the best
-model so far, dropout's seeds and the order of the images.
+model so far, dropout's seeds and the order of the images. TensorFlow's ``CheckpointManager`` is
+safe, but spreads a state over several files of a directory; one ``.npz`` holds all of it, with
+checksums, and is replaced in one step.
 """
 
 import contextlib
