@@ -50,5 +50,5 @@ pins: $(READY) ## renew constraints.txt with the newest releases
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links --no-emit-package fashion-cnn --output-file constraints.txt pyproject.toml
 
-clean: ## remove .venv and runs
-	rm -rf $(VENV) runs
+clean: ## remove .venv, runs and the models that notebooks saved
+	rm -rf $(VENV) runs notebooks/*.keras notebooks/*.training-state.npz

@@ -117,7 +117,7 @@ def main() -> None:
         except (CellExecutionError, DeadKernelError) as error:
             raise SystemExit(
                 f"\n{path} stopped with an error:\n{error}\n"
-                f"What ran is in {output_dir}. If a training was cut off, run the same command "
+                f"What ran is in {output_dir}. If you cut off a training, run the same command "
                 "again: it goes on after the last finished epoch."
             ) from None
         executed = output_dir / path.name

@@ -180,13 +180,13 @@ def load_fashion_mnist(
     except _NotAvailableError as error:
         if fallback is None:
             raise
-        fallback_directory = Path(fallback).expanduser().absolute()
+        fallback_directory = _absolute(fallback)
         if not all((fallback_directory / name).is_file() for name in FASHION_MNIST_SHA256):
             raise DatasetError(
                 f"{error}\nThe fallback {_shown(fallback_directory)} lacks the four files, too."
             ) from error
         source = _verify_or_download(fallback_directory, is_cache=False)
-        warnings.warn(f"{error}\nGoing on with {source}.", stacklevel=2)
+        warnings.warn(f"Going on with {source}.\nThe reason: {error}", stacklevel=2)
 
     from sklearn.model_selection import train_test_split  # takes a second to import
 
@@ -206,9 +206,13 @@ def _data_directory(data_dir: str | os.PathLike[str] | None) -> tuple[Path, bool
     """Return the directory to look in, and whether it is Keras's cache."""
     chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser().absolute(), False
-    keras_home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-    return keras_home.absolute() / "datasets" / "fashion-mnist", True
+        return _absolute(chosen), False
+    keras_home = _absolute(os.environ.get("KERAS_HOME") or "~/.keras")
+    return keras_home / "datasets" / "fashion-mnist", True
+
+
+def _absolute(path: str | os.PathLike[str]) -> Path:
+    return Path(os.path.abspath(Path(path).expanduser()))
 
 
 def _verify_or_download(directory: Path, is_cache: bool) -> Source:
@@ -321,6 +325,7 @@ def _download(name: str, directory: Path, mirrors: list[str]) -> None:
         warnings.simplefilter("ignore")  # tqdm's, on widgets for notebooks that are not used here
         import pooch
 
+    lack = f"has no sound {name}" if directory.exists() else "did not exist"
     failures = []
     for mirror in tuple(mirrors):
         registry = {name: f"sha256:{FASHION_MNIST_SHA256[name]}"}
@@ -334,13 +339,13 @@ def _download(name: str, directory: Path, mirrors: list[str]) -> None:
     tried = "\n".join(f"  {failure}" for failure in failures)
     raise _NotAvailableError(
         f"Fashion-MNIST is not complete on this machine and cannot be downloaded.\n"
-        f"Looked in {_shown(directory)}, which lacks a sound {name}.\n"
+        f"Looked in {_shown(directory)}, which {lack}.\n"
         f"Tried to download it:\n{tried}\n"
         "Three ways out:\n"
         f"  1. put the four files ({', '.join(FASHION_MNIST_SHA256)}) into that directory;\n"
         f"  2. set {DATA_DIR_VARIABLE} to a directory that holds them;\n"
-        "  3. use the drawn stand-in set of the repository: "
-        "load_fashion_mnist(fallback='data/tiny')."
+        "  3. use the drawn stand-in set in a clone of the repository: "
+        "load_fashion_mnist(fallback='path/to/fashion-cnn/data/tiny')."
     )
 
 
@@ -425,7 +430,8 @@ def check_split(split: Split, name: str) -> None:
     """
     if len(split) != 2:
         raise ValueError(
-            f"expected a pair of images and labels, such as data.validation, got {len(split)} parts"
+            f"expected a pair of images and labels, such as data.validation, "
+            f"got {len(split)} parts; pass one split, not the whole data set"
         )
     images, labels = (np.asarray(part) for part in split)
     if images.shape[1:] != (*IMAGE_SHAPE, 1) or images.size == 0:

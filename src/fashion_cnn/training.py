@@ -163,10 +163,10 @@ def _interrupted_run(path: Path, run: dict[str, Any]) -> TrainingState:
             if name in ("recipe", "seed")
         )
         raise ValueError(
-            f"{path} holds the state of an interrupted training with another "
+            f"{path.absolute()} holds the state of an interrupted training with another "
             f"{' and another '.join(different)}{f' ({details})' if details else ''}. "
             "Train with the same arguments to go on with it, with another checkpoint to keep it "
-            "for later, or with resume=False to start over"
+            "for later, or with resume=False (or after deleting the file) to start over"
         )
     return state
 
