@@ -39,7 +39,7 @@ lint: $(READY) ## check format, style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(READY) ## measure the README's table (about 25 minutes)
+bench: $(READY) ## measure the README's table (about 40 minutes)
 	$(BIN)/python benchmarks/book.py
 
 figure: $(READY) ## take the README's picture from the committed notebook

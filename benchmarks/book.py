@@ -1,7 +1,7 @@
 """Train the book's recipe over several seeds, in plain Keras and with this package, in turn.
 
 ``python benchmarks/book.py`` (or ``make bench``) runs each training in a fresh process, writes
-``results/book.json`` and renews the table in README.md. It takes about two minutes a training,
+``results/book.json`` and renews the table in README.md. It takes two to four minutes a training,
 and wants the machine for itself. ``--table-only`` renews the table from the results at hand.
 """
 

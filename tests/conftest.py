@@ -51,18 +51,13 @@ def trained(tiny, tmp_path_factory):
 @pytest.fixture(scope="session")
 def real_dir():
     """The directory of the real Fashion-MNIST, for tests marked real_data."""
-    places = [Path("~/.keras/datasets/fashion-mnist").expanduser()]
-    if os.environ.get("KERAS_HOME"):
-        places = [Path(os.environ["KERAS_HOME"], "datasets", "fashion-mnist")]
-    if os.environ.get(DATA_DIR_VARIABLE):
-        places = [Path(os.environ[DATA_DIR_VARIABLE])]
-    for place in places:
-        if all(
-            (place / name).is_file() and pooch.file_hash(str(place / name)) == sha256
-            for name, sha256 in FASHION_MNIST_SHA256.items()
-        ):
-            return place
-    pytest.skip(f"no Fashion-MNIST in {places[0]}; set {DATA_DIR_VARIABLE} to run this test")
+    place, _ = data_module._data_directory(None)
+    if all(
+        (place / name).is_file() and pooch.file_hash(str(place / name)) == sha256
+        for name, sha256 in FASHION_MNIST_SHA256.items()
+    ):
+        return place
+    pytest.skip(f"no Fashion-MNIST in {place}; set {DATA_DIR_VARIABLE} to run this test")
 
 
 @pytest.fixture(scope="session")

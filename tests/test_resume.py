@@ -35,31 +35,34 @@ class Interrupt(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+def interrupt_in(epoch, data, path, recipe=RECIPE, **arguments):
+    """Train until an interrupt in this epoch, counted from 0."""
+    with pytest.raises(
+        KeyboardInterrupt,
+        match=rf"interrupted in epoch {epoch + 1}.*Call train again.*after epoch {epoch}",
+    ):
+        fc.train(
+            build(),
+            data,
+            recipe,
+            checkpoint=path,
+            callbacks=[Interrupt(epoch)],
+            verbose=0,
+            **({"seed": 1} | arguments),
+        )
+
+
 @pytest.fixture
 def interrupted(tiny, tmp_path):
     """A checkpoint whose run was interrupted in its third epoch."""
     path = tmp_path / "best.keras"
-    with pytest.raises(
-        KeyboardInterrupt, match=r"interrupted in epoch 3.*Call train again.*after epoch 2"
-    ):
-        fc.train(
-            build(), tiny, RECIPE, checkpoint=path, seed=1, callbacks=[Interrupt(2)], verbose=0
-        )
+    interrupt_in(2, tiny, path)
     return path
 
 
 def test_resumed_run_is_bit_equal(tiny, interrupted, tmp_path, capsys):
     resumed, uninterrupted = build(), build()
-    with pytest.raises(KeyboardInterrupt):
-        fc.train(
-            build(),
-            tiny,
-            RECIPE,
-            checkpoint=interrupted,
-            seed=1,
-            callbacks=[Interrupt(4)],
-            verbose=0,
-        )
+    interrupt_in(4, tiny, interrupted)
     history = fc.train(resumed, tiny, RECIPE, checkpoint=interrupted, seed=1, verbose=2)
     assert "Going on after epoch 4 of at most 6" in capsys.readouterr().out
     other = tmp_path / "other.keras"
@@ -108,16 +111,7 @@ def test_resume_puts_the_best_file_back(tiny, tmp_path, what):
     recipe = fc.Recipe(learning_rate=3e-2, batch_size=32, epochs=20, patience=3)
     expected = fc.train(build(), tiny, recipe, checkpoint=other, seed=1, verbose=0)
     best = int(np.argmin(expected.history["val_loss"]))
-    with pytest.raises(KeyboardInterrupt):
-        fc.train(
-            build(),
-            tiny,
-            recipe,
-            checkpoint=path,
-            seed=1,
-            callbacks=[Interrupt(best + 1)],
-            verbose=0,
-        )
+    interrupt_in(best + 1, tiny, path, recipe)
     path.unlink()
     if what == "of another run":
         build().save(path)
@@ -126,17 +120,7 @@ def test_resume_puts_the_best_file_back(tiny, tmp_path, what):
 
 
 def test_starting_over_leaves_no_state_of_the_old_run(tiny, interrupted):
-    with pytest.raises(KeyboardInterrupt):
-        fc.train(
-            build(),
-            tiny,
-            RECIPE,
-            checkpoint=interrupted,
-            seed=2,
-            resume=False,
-            callbacks=[Interrupt(0)],
-            verbose=0,
-        )
+    interrupt_in(0, tiny, interrupted, seed=2, resume=False)
     assert not interrupted.with_suffix(".training-state.npz").exists()
 
 

@@ -227,9 +227,12 @@ def _verify_or_download(directory: Path, is_cache: bool) -> Source:
         path = directory / name
         if path.exists():
             found = _digest(path, "sha256")
-            if found == sums[name] and (
-                found == FASHION_MNIST_SHA256[name] or not _is_digits(path)
-            ):
+            if found == sums[name]:
+                if _is_digits(path):
+                    raise DatasetError(
+                        f"{_shown(path)} is of the handwritten digits (MNIST), not Fashion-MNIST. "
+                        "Put Fashion-MNIST's file there"
+                    )
                 continue
             problem = (
                 f"{_shown(path)} is {_what_else(path, found)}: expected SHA-256 {sums[name]}, "
