@@ -34,7 +34,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         checkpoint = Path(scratch, "best.keras")
         keep_progress = KeepProgress(
-            checkpoint, Path(scratch, "state.npz"), {}, history, early_stopping, state=None
+            checkpoint, Path(scratch, "state.npz"), {}, history, early_stopping, None, model
         )
         keep_progress.set_model(model)
         for epoch in range(REPEATS):

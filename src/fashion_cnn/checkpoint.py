@@ -247,7 +247,9 @@ class KeepProgress(keras.callbacks.Callback):
     """Save the best model and, after every epoch, the state of the run.
 
     Placed last, after Keras's ``History`` and ``EarlyStopping``, which it reads and, when a run
-    goes on from a state, sets. A finished run leaves only the best model.
+    goes on from a state, sets. A finished run leaves only the best model. What is saved is
+    `saved_model`, a compiled twin with the weights of the model in training: how that computes
+    and is optimized is nothing that a reader of the file need know.
 
     Attributes
     ----------
@@ -265,6 +267,7 @@ class KeepProgress(keras.callbacks.Callback):
         history: keras.callbacks.History,
         early_stopping: keras.callbacks.EarlyStopping,
         state: TrainingState | None,
+        saved_model: keras.Sequential,
     ) -> None:
         super().__init__()
         self.checkpoint = checkpoint
@@ -273,6 +276,7 @@ class KeepProgress(keras.callbacks.Callback):
         self.history = history
         self.early_stopping = early_stopping
         self.state = state
+        self.saved_model = saved_model
         self.saved_epochs = state.finished_epochs if state else 0
         self.best_sha256 = state.best_sha256 if state else ""
 
@@ -318,8 +322,9 @@ class KeepProgress(keras.callbacks.Callback):
         self.state_path.unlink(missing_ok=True)
 
     def _save_best(self) -> None:
+        self.saved_model.set_weights(self.model.get_weights())
         with _replacing(self.checkpoint) as new_path:
-            self.model.save(new_path)
+            self.saved_model.save(new_path)
             self.best_sha256 = _sha256(new_path)
 
     def _state(self) -> TrainingState:

@@ -5,6 +5,8 @@ from keras import layers
 
 from fashion_cnn.data import CLASS_NAMES, IMAGE_SHAPE
 
+EVALUATION_BATCH_SIZE = 256  # images at a time where nothing is learned
+
 
 def build_cnn(
     *,
@@ -59,5 +61,10 @@ def build_cnn(
         ],
         name="fashion_cnn",
     )
-    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    compile_cnn(model)
     return model
+
+
+def compile_cnn(model: keras.Model) -> None:
+    """Compile a network with the book's optimizer, loss and metric."""
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fashion_cnn.data import CLASS_NAMES, IMAGE_SHAPE, Split, check_split, check_values
-
-EVALUATION_BATCH_SIZE = 256
+from fashion_cnn.model import EVALUATION_BATCH_SIZE
 
 
 class Evaluation(NamedTuple):

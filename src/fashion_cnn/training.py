@@ -1,20 +1,31 @@
 """Train the network: recipes, and the training run with checkpoint and early stopping."""
 
+import contextlib
+import functools
 import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
+from fashion_cnn.batches import training_batches
 from fashion_cnn.checkpoint import KeepProgress, TrainingState, architecture
-from fashion_cnn.data import FashionMNIST, Split, check_split
+from fashion_cnn.data import CLASS_NAMES, FashionMNIST, Split, check_split
+from fashion_cnn.model import EVALUATION_BATCH_SIZE, compile_cnn
+
+MOST_STEPS_PER_CALL = 16  # steps that TensorFlow takes at a stretch, without Python
+WHITENING_IMAGES = 5_000
+LEAST_SPEEDUP = 1.1  # of bfloat16 over float32, below which it is not worth its rounding
 
 
 @dataclass(frozen=True)
@@ -24,19 +35,53 @@ class Recipe:
     Attributes
     ----------
     learning_rate : float
-        Step size of Adam.
+        Step size of Adam; the largest one if it changes.
     batch_size : int
         Images per step.
     epochs : int
         The most epochs a run takes.
     patience : int
         Epochs without a lower validation loss after which the run stops.
+    warmup : float, optional
+        The part of all steps, in (0, 1), in which the step size rises from 0; in the rest it falls
+        to 0 along half a cosine wave. None keeps the step size as it is.
+    beta_2 : float
+        How slowly Adam forgets the size of past gradients, in [0, 1).
+    weight_decay : float
+        The part of every weight, but no bias, that a step takes away, times the step size.
+    dropout_rate : float, optional
+        In place of the rate the network was built with; None leaves it. A network built without
+        dropout stays without.
+    whitening : bool
+        Whether the first convolution starts from filters that whiten the training images'
+        patches, not from random ones.
+    label_smoothing : float
+        The part of a label's probability that is shared out among all ten classes, in [0, 1).
+    flip : bool
+        Whether half of the images, drawn anew every epoch, are mirrored left to right.
+    shift : int
+        Pixels by which an image is moved at most, up or down and left or right.
+    erasing : float
+        The part of the images, in [0, 1], in which a rectangle is painted over.
+    precision : {"float32", "fastest"}
+        What the network computes in. "fastest" is bfloat16 if this machine is quicker with it;
+        the weights are float32 all the same.
     """
 
     learning_rate: float
     batch_size: int
     epochs: int
     patience: int
+    warmup: float | None = None
+    beta_2: float = 0.999
+    weight_decay: float = 0.0
+    dropout_rate: float | None = None
+    whitening: bool = False
+    label_smoothing: float = 0.0
+    flip: bool = False
+    shift: int = 0
+    erasing: float = 0.0
+    precision: Literal["float32", "fastest"] = "float32"
 
 
 BOOK = Recipe(learning_rate=1e-3, batch_size=32, epochs=20, patience=2)
@@ -109,6 +154,7 @@ def train(
     check_split(data.validation, "validation")
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     state_path = checkpoint.with_suffix(".training-state.npz")
+    _set_dropout(model, recipe)
     identity = {
         "recipe": asdict(recipe),
         "seed": seed,
@@ -118,38 +164,60 @@ def train(
     run = json.loads(json.dumps(identity))  # as the state's file gives it back
     state = _interrupted_run(state_path, run) if resume and state_path.exists() else None
     finished_epochs = state.finished_epochs if state else 0
-    if state and verbose != 0:
-        print(f"Going on after epoch {finished_epochs} of at most {recipe.epochs} ({state_path}).")
+    # Another precision would be another run, so a resumed one keeps its own.
+    run["precision"] = state.run["precision"] if state else _precision(recipe)
+    if verbose != 0:
+        if state:
+            print(
+                f"Going on after epoch {finished_epochs} of at most {recipe.epochs} ({state_path})."
+            )
+        if run["precision"] != "float32":
+            print("Computing in bfloat16, in which this processor is quicker.")
 
     _draw_weights(model, seed)
-    model.compile(
-        optimizer=keras.optimizers.Adam(recipe.learning_rate),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    model.optimizer.build(model.trainable_variables)
+    if recipe.whitening:
+        _whiten(model, data.train.images, seed)
+    steps = math.ceil(len(data.train.labels) / recipe.batch_size)
     history = keras.callbacks.History()
     early_stopping = keras.callbacks.EarlyStopping(
         patience=recipe.patience, restore_best_weights=True
     )
-    keep_progress = KeepProgress(checkpoint, state_path, run, history, early_stopping, state)
-    try:
-        return model.fit(
-            _shuffled_batches(data.train, recipe, seed, first_epoch=finished_epochs),
-            shuffle=False,  # they are shuffled already
-            steps_per_epoch=math.ceil(len(data.train.labels) / recipe.batch_size),
-            validation_data=data.validation,
-            validation_batch_size=recipe.batch_size,
-            initial_epoch=recipe.epochs if state and state.stopped else finished_epochs,
-            epochs=recipe.epochs,
-            callbacks=[history, early_stopping, *callbacks, keep_progress],
-            verbose=verbose,
+    saved_model = keras.models.clone_model(model)
+    compile_cnn(saved_model)
+    saved_model.optimizer.build(saved_model.trainable_variables)
+    keep_progress = KeepProgress(
+        checkpoint, state_path, run, history, early_stopping, state, saved_model
+    )
+    validation_labels = data.validation.labels
+    if recipe.label_smoothing:
+        validation_labels = keras.utils.to_categorical(validation_labels, len(CLASS_NAMES))
+    with _computing_in(run["precision"], model):
+        model.compile(
+            optimizer=_optimizer(recipe, steps),
+            loss=f"{'' if recipe.label_smoothing else 'sparse_'}categorical_crossentropy",
+            metrics=["accuracy"],
+            steps_per_execution=max(n for n in range(1, MOST_STEPS_PER_CALL + 1) if steps % n == 0),
+            jit_compile=False,  # XLA is slower on a CPU
         )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"interrupted in epoch {keep_progress.saved_epochs + 1}. Call train again with the "
-            f"same arguments to go on after epoch {keep_progress.saved_epochs}"
-        ) from None
+        model.optimizer.build(model.trainable_variables)
+        try:
+            model.fit(
+                training_batches(data.train, recipe, seed, first_epoch=finished_epochs),
+                shuffle=False,  # they are shuffled already
+                steps_per_epoch=steps,
+                validation_data=(data.validation.images, validation_labels),
+                validation_batch_size=EVALUATION_BATCH_SIZE,
+                initial_epoch=recipe.epochs if state and state.stopped else finished_epochs,
+                epochs=recipe.epochs,
+                callbacks=[history, early_stopping, *callbacks, keep_progress],
+                verbose=verbose,
+            )
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"interrupted in epoch {keep_progress.saved_epochs + 1}. Call train again with the "
+                f"same arguments to go on after epoch {keep_progress.saved_epochs}"
+            ) from None
+    return history
 
 
 def _interrupted_run(path: Path, run: dict[str, Any]) -> TrainingState:
@@ -180,33 +248,6 @@ def _fingerprint(*splits: Split) -> str:
     return sha256.hexdigest()
 
 
-def _shuffled_batches(
-    split: Split, recipe: Recipe, seed: int, *, first_epoch: int
-) -> tf.data.Dataset:
-    """Give the batches of one epoch after another, each in an order of its own.
-
-    The order depends on the seed and the number of the epoch alone, so a run that goes on in the
-    middle sees the images as it would have seen them.
-    """
-    images, labels = tf.constant(split.images), tf.constant(split.labels)
-
-    def batches_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(len(split.labels)), seed=[seed, epoch]
-        )
-        return tf.data.Dataset.from_tensor_slices(order).batch(recipe.batch_size)
-
-    return (
-        tf.data.Dataset.range(first_epoch, recipe.epochs)
-        .flat_map(batches_of)
-        .map(
-            lambda indices: (tf.gather(images, indices), tf.gather(labels, indices)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-        .prefetch(tf.data.AUTOTUNE)
-    )
-
-
 def _draw_weights(model: keras.Sequential, seed: int) -> None:
     """Give every layer the weights and the dropout state that a network new from `seed` has."""
     keras.utils.set_random_seed(seed)
@@ -214,3 +255,99 @@ def _draw_weights(model: keras.Sequential, seed: int) -> None:
     for layer, fresh_layer in zip(model.layers, fresh_model.layers, strict=True):
         for variable, fresh_variable in zip(layer.variables, fresh_layer.variables, strict=True):
             variable.assign(fresh_variable)
+
+
+def _set_dropout(model: keras.Sequential, recipe: Recipe) -> None:
+    """Give the dropout layers the recipe's rate, if it has one."""
+    for layer in model.layers:
+        if recipe.dropout_rate is not None and isinstance(layer, keras.layers.Dropout):
+            layer.rate = recipe.dropout_rate if layer.rate else 0
+
+
+def _whiten(model: keras.Sequential, images: NDArray[np.float32], seed: int) -> None:
+    """Start the first convolution from the principal components of the images' patches.
+
+    Neighbouring pixels are alike, so filters drawn at random nearly all answer to a patch's mean
+    brightness. These answer to what is left without it, each with a like share of the variance:
+    one filter for each principal component and one for its negative, which ReLU would cut off,
+    then random mixtures (Coates and Ng 2012, "Learning feature representations with k-means").
+    """
+    first = model.layers[0]
+    height, width, _, filters = first.kernel.shape
+    windows = sliding_window_view(images[:WHITENING_IMAGES, ..., 0], (height, width), axis=(1, 2))
+    patches = windows.reshape(-1, height * width)
+    mean = patches.mean(axis=0)
+    variances, components = np.linalg.eigh(np.cov(patches - mean, rowvar=False))
+    # The sum keeps noise, in the smallest components, from being blown up.
+    whitening = (components / np.sqrt(variances + 0.01))[:, ::-1]
+    size = height * width
+    mixtures = np.random.default_rng(seed).normal(size=(size, filters), scale=size**-0.5)
+    kernel = np.hstack([whitening, -whitening, whitening @ mixtures])[:, :filters] / np.sqrt(2)
+    first.kernel.assign(kernel.reshape(first.kernel.shape))
+    first.bias.assign(-mean @ kernel)
+
+
+def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+    """Make the recipe's Adam; `steps` are those of an epoch."""
+    learning_rate: Any = recipe.learning_rate
+    if recipe.warmup is not None:
+        rising = max(1, round(recipe.warmup * recipe.epochs * steps))
+        learning_rate = keras.optimizers.schedules.CosineDecay(
+            0.0,
+            warmup_target=recipe.learning_rate,
+            warmup_steps=rising,
+            decay_steps=max(1, recipe.epochs * steps - rising),
+        )
+    if not recipe.weight_decay:
+        return keras.optimizers.Adam(learning_rate, beta_2=recipe.beta_2)
+    optimizer = keras.optimizers.AdamW(
+        learning_rate, beta_2=recipe.beta_2, weight_decay=recipe.weight_decay
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    return optimizer
+
+
+def _precision(recipe: Recipe) -> str:
+    """Choose what to compute in; the name is that of a Keras dtype policy."""
+    if recipe.precision == "fastest" and _bfloat16_speedup() > LEAST_SPEEDUP:
+        return "mixed_bfloat16"
+    return "float32"
+
+
+@functools.cache
+def _bfloat16_speedup() -> float:
+    """Time the costliest step, the second convolution and its gradients, in both precisions."""
+    seconds = {}
+    for dtype in (tf.float32, tf.bfloat16):
+        images, kernel = tf.ones((128, 14, 14, 32), dtype), tf.ones((3, 3, 32, 64), dtype)
+
+        @tf.function
+        def step(images: tf.Tensor, kernel: tf.Tensor) -> list[tf.Tensor]:
+            maps = tf.nn.conv2d(images, kernel, strides=1, padding="SAME")
+            return [tf.reduce_sum(sum_) for sum_ in tf.gradients(maps, [images, kernel])]
+
+        def timed(step: Any, *arguments: tf.Tensor) -> float:
+            start = time.perf_counter()
+            [result.numpy() for result in step(*arguments)]
+            return time.perf_counter() - start
+
+        timed(step, images, kernel)  # traces
+        seconds[dtype] = min(timed(step, images, kernel) for _ in range(4))
+    return seconds[tf.float32] / seconds[tf.bfloat16]
+
+
+@contextlib.contextmanager
+def _computing_in(precision: str, model: keras.Sequential) -> Iterator[None]:
+    """Let all layers but the last compute in a precision; then make the model as it was.
+
+    Compiled as `build_cnn` compiles it, it loads anywhere, whatever it was trained with.
+    """
+    policies = [layer.dtype_policy for layer in model.layers]
+    for layer in model.layers[:-1]:
+        layer.dtype_policy = precision
+    try:
+        yield
+    finally:
+        for layer, policy in zip(model.layers, policies, strict=True):
+            layer.dtype_policy = policy
+        compile_cnn(model)

@@ -1,0 +1,113 @@
+"""Give the training images batch by batch: in a new order every epoch, varied as a recipe says.
+
+Order and variation depend on the seed and the number of the epoch and step alone, so a run that
+goes on in the middle sees the images as it would have seen them.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from fashion_cnn.data import CLASS_NAMES, IMAGE_SHAPE, Split
+
+if TYPE_CHECKING:
+    from fashion_cnn.training import Recipe
+
+_ERASED_SIDES = (3, 14)  # pixels, shortest and longest
+
+
+def training_batches(
+    split: Split, recipe: "Recipe", seed: int, *, first_epoch: int
+) -> tf.data.Dataset:
+    """Give the batches of one epoch after another, from `first_epoch` on, counted from 0.
+
+    Parameters
+    ----------
+    split : Split
+        The images to learn from.
+    recipe : Recipe
+        Its batch size, flips, shifts, erasing and label smoothing.
+    seed : int
+        Seed of order and variation.
+    first_epoch : int
+        How many epochs to leave out.
+
+    Returns
+    -------
+    tf.data.Dataset
+        Pairs of float32 images (batch, 28, 28, 1) in [0, 1] and of labels: int64 (batch,) or,
+        where labels are smoothed, float32 probabilities (batch, 10).
+    """
+    images, labels = tf.constant(split.images), tf.constant(split.labels)
+    steps = math.ceil(len(split.labels) / recipe.batch_size)
+
+    def order_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(len(split.labels)), seed=[seed, epoch]
+        )
+        return tf.data.Dataset.from_tensor_slices(order).batch(recipe.batch_size)
+
+    def batch_of(step: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch, batch_labels = tf.gather(images, indices), tf.gather(labels, indices)
+        step_seed = tf.random.fold_in([seed, 0], step)
+        if recipe.flip or recipe.shift:
+            batch = _moved(batch, recipe, tf.random.fold_in(step_seed, 1))
+        if recipe.erasing:
+            batch = _erased(batch, recipe.erasing, tf.random.fold_in(step_seed, 2))
+        if recipe.label_smoothing:
+            batch_labels = tf.one_hot(batch_labels, len(CLASS_NAMES))
+            batch_labels *= 1 - recipe.label_smoothing
+            batch_labels += recipe.label_smoothing / len(CLASS_NAMES)
+        return batch, batch_labels
+
+    return (
+        tf.data.Dataset.range(first_epoch, recipe.epochs)
+        .flat_map(order_of)
+        .enumerate(start=first_epoch * steps)
+        .map(batch_of, num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def _moved(images: tf.Tensor, recipe: "Recipe", seed: tf.Tensor) -> tf.Tensor:
+    """Mirror half of the images, and shift each by up to `recipe.shift` pixels, zeros moving in."""
+    n = tf.shape(images)[0]
+    height, width = IMAGE_SHAPE
+    shift = recipe.shift
+    offsets = tf.random.stateless_uniform([2, n, 1], seed, 0, 2 * shift + 1, tf.int32)
+    rows = offsets[0] + tf.range(height)  # (n, 28), into the padded image
+    columns = tf.tile(tf.range(width)[tf.newaxis], [n, 1])
+    if recipe.flip:
+        is_mirrored = tf.random.stateless_uniform([n, 1], tf.random.fold_in(seed, 1)) < 0.5
+        columns = tf.where(is_mirrored, width - 1 - columns, columns)
+    columns += offsets[1]
+    padded_width = width + 2 * shift
+    padded = tf.pad(images, [[0, 0], [shift, shift], [shift, shift], [0, 0]])
+    pixels = rows[:, :, tf.newaxis] * padded_width + columns[:, tf.newaxis, :]  # (n, 28, 28)
+    moved = tf.gather(
+        tf.reshape(padded, [n, (height + 2 * shift) * padded_width]),
+        tf.reshape(pixels, [n, height * width]),
+        batch_dims=1,
+    )
+    return tf.reshape(moved, [n, height, width, 1])
+
+
+def _erased(images: tf.Tensor, probability: float, seed: tf.Tensor) -> tf.Tensor:
+    """Fill a random rectangle of some images with one random grey (arXiv:1708.04896)."""
+    n = tf.shape(images)[0]
+    shortest, longest = _ERASED_SIDES
+    sides = tf.random.stateless_uniform([2, n, 1], seed, shortest, longest + 1, tf.int32)
+    chances = tf.random.stateless_uniform([4, n, 1], tf.random.fold_in(seed, 1))
+
+    def is_inside(axis: int) -> tf.Tensor:
+        """Tell which of the 28 rows or columns the rectangle covers: bool (n, 28)."""
+        size = IMAGE_SHAPE[axis]
+        room = tf.cast(size - sides[axis] + 1, tf.float32)
+        start = tf.cast(chances[axis] * room, tf.int32)
+        position = tf.range(size)
+        return (position >= start) & (position < start + sides[axis])
+
+    is_erased = is_inside(0)[:, :, tf.newaxis] & is_inside(1)[:, tf.newaxis, :]
+    is_erased &= chances[2][:, :, tf.newaxis] < probability
+    return tf.where(is_erased[..., tf.newaxis], chances[3][:, :, tf.newaxis, tf.newaxis], images)
