@@ -125,9 +125,9 @@ def test_starting_over_leaves_no_state_of_the_old_run(tiny, interrupted):
 
 
 def test_two_trainings_never_write_the_same_new_file(tmp_path):
-    with checkpoint_module._replacing(tmp_path / "best.keras") as one:
+    with checkpoint_module.replacing(tmp_path / "best.keras") as one:
         one.write_bytes(b"one")
-        with checkpoint_module._replacing(tmp_path / "best.keras") as other:
+        with checkpoint_module.replacing(tmp_path / "best.keras") as other:
             assert one != other
             other.write_bytes(b"other")
         assert (tmp_path / "best.keras").read_bytes() == b"other"

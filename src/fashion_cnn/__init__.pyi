@@ -17,6 +17,7 @@ from .prediction import evaluate as evaluate
 from .prediction import predict as predict
 from .report import ReproductionReport as ReproductionReport
 from .report import reproduction_report as reproduction_report
+from .study import study as study
 from .training import BOOK as BOOK
 from .training import Recipe as Recipe
 from .training import train as train

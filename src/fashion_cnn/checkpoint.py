@@ -220,7 +220,7 @@ class TrainingState:
         arrays: dict[str, Any] = {
             f"{name} {n}": array for name in _ARRAYS for n, array in enumerate(getattr(self, name))
         }
-        with _replacing(path) as new_path, open(new_path, "wb") as file:
+        with replacing(path) as new_path, open(new_path, "wb") as file:
             np.savez(file, facts=np.array(json.dumps(facts)), **arrays)
 
     @classmethod
@@ -323,7 +323,7 @@ class KeepProgress(keras.callbacks.Callback):
 
     def _save_best(self) -> None:
         self.saved_model.set_weights(self.model.get_weights())
-        with _replacing(self.checkpoint) as new_path:
+        with replacing(self.checkpoint) as new_path:
             self.saved_model.save(new_path)
             self.best_sha256 = _sha256(new_path)
 
@@ -350,7 +350,7 @@ class KeepProgress(keras.callbacks.Callback):
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Give a name to write to, and move it to `path` only when it is whole on the disk."""
     # A name of its own: two trainings with one checkpoint never write into the same file.
     new_path = path.with_name(f".new-{secrets.token_hex(4)}-{path.name}")

@@ -23,7 +23,7 @@ from fashion_cnn.checkpoint import KeepProgress, TrainingState, architecture
 from fashion_cnn.data import CLASS_NAMES, FashionMNIST, Split, check_split
 from fashion_cnn.model import EVALUATION_BATCH_SIZE, compile_cnn
 
-MOST_STEPS_PER_CALL = 16  # steps that TensorFlow takes at a stretch, without Python
+MOST_STEPS_PER_CALL = 16
 WHITENING_IMAGES = 5_000
 LEAST_SPEEDUP = 1.1  # of bfloat16 over float32, below which it is not worth its rounding
 
@@ -159,7 +159,7 @@ def train(
         "recipe": asdict(recipe),
         "seed": seed,
         "network": architecture(model),
-        "data set": _fingerprint(data.train, data.validation),
+        "data set": fingerprint(data.train, data.validation),
     }
     run = json.loads(json.dumps(identity))  # as the state's file gives it back
     state = _interrupted_run(state_path, run) if resume and state_path.exists() else None
@@ -196,7 +196,7 @@ def train(
             optimizer=_optimizer(recipe, steps),
             loss=f"{'' if recipe.label_smoothing else 'sparse_'}categorical_crossentropy",
             metrics=["accuracy"],
-            steps_per_execution=max(n for n in range(1, MOST_STEPS_PER_CALL + 1) if steps % n == 0),
+            steps_per_execution=_steps_per_execution(steps),
             jit_compile=False,  # XLA is slower on a CPU
         )
         model.optimizer.build(model.trainable_variables)
@@ -239,7 +239,7 @@ def _interrupted_run(path: Path, run: dict[str, Any]) -> TrainingState:
     return state
 
 
-def _fingerprint(*splits: Split) -> str:
+def fingerprint(*splits: Split) -> str:
     """Return a SHA-256 over all images and labels."""
     sha256 = hashlib.sha256()
     for split in splits:
@@ -273,6 +273,11 @@ def _whiten(model: keras.Sequential, images: NDArray[np.float32], seed: int) -> 
     then random mixtures (Coates and Ng 2012, "Learning feature representations with k-means").
     """
     first = model.layers[0]
+    if not isinstance(first, keras.layers.Conv2D):
+        raise ValueError(
+            "expected a model whose first layer is a Conv2D, which the recipe's whitening starts, "
+            f"got {type(first).__name__}; build it with build_cnn, or train it with BOOK"
+        )
     height, width, _, filters = first.kernel.shape
     windows = sliding_window_view(images[:WHITENING_IMAGES, ..., 0], (height, width), axis=(1, 2))
     patches = windows.reshape(-1, height * width)
@@ -305,6 +310,17 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     )
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     return optimizer
+
+
+def _steps_per_execution(steps: int) -> int:
+    """Choose how many steps TensorFlow takes at a stretch, without Python.
+
+    Keras takes too many in an epoch that the number does not divide, and fails with more than
+    one on several devices.
+    """
+    if tf.distribute.has_strategy():
+        return 1
+    return max(n for n in range(1, MOST_STEPS_PER_CALL + 1) if steps % n == 0)
 
 
 def _precision(recipe: Recipe) -> str:

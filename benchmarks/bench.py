@@ -1,0 +1,229 @@
+"""Measure the README's tables and figure: every side, in fresh processes, seed by seed in turn.
+
+``make bench`` runs all; ``python benchmarks/bench.py --help`` lists the choices. A measurement that
+is cut off goes on where it was: finished runs are kept in results/unfinished.jsonl until all are
+there. PyTorch is measured where torch is installed. The machine must have nothing else to do.
+"""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import fashion_cnn as fc
+from fashion_cnn.data import DATA_DIR_VARIABLE, FASHION_MNIST_SHA256
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "runs.json"
+UNFINISHED = HERE / "results" / "unfinished.jsonl"
+README = HERE.parent / "README.md"
+FIGURE = HERE.parent / "docs" / "accuracy-against-time.png"
+PLAIN = "plain Keras"
+SIDES = {
+    PLAIN: ["plain_keras_run.py"],
+    "PyTorch": ["pytorch_run.py"],
+    "BOOK": ["fashion_cnn_run.py", "BOOK"],
+    "FAST": ["fashion_cnn_run.py", "FAST"],
+    "BEST": ["fashion_cnn_run.py", "BEST"],
+    "BEST, all images": ["fashion_cnn_run.py", "BEST", "all"],
+}
+COLORS = dict(
+    zip(SIDES, ("#B5B5B5", "#56B4E9", "#0072B2", "#D55E00", "#009E73", "#CC79A7"), strict=True)
+)
+TABLE = re.compile(r"(?<=<!-- runs table -->\n).*?(?=<!-- end of runs table -->)", re.DOTALL)
+
+
+def main() -> None:
+    """Run the trainings, unless told not to, and renew table and figure."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to SEEDS - 1 (default: 5)")
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--table-only", action="store_true", help="of the results that are there")
+    arguments = parser.parse_args()
+    if not arguments.table_only:
+        sides = [side for side in arguments.sides if side != "PyTorch" or has_torch()]
+        results = run_all(sides, range(arguments.seeds))
+        if results is None:
+            print(f"kept in {UNFINISHED}; the other sides are still to be measured")
+            return
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        UNFINISHED.unlink()
+    results = json.loads(RESULTS.read_text())
+    table = render_table(results)
+    print(table)
+    README.write_text(TABLE.sub(lambda _: table, README.read_text("utf-8")), "utf-8")
+    draw_figure(results).savefig(FIGURE, dpi=150)
+
+
+def has_torch() -> bool:
+    """Tell whether PyTorch can be measured."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def run_all(sides: list[str], seeds: range) -> dict[str, Any] | None:
+    """Run what is missing; return everything, or None while sides are missing."""
+    source = fc.load_fashion_mnist().source
+    if not source.is_fashion_mnist:
+        raise SystemExit(f"the benchmark needs Fashion-MNIST, got {source}")
+    UNFINISHED.parent.mkdir(exist_ok=True)
+    machine = {"hardware": hardware(), "versions": versions()}
+    kept = kept_runs(machine)
+    with tempfile.TemporaryDirectory() as scratch:
+        # All sides read the same files, each from where its users have them.
+        cache = Path(scratch, "datasets", "fashion-mnist")
+        cache.mkdir(parents=True)
+        for name in FASHION_MNIST_SHA256:
+            (cache / name).symlink_to(source.directory / name)
+        environment = os.environ | {"KERAS_HOME": scratch, DATA_DIR_VARIABLE: str(source.directory)}
+        for seed in seeds:
+            for side in sides:
+                if (side, seed) in kept:
+                    continue
+                script, *words = SIDES[side]
+                command = [sys.executable, HERE / script, str(seed), f"{scratch}/best.keras"]
+                start = time.perf_counter()
+                finished = subprocess.run(
+                    [*command, *words], env=environment, stdout=subprocess.PIPE, check=True
+                )
+                run = json.loads(finished.stdout.splitlines()[-1])
+                run["process_seconds"] = time.perf_counter() - start
+                kept[side, seed] = run
+                line = machine | {"side": side, "seed": seed, "run": run}
+                with UNFINISHED.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+                print(side, seed, f"{run['validation_accuracy']:.4f} {run['seconds']:.1f} s")
+    wanted = [side for side in SIDES if side != "PyTorch" or has_torch()]
+    if any((side, seed) not in kept for side in wanted for seed in seeds):
+        return None
+    runs = {side: [{"seed": seed} | kept[side, seed] for seed in seeds] for side in wanted}
+    return machine | {"runs": runs}
+
+
+def kept_runs(machine: dict[str, str]) -> dict[tuple[str, int], dict[str, Any]]:
+    """Read what an earlier call measured; it must have been on this machine."""
+    kept = {}
+    for line in UNFINISHED.read_text().splitlines() if UNFINISHED.exists() else []:
+        found = json.loads(line)
+        if {name: found[name] for name in machine} != machine:
+            raise SystemExit(f"{UNFINISHED} is of another machine or versions; delete it")
+        kept[found["side"], found["seed"]] = found["run"]
+    return kept
+
+
+def hardware() -> str:
+    """Return the processor's name and the number of cores this process may use."""
+    cpu_info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", cpu_info.read_text()) if cpu_info.exists() else None
+    name = found.group(1) if found else platform.processor() or platform.machine()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} cores, no GPU"
+
+
+def versions() -> str:
+    """Return the versions that decide the figures."""
+    packages = ["tensorflow", "keras", "numpy", *(["torch"] if has_torch() else [])]
+    named = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
+    return f"Python {platform.python_version()}, {named}"
+
+
+def render_table(results: dict[str, Any]) -> str:
+    """Return the Markdown table: accuracies as mean ± std, seconds and memory as medians."""
+    lines = [
+        "| side | n | epochs | validation accuracy | test accuracy | training | of plain Keras "
+        "| an epoch | of plain Keras | memory |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    plain = results["runs"][PLAIN]
+    for side, runs in results["runs"].items():
+        learned_all = side.endswith("all images")
+        cells = [
+            side,
+            str(len(runs)),
+            mean_and_std([run["epochs"] for run in runs], 1),
+            "–" if learned_all else mean_and_std([run["validation_accuracy"] for run in runs], 4),
+            mean_and_std([run["test_accuracy"] for run in runs], 4),
+            f"{statistics.median(run['seconds'] for run in runs):.1f} s",
+            f"{ratio(runs, plain, lambda run: run['seconds']):.2f}",
+            f"{statistics.median(map(epoch_seconds, runs)):.1f} s",
+            f"{ratio(runs, plain, epoch_seconds):.2f}",
+            f"{statistics.median(run['peak_memory'] for run in runs):.2f} GB",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    measured = (
+        "Accuracies and epochs: mean ± standard deviation over seeds; seconds and memory: median; "
+        "“of plain Keras”: median of the ratios of paired runs. `make bench`; "
+    )
+    return "\n".join([*lines, "", f"{measured}{results['hardware']}; {results['versions']}.", ""])
+
+
+def epoch_seconds(run: dict[str, Any]) -> float:
+    """Return the seconds of a run's typical epoch, validation and saving included."""
+    return statistics.median(np.diff([0, *run["epoch_ends"]]))
+
+
+def ratio(runs: list[dict[str, Any]], others: list[dict[str, Any]], measure: Any) -> float:
+    """Return the median of the ratios of runs with the same seed."""
+    return statistics.median(
+        measure(run) / measure(other) for run, other in zip(runs, others, strict=True)
+    )
+
+
+def mean_and_std(values: list[float], digits: int) -> str:
+    """Return ``mean ± sample standard deviation`` as text."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
+
+
+def draw_figure(results: dict[str, Any]) -> plt.Figure:
+    """Draw validation accuracy against seconds: a line a run, a dot where it ended up."""
+    figure, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for side, runs in results["runs"].items():
+        if side.endswith("all images"):
+            continue
+        for n, run in enumerate(runs):
+            ax.plot(
+                run["epoch_ends"],
+                run["epoch_validation_accuracies"],
+                color=COLORS[side],
+                linewidth=1,
+                alpha=0.5,
+            )
+            ax.plot(
+                run["seconds"],
+                run["validation_accuracy"],
+                "o",
+                color=COLORS[side],
+                label=side if n == 0 else None,
+            )
+    ax.set(
+        xscale="log",
+        xlabel="seconds of training (logarithmic)",
+        ylabel="validation accuracy",
+        ylim=(0.85, None),
+        title="A line for each run, a dot for the model it ends with",
+    )
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.grid(alpha=0.3)
+    ax.legend(loc="lower right", frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+if __name__ == "__main__":
+    main()

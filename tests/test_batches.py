@@ -1,0 +1,142 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from scipy import ndimage
+
+import fashion_cnn as fc
+from fashion_cnn.batches import training_batches
+
+PLAIN = fc.Recipe(learning_rate=1e-3, batch_size=4, epochs=50, patience=2)
+STEPS = 3  # of 10 images in batches of 4
+
+
+@pytest.fixture
+def ten(tiny):
+    """One image of each class, so that a label tells which image it belongs to."""
+    chosen = [int(np.flatnonzero(tiny.train.labels == label)[0]) for label in range(10)]
+    return fc.Split(tiny.train.images[chosen], tiny.train.labels[chosen])
+
+
+def batches(split, recipe, *, seed=3, first_epoch=0):
+    dataset = training_batches(split, recipe, seed, first_epoch=first_epoch)
+    return [(images, labels) for images, labels in dataset.as_numpy_iterator()]
+
+
+def epochs(split, recipe):
+    """All images and labels of every epoch."""
+    all_batches = batches(split, recipe)
+    return [
+        [np.concatenate(parts) for parts in zip(*all_batches[n : n + STEPS], strict=True)]
+        for n in range(0, len(all_batches), STEPS)
+    ]
+
+
+def test_each_epoch_has_every_image_once_in_another_order(ten):
+    orders = []
+    for images, labels in epochs(ten, PLAIN):
+        assert sorted(labels) == list(range(10))
+        np.testing.assert_array_equal(images, ten.images[labels])
+        orders.append(tuple(labels))
+    assert len(set(orders)) == len(orders) == PLAIN.epochs
+    assert [len(labels) for _, labels in batches(ten, PLAIN)[:STEPS]] == [4, 4, 2]
+
+
+def test_first_places_of_an_order_are_uniform(ten):
+    recipe = dataclasses.replace(PLAIN, epochs=2_000)
+    firsts = np.array([labels[0] for _, labels in batches(ten, recipe)[::STEPS]])
+    counts = np.bincount(firsts, minlength=10)
+    # Chi-squared with 9 degrees of freedom: above 33.7 once in 10,000.
+    assert ((counts - 200) ** 2 / 200).sum() < 33.7
+
+
+def test_later_epochs_are_the_same_when_earlier_ones_are_left_out(ten):
+    recipe = dataclasses.replace(
+        PLAIN, flip=True, shift=2, erasing=0.5, label_smoothing=0.1, epochs=4
+    )
+    for (images, labels), (later_images, later_labels) in zip(
+        batches(ten, recipe)[2 * STEPS :], batches(ten, recipe, first_epoch=2), strict=True
+    ):
+        np.testing.assert_array_equal(images, later_images)
+        np.testing.assert_array_equal(labels, later_labels)
+    for (images, _), (other_images, _) in zip(
+        batches(ten, recipe), batches(ten, recipe, seed=4), strict=True
+    ):
+        assert (images != other_images).any()
+
+
+@pytest.mark.parametrize(("flip", "shift"), [(True, 0), (False, 1), (True, 2)])
+def test_flips_and_shifts_are_all_there_equally_often(ten, flip, shift):
+    """SciPy moves the images; every way must come up, about as often as every other."""
+    ways = [
+        (mirrored, down, right)
+        for mirrored in ((False, True) if flip else (False,))
+        for down in range(-shift, shift + 1)
+        for right in range(-shift, shift + 1)
+    ]
+
+    def moved(image, way):
+        mirrored, down, right = way
+        image = image[:, ::-1] if mirrored else image
+        return ndimage.shift(image[..., 0], (down, right), order=0)[..., np.newaxis]
+
+    expected = {
+        (label, way): moved(ten.images[label], way).tobytes() for label in range(10) for way in ways
+    }
+    recipe = dataclasses.replace(PLAIN, flip=flip, shift=shift, epochs=40 * len(ways))
+    found = dict.fromkeys(ways, 0.0)
+    for images, labels in batches(ten, recipe):
+        for image, label in zip(images, labels, strict=True):
+            # An image may be its own mirror image, and look the same in two ways.
+            same = [way for way in ways if expected[label, way] == image.tobytes()]
+            assert same
+            for way in same:
+                found[way] += 1 / len(same)
+    # Each way is expected 400 times, with a standard deviation below 20.
+    assert all(300 < count < 500 for count in found.values())
+
+
+def test_erasing_paints_one_grey_rectangle_over_some_images(ten):
+    recipe = dataclasses.replace(PLAIN, erasing=0.3, epochs=400)
+    erased, greys, covered = 0, [], np.zeros((28, 28))
+    for images, labels in epochs(ten, recipe):
+        for image, label in zip(images[..., 0], labels, strict=True):
+            different = image != ten.images[label, ..., 0]
+            if not different.any():
+                continue
+            erased += 1
+            rows, columns = np.flatnonzero(different.any(1)), np.flatnonzero(different.any(0))
+            assert rows[-1] - rows[0] < 14
+            assert columns[-1] - columns[0] < 14
+            greys.append(image[different][0])
+            assert (image[different] == greys[-1]).all()
+            covered += different
+    # 4,000 images: 1,200 ± 29.
+    assert 1_050 < erased < 1_350
+    assert 0 <= min(greys) < 0.05
+    assert 0.95 < max(greys) < 1
+    assert covered.all()
+
+
+def test_label_smoothing_is_that_of_keras(ten):
+    recipe = dataclasses.replace(PLAIN, label_smoothing=0.1, epochs=1)
+    plain_labels = np.concatenate([labels for _, labels in batches(ten, PLAIN)[:STEPS]])
+    targets = np.concatenate([labels for _, labels in batches(ten, recipe)])
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(10), size=10).astype(np.float32)
+    one_hot = keras.utils.to_categorical(plain_labels, 10)
+    smoothing = keras.losses.CategoricalCrossentropy(label_smoothing=0.1)
+    np.testing.assert_allclose(
+        keras.losses.CategoricalCrossentropy()(targets, probabilities),
+        smoothing(one_hot, probabilities),
+        rtol=1e-6,
+    )
+
+
+def test_values_stay_in_range(ten):
+    recipe = dataclasses.replace(PLAIN, flip=True, shift=2, erasing=0.5)
+    for images, _ in batches(ten, recipe):
+        assert images.dtype == np.float32
+        assert images.shape[1:] == (28, 28, 1)
+        assert images.min() >= 0
+        assert images.max() <= 1

@@ -1,0 +1,164 @@
+"""What a recipe can ask for beyond the book: each lever against an oracle."""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+import fashion_cnn as fc
+from fashion_cnn import training as training_module
+from fashion_cnn.checkpoint import TrainingState
+
+SMALL = {"filters": (4, 8), "dense_units": 16}
+SHORT = fc.Recipe(learning_rate=1e-3, batch_size=32, epochs=2, patience=2)
+
+
+def patches_of(images):
+    windows = np.lib.stride_tricks.sliding_window_view(images[..., 0], (3, 3), axis=(1, 2))
+    return windows.reshape(-1, 9)
+
+
+def test_whitening_starts_from_the_principal_components(tiny):
+    model = fc.build_cnn(filters=(32, 8))
+    training_module._whiten(model, tiny.train.images, seed=0)
+    kernel, bias = model.layers[0].get_weights()
+    filters = kernel.reshape(9, 32)
+
+    pca = PCA().fit(patches_of(tiny.train.images))
+    directions = filters[:, :9] / np.linalg.norm(filters[:, :9], axis=0)
+    np.testing.assert_allclose(np.abs(pca.components_ @ directions), np.eye(9), atol=1e-3)
+    np.testing.assert_allclose(filters[:, 9:18], -filters[:, :9], atol=1e-6)
+
+    # What the filters make of the patches before ReLU: centred, uncorrelated, and of variance
+    # 1/2 but for the components that the noise guard holds down.
+    outputs = patches_of(tiny.train.images) @ filters[:, :9] + bias[:9]
+    covariance = np.cov(outputs, rowvar=False)
+    variances = pca.explained_variance_
+    np.testing.assert_allclose(outputs.mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose(covariance, np.diag(variances / (variances + 0.01)) / 2, atol=2e-3)
+
+
+def test_whitening_needs_a_convolution_first(tiny, tmp_path):
+    model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()])
+    model.add(keras.layers.Dense(10, activation="softmax"))
+    recipe = dataclasses.replace(SHORT, whitening=True)
+    with pytest.raises(ValueError, match=r"first layer is a Conv2D.*got Flatten"):
+        fc.train(model, tiny, recipe, checkpoint=tmp_path / "best.keras", verbose=0)
+
+
+def test_step_size_rises_and_falls(tiny, tmp_path):
+    """25 steps an epoch and 4 epochs: up in 20 steps, down in 80."""
+    recipe = dataclasses.replace(SHORT, learning_rate=1e-2, epochs=4, warmup=0.2)
+    schedule = training_module._optimizer(recipe, steps=25)._learning_rate
+    for step in (0, 5, 20, 40, 60, 99, 100):
+        falling = 0.5 * (1 + math.cos(math.pi * (step - 20) / 80))
+        expected = 1e-2 * (step / 20 if step <= 20 else falling)
+        assert float(schedule(step)) == pytest.approx(expected, abs=1e-8)
+
+    seen = []
+    model = fc.build_cnn(**SMALL)
+    callback = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(float(model.optimizer.learning_rate))
+    )
+    fc.train(model, tiny, recipe, checkpoint=tmp_path / "a.keras", callbacks=[callback], verbose=0)
+    np.testing.assert_allclose(
+        seen,
+        [1e-2 * 0.5 * (1 + math.cos(math.pi * (25 * n - 20) / 80)) for n in (1, 2, 3, 4)],
+        atol=1e-8,
+    )
+
+
+def test_weight_decay_shrinks_weights_but_no_biases():
+    model = fc.build_cnn(**SMALL)
+    model.set_weights([np.ones_like(weights) for weights in model.get_weights()])
+    recipe = dataclasses.replace(SHORT, learning_rate=0.1, weight_decay=0.5)
+    optimizer = training_module._optimizer(recipe, steps=1)
+    optimizer.build(model.trainable_variables)
+    gradients = [np.zeros(variable.shape, np.float32) for variable in model.trainable_variables]
+    optimizer.apply(gradients, model.trainable_variables)
+    for variable in model.trainable_variables:
+        expected = 1 if variable.name == "bias" else 1 - 0.1 * 0.5
+        np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("built_with", "recipe_has", "expected"),
+    [
+        (0.4, None, 0.4),
+        (0.4, 0.1, 0.1),
+        (0.0, 0.1, 0.0),
+    ],
+)
+def test_dropout_rate(tiny, tmp_path, built_with, recipe_has, expected):
+    model = fc.build_cnn(**SMALL, dropout_rate=built_with)
+    recipe = dataclasses.replace(SHORT, epochs=1, dropout_rate=recipe_has)
+    checkpoint = tmp_path / "best.keras"
+    fc.train(model, tiny, recipe, checkpoint=checkpoint, verbose=0)
+    assert model.get_layer("dropout").rate == expected
+    assert fc.load_model(checkpoint).get_layer("dropout").rate == expected
+
+
+@pytest.mark.parametrize(("speedup", "expected"), [(1.5, "mixed_bfloat16"), (0.3, "float32")])
+def test_fastest_precision_is_measured(tiny, tmp_path, monkeypatch, speedup, expected):
+    monkeypatch.setattr(training_module, "_bfloat16_speedup", lambda: speedup)
+    checkpoint = tmp_path / "best.keras"
+    model = fc.build_cnn(**SMALL)
+    seen = []
+    callback = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(
+            [layer.dtype_policy.name for layer in model.layers]
+        )
+    )
+    recipe = dataclasses.replace(SHORT, precision="fastest")
+    fc.train(model, tiny, recipe, checkpoint=checkpoint, callbacks=[callback], verbose=0)
+    assert seen[0] == [expected] * 7 + ["float32"]
+    # Whatever it was trained in, it computes in float32 afterwards, as do its files.
+    for trained in (model, fc.load_model(checkpoint), keras.saving.load_model(checkpoint)):
+        assert {layer.dtype_policy.name for layer in trained.layers} == {"float32"}
+        assert {variable.dtype for variable in trained.variables} <= {"float32", "uint32", "int64"}
+        assert trained.predict(tiny.test.images, verbose=0).dtype == np.float32
+
+
+def test_the_measured_speedup_is_a_speedup():
+    assert 0.01 < training_module._bfloat16_speedup() < 10
+
+
+def test_a_resumed_run_keeps_its_precision(tiny, tmp_path, monkeypatch):
+    recipe = dataclasses.replace(SHORT, precision="fastest", whitening=True, warmup=0.3, flip=True)
+    monkeypatch.setattr(training_module, "_bfloat16_speedup", lambda: 1.5)
+
+    def run(name, callbacks=()):
+        model = fc.build_cnn(**SMALL)
+        checkpoint = tmp_path / f"{name}.keras"
+        history = fc.train(
+            model, tiny, recipe, checkpoint=checkpoint, callbacks=callbacks, verbose=0
+        )
+        return history.history, model.get_weights()
+
+    def interrupt(epoch, logs):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    history, weights = run("never")
+    with pytest.raises(KeyboardInterrupt):
+        run("once", [keras.callbacks.LambdaCallback(on_epoch_end=interrupt)])
+    state = TrainingState.load(tmp_path / "once.training-state.npz")
+    assert state.run["precision"] == "mixed_bfloat16"
+    monkeypatch.setattr(training_module, "_bfloat16_speedup", lambda: 0.5)
+    resumed_history, resumed_weights = run("once")
+    assert resumed_history == history
+    for a, b in zip(weights, resumed_weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_steps_at_a_stretch_divide_the_epoch(monkeypatch):
+    assert [training_module._steps_per_execution(n) for n in (1, 25, 375, 1_500, 1_499)] == [
+        1,
+        5,
+        15,
+        15,
+        1,
+    ]
