@@ -39,8 +39,9 @@ lint: $(READY) ## check format, style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(READY) ## measure the README's table (about 40 minutes)
-	$(BIN)/python benchmarks/book.py
+bench: $(READY) ## measure the README's tables (some hours; goes on where it was cut off)
+	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/elsewhere.py
 
 figure: $(READY) ## take the README's picture from the committed notebook
 	$(BIN)/python benchmarks/readme_figure.py

@@ -95,7 +95,7 @@ def run_all(sides: list[str], seeds: range) -> dict[str, Any] | None:
                 if (side, seed) in kept:
                     continue
                 script, *words = SIDES[side]
-                command = [sys.executable, HERE / script, str(seed), f"{scratch}/best.keras"]
+                command = [sys.executable, str(HERE / script), str(seed), f"{scratch}/best.keras"]
                 start = time.perf_counter()
                 finished = subprocess.run(
                     [*command, *words], env=environment, stdout=subprocess.PIPE, check=True

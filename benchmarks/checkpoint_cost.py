@@ -1,7 +1,7 @@
 """Measure what keeping the best model and the state costs an epoch.
 
 ``python benchmarks/checkpoint_cost.py`` times the saving at its dearest, with a new best model
-every time, and sets it against the seconds of a BOOK epoch in results/book.json.
+every time, and sets it against the seconds of a BOOK epoch in results/runs.json.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from book import RESULTS, hardware
+from bench import RESULTS, hardware
 
 import fashion_cnn as fc
 from fashion_cnn.checkpoint import KeepProgress
@@ -44,7 +44,7 @@ def main() -> None:
             start = time.perf_counter()
             keep_progress.on_epoch_end(epoch, logs)
             seconds.append(time.perf_counter() - start)
-    runs = json.loads(RESULTS.read_text())["runs"]["fashion_cnn"]
+    runs = json.loads(RESULTS.read_text())["runs"]["BOOK"]
     epoch_seconds = statistics.mean(run["seconds"] / run["epochs"] for run in runs)
     median = statistics.median(seconds)
     print(

@@ -18,11 +18,13 @@ import fashion_cnn as fc
 seed, checkpoint, recipe = int(sys.argv[1]), sys.argv[2], getattr(fc, sys.argv[3])
 data = fc.load_fashion_mnist()
 if sys.argv[4:] == ["all"]:
-    both = zip(data.train, data.validation, strict=True)
-    data = data._replace(train=fc.Split(*(np.concatenate(parts) for parts in both)))
+    images = np.concatenate([data.train.images, data.validation.images])
+    labels = np.concatenate([data.train.labels, data.validation.labels])
+    data = data._replace(train=fc.Split(images, labels))
 model = fc.build_cnn()
 
 epoch_ends: list[float] = []
+start = 0.0
 timer = keras.callbacks.LambdaCallback(
     on_epoch_end=lambda epoch, logs: epoch_ends.append(time.perf_counter() - start)
 )

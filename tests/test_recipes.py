@@ -36,6 +36,7 @@ def test_whitening_starts_from_the_principal_components(tiny):
     # 1/2 but for the components that the noise guard holds down.
     outputs = patches_of(tiny.train.images) @ filters[:, :9] + bias[:9]
     covariance = np.cov(outputs, rowvar=False)
+    assert len(tiny.train.images) <= training_module.WHITENING_IMAGES  # all are used
     variances = pca.explained_variance_
     np.testing.assert_allclose(outputs.mean(axis=0), 0, atol=1e-3)
     np.testing.assert_allclose(covariance, np.diag(variances / (variances + 0.01)) / 2, atol=2e-3)
@@ -85,25 +86,39 @@ def test_weight_decay_shrinks_weights_but_no_biases():
 
 
 @pytest.mark.parametrize(
-    ("built_with", "recipe_has", "expected"),
-    [
-        (0.4, None, 0.4),
-        (0.4, 0.1, 0.1),
-        (0.0, 0.1, 0.0),
-    ],
+    ("built_with", "recipe_has", "expected"), [(0.4, None, 0.4), (0.4, 0.1, 0.1), (0.0, 0.1, 0.0)]
 )
-def test_dropout_rate(tiny, tmp_path, built_with, recipe_has, expected):
+def test_dropout_rate_is_the_recipes_during_the_run(
+    tiny, tmp_path, built_with, recipe_has, expected
+):
     model = fc.build_cnn(**SMALL, dropout_rate=built_with)
+    seen = []
+    callback = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(model.get_layer("dropout").rate)
+    )
     recipe = dataclasses.replace(SHORT, epochs=1, dropout_rate=recipe_has)
     checkpoint = tmp_path / "best.keras"
-    fc.train(model, tiny, recipe, checkpoint=checkpoint, verbose=0)
-    assert model.get_layer("dropout").rate == expected
-    assert fc.load_model(checkpoint).get_layer("dropout").rate == expected
+    fc.train(model, tiny, recipe, checkpoint=checkpoint, callbacks=[callback], verbose=0)
+    assert seen == [expected]
+    assert model.get_layer("dropout").rate == built_with
+    assert fc.load_model(checkpoint).get_layer("dropout").rate == built_with
+
+
+def test_one_recipe_leaves_nothing_behind_for_the_next(tiny, tmp_path):
+    recipe = dataclasses.replace(SHORT, epochs=1)
+    other = dataclasses.replace(recipe, dropout_rate=0.0, whitening=True, flip=True)
+    histories = []
+    for recipes in ([recipe], [other, recipe]):
+        model = fc.build_cnn(**SMALL)
+        for each in recipes:
+            history = fc.train(model, tiny, each, checkpoint=tmp_path / "best.keras", verbose=0)
+        histories.append(history.history)
+    assert histories[0] == histories[1]
 
 
 @pytest.mark.parametrize(("speedup", "expected"), [(1.5, "mixed_bfloat16"), (0.3, "float32")])
 def test_fastest_precision_is_measured(tiny, tmp_path, monkeypatch, speedup, expected):
-    monkeypatch.setattr(training_module, "_bfloat16_speedup", lambda: speedup)
+    monkeypatch.setattr(training_module, "bfloat16_speedup", lambda: speedup)
     checkpoint = tmp_path / "best.keras"
     model = fc.build_cnn(**SMALL)
     seen = []
@@ -123,12 +138,12 @@ def test_fastest_precision_is_measured(tiny, tmp_path, monkeypatch, speedup, exp
 
 
 def test_the_measured_speedup_is_a_speedup():
-    assert 0.01 < training_module._bfloat16_speedup() < 10
+    assert 0.01 < training_module.bfloat16_speedup() < 10
 
 
 def test_a_resumed_run_keeps_its_precision(tiny, tmp_path, monkeypatch):
     recipe = dataclasses.replace(SHORT, precision="fastest", whitening=True, warmup=0.3, flip=True)
-    monkeypatch.setattr(training_module, "_bfloat16_speedup", lambda: 1.5)
+    monkeypatch.setattr(training_module, "bfloat16_speedup", lambda: 1.5)
 
     def run(name, callbacks=()):
         model = fc.build_cnn(**SMALL)
@@ -147,7 +162,7 @@ def test_a_resumed_run_keeps_its_precision(tiny, tmp_path, monkeypatch):
         run("once", [keras.callbacks.LambdaCallback(on_epoch_end=interrupt)])
     state = TrainingState.load(tmp_path / "once.training-state.npz")
     assert state.run["precision"] == "mixed_bfloat16"
-    monkeypatch.setattr(training_module, "_bfloat16_speedup", lambda: 0.5)
+    monkeypatch.setattr(training_module, "bfloat16_speedup", lambda: 0.5)
     resumed_history, resumed_weights = run("once")
     assert resumed_history == history
     for a, b in zip(weights, resumed_weights, strict=True):

@@ -1,3 +1,4 @@
+import importlib
 import json
 import subprocess
 import sys
@@ -12,9 +13,8 @@ from conftest import TINY_DIR
 from scipy import stats
 
 import fashion_cnn as fc
-from fashion_cnn import study as _  # noqa: F401
 
-study_module = sys.modules["fashion_cnn.study"]
+study_module = importlib.import_module("fashion_cnn.study")
 RECIPE = fc.Recipe(learning_rate=1e-3, batch_size=100, epochs=2, patience=2)
 COLUMNS = [
     "epochs",

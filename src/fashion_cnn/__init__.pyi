@@ -19,5 +19,6 @@ from .report import ReproductionReport as ReproductionReport
 from .report import reproduction_report as reproduction_report
 from .study import study as study
 from .training import BOOK as BOOK
+from .training import FAST as FAST
 from .training import Recipe as Recipe
 from .training import train as train

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from fashion_cnn.data import CLASS_NAMES, IMAGE_SHAPE, Split
+from fashion_cnn.data import IMAGE_SHAPE, Split
 
 if TYPE_CHECKING:
     from fashion_cnn.training import Recipe
@@ -27,7 +27,7 @@ def training_batches(
     split : Split
         The images to learn from.
     recipe : Recipe
-        Its batch size, flips, shifts, erasing and label smoothing.
+        Its batch size, flips, shifts and erasing.
     seed : int
         Seed of order and variation.
     first_epoch : int
@@ -36,8 +36,7 @@ def training_batches(
     Returns
     -------
     tf.data.Dataset
-        Pairs of float32 images (batch, 28, 28, 1) in [0, 1] and of labels: int64 (batch,) or,
-        where labels are smoothed, float32 probabilities (batch, 10).
+        Pairs of float32 images (batch, 28, 28, 1) in [0, 1] and int64 labels (batch,).
     """
     images, labels = tf.constant(split.images), tf.constant(split.labels)
     steps = math.ceil(len(split.labels) / recipe.batch_size)
@@ -49,17 +48,13 @@ def training_batches(
         return tf.data.Dataset.from_tensor_slices(order).batch(recipe.batch_size)
 
     def batch_of(step: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        batch, batch_labels = tf.gather(images, indices), tf.gather(labels, indices)
+        batch = tf.gather(images, indices)
         step_seed = tf.random.fold_in([seed, 0], step)
         if recipe.flip or recipe.shift:
             batch = _moved(batch, recipe, tf.random.fold_in(step_seed, 1))
         if recipe.erasing:
             batch = _erased(batch, recipe.erasing, tf.random.fold_in(step_seed, 2))
-        if recipe.label_smoothing:
-            batch_labels = tf.one_hot(batch_labels, len(CLASS_NAMES))
-            batch_labels *= 1 - recipe.label_smoothing
-            batch_labels += recipe.label_smoothing / len(CLASS_NAMES)
-        return batch, batch_labels
+        return batch, tf.gather(labels, indices)
 
     return (
         tf.data.Dataset.range(first_epoch, recipe.epochs)

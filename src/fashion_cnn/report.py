@@ -39,7 +39,7 @@ BOOK_RUNS = (
     PublishedRun("first edition", 11, Evaluation(0.2181, 0.9207), Evaluation(0.2457, 0.9124)),
 )
 PUBLISHED_RUNS = (NOTE, *BOOK_RUNS)
-# Sample standard deviation over seeds 0 to 4 of the BOOK recipe: benchmarks/results/book.json.
+# Sample standard deviation over seeds 0 to 4 of the BOOK recipe: benchmarks/results/runs.json.
 SEED_STD = {
     "epochs": 1.5,
     "validation loss": 0.0054,

@@ -1,0 +1,147 @@
+"""Measure what is not a training: import, loading, prediction, evaluation, studies, throughput.
+
+Part of ``make bench``; writes the README's second table. The epochs are those of results/runs.json,
+which must have been measured on this machine.
+"""
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+from bench import README, RESULTS, epoch_seconds, hardware, ratio, versions
+
+import fashion_cnn as fc
+from fashion_cnn.training import LEAST_SPEEDUP, bfloat16_speedup
+
+ELSEWHERE = RESULTS.with_name("elsewhere.json")
+TABLE = re.compile(r"(?<=<!-- elsewhere table -->\n).*?(?=<!-- end of elsewhere table -->)", re.S)
+MATRIX = 4096
+# Multiplications and additions for one image: twice (window × channels × outputs) in a layer.
+CONV1, CONV2 = 2 * 9 * 32 * 28 * 28, 2 * 9 * 32 * 64 * 14 * 14
+DENSE = 2 * (3136 * 100 + 100 * 10)
+# Forwards, the gradient of the weights, and that of the input, which the first layer needs not.
+EPOCH_FLOP = 48_000 * (2 * CONV1 + 3 * CONV2 + 3 * DENSE)
+
+
+def in_fresh_process(code: str, repeats: int = 5) -> float:
+    """Return the median seconds of the code after ``import time``, in processes of its own."""
+    program = (
+        f"import time\nstart = time.perf_counter()\n{code}\nprint(time.perf_counter() - start)"
+    )
+    return statistics.median(
+        float(subprocess.check_output([sys.executable, "-c", program])) for _ in range(repeats)
+    )
+
+
+def seconds_of(call: Callable[[], Any]) -> float:
+    """Time one call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def matrix_product_rate(dtype: tf.DType) -> float:
+    """Return the floating-point operations a second of a large matrix product."""
+    matrix = tf.ones((MATRIX, MATRIX), dtype)
+    multiply = tf.function(lambda a: tf.reduce_sum(tf.matmul(a, a)[0]))
+    multiply(matrix).numpy()
+    return 2 * MATRIX**3 / min(seconds_of(lambda: multiply(matrix).numpy()) for _ in range(5))
+
+
+def measure() -> dict[str, Any]:
+    """Measure everything."""
+    data = fc.load_fashion_mnist()
+    model = fc.build_cnn()
+    image = data.test.images[0]
+
+    fc.predict(model, image)
+    predictions = [seconds_of(lambda: fc.predict(model, image)) for _ in range(500)]
+    pairs = []
+    for _ in range(6):  # the first one warms up
+        ours = seconds_of(lambda: fc.evaluate(model, data.test))
+        keras = seconds_of(lambda: model.evaluate(*data.test, verbose=0))
+        pairs.append((ours, keras))
+
+    with tempfile.TemporaryDirectory() as scratch:
+        together = seconds_of(lambda: fc.study(fc.FAST, range(4), directory=f"{scratch}/together"))
+        in_turn = seconds_of(
+            lambda: [fc.study(fc.FAST, [seed], directory=f"{scratch}/turn") for seed in range(4)]
+        )
+    import_code = "import fashion_cnn, sys; assert 'tensorflow' not in sys.modules"
+    load_code = "import fashion_cnn as fc; fc.load_fashion_mnist()"
+    return {
+        "hardware": hardware(),
+        "versions": versions(),
+        "import": in_fresh_process(import_code),
+        "load": in_fresh_process(load_code),
+        "predict": statistics.median(predictions),
+        "evaluate": statistics.median(ours for ours, _ in pairs[1:]),
+        "evaluate_ratio": statistics.median(ours / keras for ours, keras in pairs[1:]),
+        "study_together": together,
+        "study_in_turn": in_turn,
+        "rates": {dtype.name: matrix_product_rate(dtype) for dtype in (tf.float32, tf.bfloat16)},
+        "bfloat16_speedup": bfloat16_speedup(),
+    }
+
+
+def render_table(results: dict[str, Any], runs: dict[str, Any]) -> str:
+    """Return the Markdown table."""
+    memory = ratio(runs["BOOK"], runs["plain Keras"], lambda run: run["peak_memory"])
+    rows = [
+        ("`import fashion_cnn`, without TensorFlow", f"{results['import']:.2f} s"),
+        ("import and `load_fashion_mnist`: verify, read, scale, split", f"{results['load']:.2f} s"),
+        ("`predict`, one image, warm, median of 500", f"{1000 * results['predict']:.1f} ms"),
+        (
+            "`evaluate`, 10,000 images",
+            f"{results['evaluate']:.2f} s, {results['evaluate_ratio']:.2f} of `model.evaluate`",
+        ),
+        ("peak memory of a BOOK run", f"{memory:.2f} of plain Keras"),
+        (
+            "`study` of FAST with 4 seeds",
+            f"{results['study_together']:.0f} s, one after another "
+            f"{results['study_in_turn']:.0f} s",
+        ),
+    ]
+    uses_bfloat16 = results["bfloat16_speedup"] > LEAST_SPEEDUP
+    for side in ("BOOK", "FAST", "BEST"):
+        recipe = getattr(fc, side)
+        dtype = "bfloat16" if recipe.precision == "fastest" and uses_bfloat16 else "float32"
+        floor = EPOCH_FLOP / results["rates"][dtype]
+        seconds = statistics.median(map(epoch_seconds, runs[side]))
+        rows.append(
+            (
+                f"an epoch of {side}, batch {recipe.batch_size}, {dtype}",
+                f"{seconds:.1f} s, {seconds / floor:.1f} × its floor of {floor:.1f} s",
+            )
+        )
+    lines = ["| what | measured |", "|---|---|", *(f"| {what} | {how} |" for what, how in rows)]
+    rates = ", ".join(
+        f"{rate / 1e12:.2f} TFLOP/s in {name}" for name, rate in results["rates"].items()
+    )
+    note = (
+        f"Medians. The floor is {EPOCH_FLOP / 1e12:.2f} TFLOP at the rate of a large matrix "
+        f"product ({rates}); the epochs include validation and saving. `make bench`; "
+        f"{results['hardware']}; {results['versions']}."
+    )
+    return "\n".join([*lines, "", note, ""])
+
+
+def main() -> None:
+    """Measure, unless told not to, and renew the table."""
+    if "--table-only" not in sys.argv:
+        ELSEWHERE.write_text(json.dumps(measure(), indent=1) + "\n")
+    results = json.loads(ELSEWHERE.read_text())
+    table = render_table(results, json.loads(RESULTS.read_text())["runs"])
+    print(table)
+    README.write_text(TABLE.sub(lambda _: table, README.read_text("utf-8")), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
