@@ -1,16 +1,21 @@
 """What a recipe can ask for beyond the book: each lever against an oracle."""
 
 import dataclasses
+import json
 import math
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
+from conftest import ROOT
 from sklearn.decomposition import PCA
 
 import fashion_cnn as fc
 from fashion_cnn import training as training_module
 from fashion_cnn.checkpoint import TrainingState
+from fashion_cnn.report import BOOK_RUNS
 
 SMALL = {"filters": (4, 8), "dense_units": 16}
 SHORT = fc.Recipe(learning_rate=1e-3, batch_size=32, epochs=2, patience=2)
@@ -177,3 +182,24 @@ def test_steps_at_a_stretch_divide_the_epoch(monkeypatch):
         15,
         1,
     ]
+
+
+@pytest.mark.real_data
+def test_fast_reaches_in_two_epochs_what_the_book_published(real, tmp_path):
+    model = fc.build_cnn()
+    history = fc.train(model, real, fc.FAST, checkpoint=tmp_path / "fast.keras", verbose=0)
+    assert len(history.epoch) == 2
+    lowest_published = min(run.validation.accuracy for run in BOOK_RUNS)
+    assert fc.evaluate(model, real.validation).accuracy >= lowest_published
+
+
+def test_on_two_devices_as_on_one(tmp_path):
+    """MirroredStrategy on two logical CPU devices; see mirrored.py."""
+    command = [sys.executable, str(ROOT / "tests" / "mirrored.py"), str(tmp_path)]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    figures = json.loads(output.splitlines()[-1])
+    assert figures["devices"] == 2
+    assert figures["largest difference of a weight"] < 1e-5
+    for name, values in figures["history"].items():
+        assert figures["mirrored history"][name] == pytest.approx(values, abs=1e-4)
+    assert {path.name for path in tmp_path.iterdir()} == {"one.keras", "two.keras", "dropout.keras"}

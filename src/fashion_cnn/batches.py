@@ -38,7 +38,6 @@ def training_batches(
     tf.data.Dataset
         Pairs of float32 images (batch, 28, 28, 1) in [0, 1] and int64 labels (batch,).
     """
-    images, labels = tf.constant(split.images), tf.constant(split.labels)
     steps = math.ceil(len(split.labels) / recipe.batch_size)
 
     def order_of(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -48,13 +47,13 @@ def training_batches(
         return tf.data.Dataset.from_tensor_slices(order).batch(recipe.batch_size)
 
     def batch_of(step: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        batch = tf.gather(images, indices)
+        batch, labels = _taken(split, indices)
         step_seed = tf.random.fold_in([seed, 0], step)
         if recipe.flip or recipe.shift:
             batch = _moved(batch, recipe, tf.random.fold_in(step_seed, 1))
         if recipe.erasing:
             batch = _erased(batch, recipe.erasing, tf.random.fold_in(step_seed, 2))
-        return batch, tf.gather(labels, indices)
+        return batch, labels
 
     return (
         tf.data.Dataset.range(first_epoch, recipe.epochs)
@@ -63,6 +62,28 @@ def training_batches(
         .map(batch_of, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
+    """Give every image once, in order, as `training_batches` gives them."""
+    n = len(split.labels)
+    return (
+        tf.data.Dataset.range(0, n, batch_size)
+        .map(lambda start: _taken(split, tf.range(start, tf.minimum(start + batch_size, n))))
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def _taken(split: Split, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Take images and labels out of NumPy's arrays: as tensors they would be in memory twice."""
+    images, labels = tf.numpy_function(
+        lambda chosen: (split.images[chosen], split.labels[chosen]),
+        [indices],
+        [split.images.dtype, split.labels.dtype],
+        stateful=False,
+    )
+    images = tf.ensure_shape(images, [None, *IMAGE_SHAPE, 1])
+    return tf.cast(images, tf.float32), tf.ensure_shape(labels, [None])
 
 
 def _moved(images: tf.Tensor, recipe: "Recipe", seed: tf.Tensor) -> tf.Tensor:

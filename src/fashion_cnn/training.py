@@ -18,7 +18,7 @@ import tensorflow as tf
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from fashion_cnn.batches import training_batches
+from fashion_cnn.batches import evaluation_batches, training_batches
 from fashion_cnn.checkpoint import KeepProgress, TrainingState, architecture
 from fashion_cnn.data import FashionMNIST, Split, check_split
 from fashion_cnn.model import EVALUATION_BATCH_SIZE, compile_cnn
@@ -207,8 +207,7 @@ def train(
                 training_batches(data.train, recipe, seed, first_epoch=finished_epochs),
                 shuffle=False,  # they are shuffled already
                 steps_per_epoch=steps,
-                validation_data=data.validation,
-                validation_batch_size=EVALUATION_BATCH_SIZE,
+                validation_data=evaluation_batches(data.validation, EVALUATION_BATCH_SIZE),
                 initial_epoch=recipe.epochs if state and state.stopped else finished_epochs,
                 epochs=recipe.epochs,
                 callbacks=[history, early_stopping, *callbacks, keep_progress],
