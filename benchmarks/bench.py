@@ -108,10 +108,11 @@ def run_all(sides: list[str], seeds: range) -> dict[str, Any] | None:
                     file.write(json.dumps(line) + "\n")
                 print(side, seed, f"{run['validation_accuracy']:.4f} {run['seconds']:.1f} s")
     wanted = [side for side in SIDES if side != "PyTorch" or has_torch()]
-    if any((side, seed) not in kept for side in wanted for seed in seeds):
-        return None
-    runs = {side: [{"seed": seed} | kept[side, seed] for seed in seeds] for side in wanted}
-    return machine | {"runs": runs}
+    runs = {
+        side: [{"seed": seed} | kept[side, seed] for seed in range(1_000) if (side, seed) in kept]
+        for side in wanted
+    }
+    return machine | {"runs": runs} if all(runs.values()) else None
 
 
 def kept_runs(machine: dict[str, str]) -> dict[tuple[str, int], dict[str, Any]]:
@@ -178,8 +179,9 @@ def epoch_seconds(run: dict[str, Any]) -> float:
 
 def ratio(runs: list[dict[str, Any]], others: list[dict[str, Any]], measure: Any) -> float:
     """Return the median of the ratios of runs with the same seed."""
+    by_seed = {other["seed"]: other for other in others}
     return statistics.median(
-        measure(run) / measure(other) for run, other in zip(runs, others, strict=True)
+        measure(run) / measure(by_seed[run["seed"]]) for run in runs if run["seed"] in by_seed
     )
 
 

@@ -18,6 +18,7 @@ from .prediction import predict as predict
 from .report import ReproductionReport as ReproductionReport
 from .report import reproduction_report as reproduction_report
 from .study import study as study
+from .training import BEST as BEST
 from .training import BOOK as BOOK
 from .training import FAST as FAST
 from .training import Recipe as Recipe
