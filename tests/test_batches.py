@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 import fashion_cnn as fc
-from fashion_cnn.batches import training_batches
+from fashion_cnn.batches import evaluation_batches, training_batches
 
 PLAIN = fc.Recipe(learning_rate=1e-3, batch_size=4, epochs=50, patience=2)
 STEPS = 3  # of 10 images in batches of 4
@@ -123,3 +123,10 @@ def test_values_stay_in_range(ten):
         assert images.shape[1:] == (28, 28, 1)
         assert images.min() >= 0
         assert images.max() <= 1
+
+
+def test_evaluation_batches_are_the_split_in_order(ten):
+    images, labels = zip(*evaluation_batches(ten, 4).as_numpy_iterator(), strict=True)
+    assert [len(batch) for batch in labels] == [4, 4, 2]
+    np.testing.assert_array_equal(np.concatenate(images), ten.images)
+    np.testing.assert_array_equal(np.concatenate(labels), ten.labels)

@@ -1,10 +1,11 @@
 import importlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -115,6 +116,13 @@ def test_other_recipe_in_the_same_directory(finished):
         run(directory, [1], fc.BOOK)
 
 
+@pytest.mark.parametrize("content", ["", "[]", "{}"])
+def test_damaged_result_is_named(tmp_path, content):
+    (tmp_path / "seed-0.json").write_text(content)
+    with pytest.raises(ValueError, match=r"result of a study in .*seed-0\.json, found none"):
+        run(tmp_path, [0])
+
+
 @pytest.mark.parametrize("seeds", [[], [1, 1]])
 def test_seeds_are_needed_and_different(tmp_path, seeds):
     with pytest.raises(ValueError, match="at least one seed and each only once"):
@@ -144,32 +152,50 @@ def test_on_a_dask_cluster_of_two_workers(finished, tmp_path):
     )
 
 
-def test_the_process_ends_when_nobody_waits_for_it(tmp_path):
-    """The parent's end of standard input is closed by the system when the parent is killed."""
-    arguments = {
-        "directory": str(tmp_path),
-        "seed": 0,
-        "task": {"recipe": {"learning_rate": 1e-3, "batch_size": 1, "epochs": 999, "patience": 99}},
-        "data_dir": str(TINY_DIR),
-    }
-    parent = (
-        "import subprocess, sys, os\n"
-        "p = subprocess.Popen([sys.executable, '-m', 'fashion_cnn.study', sys.argv[1]],"
-        " stdin=subprocess.PIPE)\n"
-        "print(p.pid, flush=True)\n"
-        "sys.stdin.read()\n"
-    )
+def wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert condition()
+
+
+def has_ended(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+# A study that would take an hour, in a process that tells which processes it starts.
+LONG_STUDY = """
+import importlib, subprocess, sys
+import fashion_cnn as fc
+study_module = importlib.import_module("fashion_cnn.study")
+class Popen(subprocess.Popen):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        print(self.pid, flush=True)
+study_module.subprocess.Popen = Popen
+recipe = fc.Recipe(learning_rate=1e-3, batch_size=1, epochs=999, patience=999)
+fc.study(recipe, range(4), directory=sys.argv[1], data_dir=sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
+def test_its_processes_end_with_it(tmp_path, signal_):
     process = subprocess.Popen(
-        [sys.executable, "-c", parent, json.dumps(arguments)],
-        stdin=subprocess.PIPE,
+        [sys.executable, "-c", LONG_STUDY, str(tmp_path), str(TINY_DIR)],
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
     )
-    child = int(process.stdout.readline())
-    time.sleep(2)
-    process.kill()
-    process.communicate()
-    deadline = time.monotonic() + 30
-    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not Path(f"/proc/{child}").exists()
+    with process:
+        first = int(process.stdout.readline())
+        wait_until(lambda: (tmp_path / "seed-0.training-state.npz").exists())
+        process.send_signal(signal_)
+        others = [int(line) for line in process.stdout]
+    assert process.returncode != 0
+    for pid in [first, *others]:
+        wait_until(lambda pid=pid: has_ended(pid))
+    assert not list(tmp_path.glob("*.json"))

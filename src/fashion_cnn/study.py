@@ -46,6 +46,8 @@ def study(
         with joblib.parallel_config(backend="dask"):
             table = study(recipe, seeds=range(100))
 
+    Ray has a joblib backend of its own, which is named in the same way; it is not tested here.
+
     The result of a seed is kept in `directory` when it is there, and so is the state of its
     training: an interrupted study, called again, goes on where it was.
 
@@ -117,14 +119,20 @@ def _kept_result(directory: Path, seed: int, task: dict[str, Any]) -> dict[str, 
     path = directory / f"seed-{seed}.json"
     if not path.exists():
         return None
-    kept = json.loads(path.read_text())
+    try:
+        kept = json.loads(path.read_text())
+        result = dict(kept["result"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"expected the result of a study in {path}, found none; delete it"
+        ) from error
     different = [name for name in task if kept.get(name) != json.loads(json.dumps(task[name]))]
     if different:
         raise ValueError(
             f"{path} holds a result of another {' and another '.join(different)}. "
             "Use another directory, or delete this one to start over"
         )
-    return kept["result"]
+    return result
 
 
 def _train_in_process(
