@@ -14,6 +14,7 @@ from fashion_cnn.data import IMAGE_SHAPE, Split
 if TYPE_CHECKING:
     from fashion_cnn.training import Recipe
 
+PREFETCHED_BATCHES = 8
 _ERASED_SIDES = (3, 14)  # pixels, shortest and longest
 
 
@@ -55,23 +56,33 @@ def training_batches(
             batch = _erased(batch, recipe.erasing, tf.random.fold_in(step_seed, 2))
         return batch, labels
 
-    return (
+    return _prefetched(
         tf.data.Dataset.range(first_epoch, recipe.epochs)
         .flat_map(order_of)
         .enumerate(start=first_epoch * steps)
-        .map(batch_of, num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(tf.data.AUTOTUNE)
+        .map(batch_of)
     )
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """Give every image once, in order, as `training_batches` gives them."""
     n = len(split.labels)
-    return (
-        tf.data.Dataset.range(0, n, batch_size)
-        .map(lambda start: _taken(split, tf.range(start, tf.minimum(start + batch_size, n))))
-        .prefetch(tf.data.AUTOTUNE)
+    return _prefetched(
+        tf.data.Dataset.range(0, n, batch_size).map(
+            lambda start: _taken(split, tf.range(start, tf.minimum(start + batch_size, n)))
+        )
     )
+
+
+def _prefetched(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Prepare a few batches ahead, without tuning.
+
+    TensorFlow 2.21's tuner sleeps for up to a minute between two looks, and the end of a
+    training often waits until it wakes up.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(PREFETCHED_BATCHES).with_options(options)
 
 
 def _taken(split: Split, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
