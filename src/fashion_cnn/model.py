@@ -5,8 +5,6 @@ from keras import layers
 
 from fashion_cnn.data import CLASS_NAMES, IMAGE_SHAPE
 
-EVALUATION_BATCH_SIZE = 256  # images at a time where nothing is learned
-
 
 def build_cnn(
     *,

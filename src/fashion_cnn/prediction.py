@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fashion_cnn.data import CLASS_NAMES, IMAGE_SHAPE, Split, check_split, check_values
-from fashion_cnn.model import EVALUATION_BATCH_SIZE
+
+EVALUATION_BATCH_SIZE = 500
 
 
 class Evaluation(NamedTuple):

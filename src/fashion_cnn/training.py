@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from fashion_cnn.batches import evaluation_batches, training_batches
 from fashion_cnn.checkpoint import KeepProgress, TrainingState, architecture
 from fashion_cnn.data import FashionMNIST, Split, check_split
-from fashion_cnn.model import EVALUATION_BATCH_SIZE, compile_cnn
+from fashion_cnn.model import compile_cnn
 
 MOST_STEPS_PER_CALL = 16
 WHITENING_IMAGES = 1_000
+VALIDATION_BATCH_SIZE = 256  # a larger one gains nothing and needs more memory
 LEAST_SPEEDUP = 1.1  # of bfloat16 over float32, below which it is not worth its rounding
 
 
@@ -223,7 +224,7 @@ def train(
                 training_batches(data.train, recipe, seed, first_epoch=finished_epochs),
                 shuffle=False,  # they are shuffled already
                 steps_per_epoch=steps,
-                validation_data=evaluation_batches(data.validation, EVALUATION_BATCH_SIZE),
+                validation_data=evaluation_batches(data.validation, VALIDATION_BATCH_SIZE),
                 initial_epoch=recipe.epochs if state and state.stopped else finished_epochs,
                 epochs=recipe.epochs,
                 callbacks=[history, early_stopping, *callbacks, keep_progress],
