@@ -35,6 +35,10 @@ strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 with strategy.scope():
     mirrored_history, mirrored_weights = run("two", 0)
     run("dropout", 0.4)
+    built_in_scope = fc.build_cnn(filters=(4, 8), dense_units=16, dropout_rate=0)
+fc.train(built_in_scope, data, RECIPE, checkpoint=directory / "outside.keras", verbose=0)
+for a, b in zip(built_in_scope.get_weights(), mirrored_weights, strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-6)
 differences = [np.abs(a - b).max() for a, b in zip(weights, mirrored_weights, strict=True)]
 print(
     json.dumps(

@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import math
+import re
 import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import ROOT
 from sklearn.decomposition import PCA
 
@@ -142,8 +144,47 @@ def test_fastest_precision_is_measured(tiny, tmp_path, monkeypatch, speedup, exp
         assert trained.predict(tiny.test.images, verbose=0).dtype == np.float32
 
 
-def test_the_measured_speedup_is_a_speedup():
-    assert 0.01 < training_module.bfloat16_speedup() < 10
+def test_bfloat16_is_slow_where_it_is_emulated(monkeypatch):
+    """A processor that takes ten times as long for bfloat16 must be found out."""
+    conv2d = tf.nn.conv2d
+
+    def slow_in_bfloat16(images, kernel, **options):
+        repeats = 10 if images.dtype == tf.bfloat16 else 1
+        return tf.add_n([conv2d(images + n, kernel, **options) for n in range(repeats)])
+
+    monkeypatch.setattr(tf.nn, "conv2d", slow_in_bfloat16)
+    training_module.bfloat16_speedup.cache_clear()
+    try:
+        recipe = dataclasses.replace(SHORT, precision="fastest")
+        assert training_module.chosen_precision(recipe) == "float32"
+    finally:
+        training_module.bfloat16_speedup.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"learning_rate": 0},
+        {"learning_rate": "fast"},
+        {"batch_size": 0},
+        {"batch_size": 32.0},
+        {"epochs": 0},
+        {"patience": -1},
+        {"warmup": 1.5},
+        {"warmup": 0.0},
+        {"weight_decay": -0.1},
+        {"dropout_rate": 1.0},
+        {"shift": -1},
+        {"shift": 28},
+        {"erasing": 50},
+        {"precision": "float16"},
+    ],
+    ids=str,
+)
+def test_numbers_out_of_range(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"expected {name} .*, got {re.escape(repr(value))}"):
+        dataclasses.replace(SHORT, **wrong)
 
 
 def test_a_resumed_run_keeps_its_precision(tiny, tmp_path, monkeypatch):
@@ -166,7 +207,7 @@ def test_a_resumed_run_keeps_its_precision(tiny, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run("once", [keras.callbacks.LambdaCallback(on_epoch_end=interrupt)])
     state = TrainingState.load(tmp_path / "once.training-state.npz")
-    assert state.run["precision"] == "mixed_bfloat16"
+    assert state.run["precision"] == "bfloat16"
     monkeypatch.setattr(training_module, "bfloat16_speedup", lambda: 0.5)
     resumed_history, resumed_weights = run("once")
     assert resumed_history == history
@@ -202,4 +243,9 @@ def test_on_two_devices_as_on_one(tmp_path):
     assert figures["largest difference of a weight"] < 1e-5
     for name, values in figures["history"].items():
         assert figures["mirrored history"][name] == pytest.approx(values, abs=1e-4)
-    assert {path.name for path in tmp_path.iterdir()} == {"one.keras", "two.keras", "dropout.keras"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "one.keras",
+        "two.keras",
+        "dropout.keras",
+        "outside.keras",
+    }

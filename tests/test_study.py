@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -27,8 +28,38 @@ COLUMNS = [
 ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread_each():
+    """The same number of threads on every machine and backend, for results that are equal."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
+@pytest.fixture
+def starts(monkeypatch):
+    """The seeds of the processes that are started, in order."""
+    seeds = []
+
+    class Popen(subprocess.Popen):
+        def __init__(self, command, **options):
+            super().__init__(command, **options)
+            self.seed = json.loads(command[-1])["seed"]
+            seeds.append(self.seed)
+
+    monkeypatch.setattr(study_module.subprocess, "Popen", Popen)
+    return seeds
+
+
 def run(directory, seeds, recipe=RECIPE):
     return fc.study(recipe, seeds, directory=directory, data_dir=TINY_DIR)
+
+
+def wait_until(condition, seconds=60, pause=0.05):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(pause)
+    assert condition()
 
 
 @pytest.fixture(scope="module")
@@ -62,52 +93,55 @@ def test_summary_rows_are_numpys_and_scipys(finished):
             assert table.loc["95 % to", column] == pytest.approx(high)
 
 
-def test_goes_on_with_the_seeds_that_are_missing(finished, monkeypatch):
+def test_goes_on_with_the_seeds_that_are_missing(finished, starts):
     table, directory = finished
-    started = []
-    popen = subprocess.Popen
-
-    def start(command, **options):
-        started.append(json.loads(command[-1])["seed"])
-        return popen(command, **options)
-
-    monkeypatch.setattr(study_module.subprocess, "Popen", start)
     (directory / "seed-3.json").unlink()
     again = run(directory, [1, 2, 3])
-    assert started == [3]
+    assert starts == [3]
     np.testing.assert_array_equal(
         again.loc[[1, 2, 3], COLUMNS[:5]], table.loc[[1, 2, 3], COLUMNS[:5]]
     )
 
 
-def test_a_process_that_dies_loses_only_its_own_seed(finished, tmp_path):
+def test_a_process_that_dies_loses_only_its_own_seed(finished, tmp_path, starts):
     table, _ = finished
-    killed = []
 
     def kill_seed_1():
         """After its first epoch, as soon as its state is there."""
-        while not killed:
-            if (tmp_path / "seed-1.training-state.npz").exists():
-                for process in list(study_module._processes):
-                    if json.loads(process.args[-1])["seed"] == 1:
-                        process.kill()
-                        killed.append(process.pid)
-            time.sleep(0.001)
+        state_path = tmp_path / "seed-1.training-state.npz"
+        wait_until(state_path.exists, pause=0.001)
+        (process,) = (
+            process for process in study_module._running[str(tmp_path)] if process.seed == 1
+        )
+        process.kill()
 
     killer = threading.Thread(target=kill_seed_1, daemon=True)
     killer.start()
     again = run(tmp_path, [1, 2])
-    killer.join(1)
-    assert killed
+    killer.join()
+    assert sorted(starts) == [1, 1, 2]
     np.testing.assert_array_equal(again.loc[[1, 2], COLUMNS[:5]], table.loc[[1, 2], COLUMNS[:5]])
+    assert np.isnan(again.loc[1, "seconds"])
+    assert again.loc["mean", "seconds"] == again.loc[2, "seconds"]
+
+
+def test_a_process_that_keeps_dying_is_given_up(tmp_path, starts, monkeypatch):
+    monkeypatch.setattr(study_module.sys, "executable", str(tmp_path / "dies"))
+    (tmp_path / "dies").write_text("#!/bin/sh\necho out of luck >&2\nkill -9 $$\n")
+    (tmp_path / "dies").chmod(0o755)
+    with pytest.raises(RuntimeError, match=r"seed 5: exit code -9, see .*seed-5\.log"):
+        run(tmp_path, [5])
+    assert starts == [5, 5, 5]
+    assert (tmp_path / "seed-5.log").read_text() == "out of luck\n"
 
 
 def test_an_error_of_one_seed_keeps_the_others(tmp_path):
     # A directory lies where the best model of seed 1 must go.
     (tmp_path / "seed-1.keras").mkdir()
-    with pytest.raises(RuntimeError, match=r"1 of 2 trainings failed.*seed 1: .*exit code 1"):
+    with pytest.raises(RuntimeError, match=r"1 of 2 trainings failed: seed 1: exit code 1, see"):
         run(tmp_path, [0, 1])
     assert (tmp_path / "seed-0.json").exists()
+    assert "epoch 1 cannot be saved" in (tmp_path / "seed-1.log").read_text()
 
 
 def test_other_recipe_in_the_same_directory(finished):
@@ -152,19 +186,14 @@ def test_on_a_dask_cluster_of_two_workers(finished, tmp_path):
     )
 
 
-def wait_until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert condition()
-
-
 def has_ended(pid):
+    """Whether it is gone, or dead and not yet taken note of."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    return False
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 # A study that would take an hour, in a process that tells which processes it starts.

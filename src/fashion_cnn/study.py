@@ -7,12 +7,13 @@ out; what stands in ``joblib.parallel_config`` decides where they run.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,14 @@ from fashion_cnn.checkpoint import replacing
 from fashion_cnn.data import load_fashion_mnist
 from fashion_cnn.model import build_cnn
 from fashion_cnn.prediction import evaluate
-from fashion_cnn.training import BOOK, Recipe, fingerprint, train
+from fashion_cnn.training import (
+    BOOK,
+    Recipe,
+    chosen_precision,
+    fingerprint,
+    state_path_of,
+    train,
+)
 
 MOST_STARTS = 3  # of one seed whose process keeps dying
 
@@ -35,6 +43,7 @@ def study(
     *,
     directory: str | os.PathLike[str] = "study",
     data_dir: str | os.PathLike[str] | None = None,
+    n_jobs: int = -1,
 ) -> pd.DataFrame:
     """Train `build_cnn`'s network once with every seed and return a table of the results.
 
@@ -49,7 +58,9 @@ def study(
     Ray has a joblib backend of its own, which is named in the same way; it is not tested here.
 
     The result of a seed is kept in `directory` when it is there, and so is the state of its
-    training: an interrupted study, called again, goes on where it was.
+    training: an interrupted study, called again, goes on where it was. (On a cluster, seeds that
+    are being trained go on when the study is interrupted; wait for them.) Runs are repeatable with
+    the same number of threads each, which is OMP_NUM_THREADS where that is set, as Dask does.
 
     Parameters
     ----------
@@ -61,6 +72,9 @@ def study(
         Where the results (``seed-3.json``) and best models (``seed-3.keras``) are kept.
     data_dir : path, optional
         Where the data is, as in `load_fashion_mnist`.
+    n_jobs : int
+        How many seeds are trained at a time, as in `joblib.Parallel`; -1 is one a core. Each
+        needs about 1.1 GB of memory. On a cluster, its workers decide.
 
     Returns
     -------
@@ -69,7 +83,8 @@ def study(
         of the 95 % confidence interval of the mean, ``95 % from`` and ``95 % to`` (Student's t;
         NaN for one seed). Columns ``epochs``, ``validation_loss``, ``validation_accuracy``,
         ``test_loss``, ``test_accuracy`` and ``seconds``, of the best epoch's model; seconds are
-        those of the training, beside whatever else ran at the time.
+        those of the training, beside whatever else ran at the time, and NaN for one that was
+        interrupted.
 
     Raises
     ------
@@ -78,7 +93,8 @@ def study(
     ValueError
         If there is no seed, or `directory` holds results of another recipe or data set.
     RuntimeError
-        If a seed could not be trained. The results of the others are kept.
+        If a seed could not be trained; ``seed-3.log`` tells why. The results of the others are
+        kept.
     """
     seeds = [int(seed) for seed in seeds]
     if not seeds or len(set(seeds)) < len(seeds):
@@ -87,31 +103,43 @@ def study(
     directory.mkdir(parents=True, exist_ok=True)
     data_dir = None if data_dir is None else str(Path(data_dir).expanduser().absolute())
     data = load_fashion_mnist(data_dir)
+    # One precision for all seeds: they would time it beside one another.
+    recipe = replace(recipe, precision=chosen_precision(recipe))
     task = {"recipe": asdict(recipe), "data set": fingerprint(data.train, data.validation)}
-    missing = [seed for seed in seeds if _kept_result(directory, seed, task) is None]
+    results = {seed: _kept_result(directory, seed, task) for seed in seeds}
+    missing = [seed for seed, result in results.items() if result is None]
 
-    outcomes = joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator_unordered")(
-        joblib.delayed(_train_in_process)(str(directory), seed, task, data_dir, len(seeds))
-        for seed in missing
-    )
+    workers = min(joblib.effective_n_jobs(n_jobs), len(seeds))
+    threads = max(1, joblib.cpu_count() // workers)
     failures = []
+    with _lock:
+        _running[str(directory)] = set()
     try:
-        for number, (seed, failure) in enumerate(outcomes, 1):
+        outcomes = joblib.Parallel(n_jobs, prefer="threads", return_as="generator_unordered")(
+            joblib.delayed(_train_in_process)(str(directory), seed, task, data_dir, threads)
+            for seed in missing
+        )
+        for number, (seed, result, failure) in enumerate(outcomes, 1):
+            results[seed] = result
             if failure:
                 failures.append(f"seed {seed}: {failure}")
             print(f"seed {seed} {failure or 'done'} ({number} of {len(missing)})", flush=True)
     finally:
-        while _processes:  # some are left if the study is interrupted
-            _processes.pop().kill()
+        with _lock:  # some are left if the study is interrupted
+            for process in _running[str(directory)] or ():
+                process.kill()
+            _running[str(directory)] = None
     if failures:
         raise RuntimeError(
-            f"{len(failures)} of {len(missing)} trainings failed; call study again with the same "
-            f"arguments to try them once more. {'; '.join(failures)}"
+            f"{len(failures)} of {len(missing)} trainings failed: {'; '.join(failures)}. When the "
+            "cause is mended, call study again with the same arguments; finished seeds are kept"
         )
-    return _table({seed: _kept_result(directory, seed, task) for seed in seeds})
+    return _table(results)
 
 
-_processes: set[subprocess.Popen[str]] = set()
+# The processes of the studies of this process, by directory; None when a study has ended.
+_running: dict[str, set[subprocess.Popen[bytes]] | None] = {}
+_lock = threading.Lock()
 
 
 def _kept_result(directory: Path, seed: int, task: dict[str, Any]) -> dict[str, float] | None:
@@ -136,33 +164,43 @@ def _kept_result(directory: Path, seed: int, task: dict[str, Any]) -> dict[str, 
 
 
 def _train_in_process(
-    directory: str, seed: int, task: dict[str, Any], data_dir: str | None, seeds: int
-) -> tuple[int, str]:
-    """Train one seed in a process of its own; return the seed and what went wrong, if anything."""
+    directory: str, seed: int, task: dict[str, Any], data_dir: str | None, threads: int
+) -> tuple[int, dict[str, float] | None, str]:
+    """Train one seed in a process of its own; return seed, result and what went wrong, if anything.
+
+    A process that dies is started again and goes on after its last finished epoch.
+    """
     # Workers of joblib and Dask find OMP_NUM_THREADS set; TensorFlow asks for another name.
-    share = max(1, joblib.cpu_count() // min(joblib.cpu_count(), seeds))
-    threads = os.environ.get("OMP_NUM_THREADS", str(share))
-    command = [sys.executable, "-m", "fashion_cnn.study"]
+    number = os.environ.get("OMP_NUM_THREADS", str(threads))
+    environment = os.environ | {"TF_NUM_INTRAOP_THREADS": number, "OMP_NUM_THREADS": number}
     arguments = {"directory": directory, "seed": seed, "task": task, "data_dir": data_dir}
+    command = [sys.executable, "-m", "fashion_cnn.study", json.dumps(arguments)]
+    log_path = Path(directory, f"seed-{seed}.log")
     for _ in range(MOST_STARTS):
-        with subprocess.Popen(
-            [*command, json.dumps(arguments)],
-            env=os.environ | {"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads},
-            stdin=subprocess.PIPE,  # closed by the system if this process dies
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            _processes.add(process)
-            assert process.stderr is not None
-            error_lines = process.stderr.read().splitlines()
-        is_wanted = process in _processes
-        _processes.discard(process)
-        if process.returncode == 0:
-            return seed, ""
-        if process.returncode == 1 or not is_wanted:  # a Python error would come again
+        with open(log_path, "wb") as log:
+            with _lock:
+                processes = _running.get(directory, set())  # a worker elsewhere has no study
+                if processes is None:
+                    return seed, None, "interrupted"
+                # The system closes its standard input if this process dies.
+                process = subprocess.Popen(
+                    command,
+                    env=environment,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=log,
+                )
+                processes.add(process)
+            with process:
+                process.wait()
+        processes.discard(process)
+        result = _kept_result(Path(directory), seed, task)
+        if result is not None:
+            log_path.unlink()
+            return seed, result, ""
+        if process.returncode in (1, -signal.SIGINT):  # an error would come again
             break
-    return seed, f"ended with exit code {process.returncode}: {''.join(error_lines[-1:])}"
+    return seed, None, f"exit code {process.returncode}, see {log_path}"
 
 
 def _train(directory: str, seed: int, task: dict[str, Any], data_dir: str | None) -> None:
@@ -171,16 +209,13 @@ def _train(directory: str, seed: int, task: dict[str, Any], data_dir: str | None
     if fingerprint(data.train, data.validation) != task["data set"]:
         raise ValueError(f"expected the data set that the study began with, got {data.source}")
     model = build_cnn()
+    checkpoint = Path(directory, f"seed-{seed}.keras")
+    is_resumed = state_path_of(checkpoint).exists()
     start = time.perf_counter()
     history = train(
-        model,
-        data,
-        Recipe(**task["recipe"]),
-        checkpoint=Path(directory, f"seed-{seed}.keras"),
-        seed=seed,
-        verbose=0,
+        model, data, Recipe(**task["recipe"]), checkpoint=checkpoint, seed=seed, verbose=0
     )
-    seconds = time.perf_counter() - start
+    seconds = None if is_resumed else time.perf_counter() - start
     validation, test = evaluate(model, data.validation), evaluate(model, data.test)
     result = {
         "epochs": len(history.epoch),
@@ -195,16 +230,16 @@ def _train(directory: str, seed: int, task: dict[str, Any], data_dir: str | None
 
 
 def _table(results: dict[int, dict[str, float] | None]) -> pd.DataFrame:
-    runs = pd.DataFrame.from_dict(results, orient="index").rename_axis("seed")
-    mean, std = runs.mean(), runs.std()
-    half = stats.t.ppf(0.975, max(1, len(runs) - 1)) * std / len(runs) ** 0.5
+    runs = pd.DataFrame.from_dict(results, orient="index").astype(float)
+    mean, std, n = runs.mean(), runs.std(), runs.count()
+    half = stats.t.ppf(0.975, n - 1) * std / n**0.5
     summary = {"mean": mean, "std": std, "95 % from": mean - half, "95 % to": mean + half}
     return pd.concat([runs, pd.DataFrame(summary).T]).rename_axis("seed")
 
 
 def _end_with_parent() -> None:
     """End this process when the one that started it is gone: nobody waits for its result."""
-    sys.stdin.read()
+    os.read(sys.stdin.fileno(), 1)
     os._exit(3)
 
 

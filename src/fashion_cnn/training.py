@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fashion_cnn.batches import evaluation_batches, training_batches
 from fashion_cnn.checkpoint import KeepProgress, TrainingState, architecture
-from fashion_cnn.data import FashionMNIST, Split, check_split
+from fashion_cnn.data import IMAGE_SHAPE, FashionMNIST, Split, check_split
 from fashion_cnn.model import compile_cnn
 
 MOST_STEPS_PER_CALL = 16
@@ -60,9 +60,14 @@ class Recipe:
         Pixels by which an image is moved at most, up or down and left or right.
     erasing : float
         The part of the images, in [0, 1], in which a rectangle is painted over.
-    precision : {"float32", "fastest"}
-        What the network computes in. "fastest" is bfloat16 if this machine is quicker with it;
-        the weights are float32 all the same.
+    precision : {"float32", "bfloat16", "fastest"}
+        What the network computes in; the weights are float32 all the same. "fastest" is bfloat16
+        if a short timing at the start finds this machine quicker with it, else float32.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
     """
 
     learning_rate: float
@@ -76,8 +81,42 @@ class Recipe:
     flip: bool = False
     shift: int = 0
     erasing: float = 0.0
-    precision: Literal["float32", "fastest"] = "float32"
+    precision: Literal["float32", "bfloat16", "fastest"] = "float32"
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that no training can be run with."""
+        for name in ("batch_size", "epochs", "patience", "shift"):
+            if not isinstance(getattr(self, name), int):
+                raise ValueError(f"expected {name} of type int, got {getattr(self, name)!r}")
+        for name in ("learning_rate", "weight_decay", "erasing"):
+            if not isinstance(getattr(self, name), int | float):
+                raise ValueError(f"expected {name} of type float, got {getattr(self, name)!r}")
+        for name, is_valid, expected in (
+            ("learning_rate", self.learning_rate > 0, "above 0"),
+            ("batch_size", self.batch_size >= 1, "at least 1"),
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("patience", self.patience >= 0, "at least 0"),
+            ("warmup", self.warmup is None or 0 < self.warmup < 1, "in (0, 1), or None"),
+            ("weight_decay", self.weight_decay >= 0, "at least 0"),
+            (
+                "dropout_rate",
+                self.dropout_rate is None or 0 <= self.dropout_rate < 1,
+                "in [0, 1), or None",
+            ),
+            ("shift", 0 <= self.shift < min(IMAGE_SHAPE), f"from 0 to {min(IMAGE_SHAPE) - 1}"),
+            ("erasing", 0 <= self.erasing <= 1, "in [0, 1]"),
+            (
+                "precision",
+                self.precision in (*_DTYPE_POLICIES, "fastest"),
+                "'float32', 'bfloat16' or 'fastest'",
+            ),
+        ):
+            if not is_valid:
+                raise ValueError(f"expected {name} {expected}, got {getattr(self, name)!r}")
+
+
+# Keras's names for what a layer computes in; its weights are float32 in both.
+_DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 BOOK = Recipe(learning_rate=1e-3, batch_size=32, epochs=20, patience=2)
 """The recipe of the book and the note."""
@@ -125,9 +164,10 @@ def train(
     """Train from scratch with early stopping, saving the best model by validation loss.
 
     The weights are drawn anew from `seed`, whatever the model held before, so the same network,
-    data, recipe and seed give the same run (on a CPU, with the same versions). To go on from
-    weights that a model already has, use Keras's own ``model.fit``. Afterwards the model holds
-    the weights of the best epoch, the same as the saved file.
+    data, recipe and seed give the same run (on a CPU, with the same versions, number of threads
+    and precision; "fastest" is decided by a timing). To go on from weights that a model already
+    has, use Keras's own ``model.fit``. Afterwards the model holds the weights of the best epoch,
+    the same as the saved file, and is compiled as `build_cnn` compiles it.
 
     After every epoch the state of the run is kept beside the checkpoint, as
     ``….training-state.npz``. If the run is cut off (Ctrl-C, a crash, a lost machine), call `train`
@@ -137,7 +177,8 @@ def train(
     Parameters
     ----------
     model : keras.Sequential
-        A network from `build_cnn`. It is compiled with the recipe's optimizer.
+        A network from `build_cnn`, on one device or, built in the scope of a
+        ``tf.distribute.MirroredStrategy``, on several.
     data : FashionMNIST
         ``data.train`` is learned from; ``data.validation`` decides which epoch is best.
     recipe : Recipe
@@ -145,13 +186,14 @@ def train(
     checkpoint : path
         Where the best model is saved, as a ``.keras`` file. Missing directories are made.
     seed : int
-        Seed of the first weights, of the order of the images and of dropout. It also sets
-        Python's, NumPy's and TensorFlow's global seeds.
+        Seed of the first weights, of the order of the images and how they are varied, and of
+        dropout. It also sets Python's, NumPy's and TensorFlow's global seeds.
     resume : bool
         Whether to go on with an interrupted run. False starts over.
     callbacks : iterable of keras.callbacks.Callback
-        Called after early stopping and before the epoch is saved. What they remember themselves
-        is not kept for a resumed run.
+        Called after early stopping and before the epoch is saved; not after every step, but after
+        as many as TensorFlow takes at a stretch, at most 16. What they remember themselves is
+        not kept for a resumed run.
     verbose : {"auto", 0, 1, 2}
         As in ``model.fit``: 0 is silent, 1 draws a progress bar, 2 prints a line an epoch.
 
@@ -159,7 +201,7 @@ def train(
     -------
     keras.callbacks.History
         ``history.history`` has a list with one number an epoch for ``loss``, ``accuracy``,
-        ``val_loss`` and ``val_accuracy``.
+        ``val_loss`` and ``val_accuracy``, in the precision of the run.
 
     Raises
     ------
@@ -176,7 +218,7 @@ def train(
     check_split(data.train, "train")
     check_split(data.validation, "validation")
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    state_path = checkpoint.with_suffix(".training-state.npz")
+    state_path = state_path_of(checkpoint)
     identity = {
         "recipe": asdict(recipe),
         "seed": seed,
@@ -187,14 +229,14 @@ def train(
     state = _interrupted_run(state_path, run) if resume and state_path.exists() else None
     finished_epochs = state.finished_epochs if state else 0
     # Another precision would be another run, so a resumed one keeps its own.
-    run["precision"] = state.run["precision"] if state else _precision(recipe)
+    run["precision"] = state.run["precision"] if state else chosen_precision(recipe)
     if verbose != 0:
         if state:
             print(
                 f"Going on after epoch {finished_epochs} of at most {recipe.epochs} ({state_path})."
             )
         if run["precision"] != "float32":
-            print("Computing in bfloat16, in which this processor is quicker.")
+            print(f"Computing in {run['precision']}.")
 
     _draw_weights(model, seed)
     if recipe.whitening:
@@ -210,7 +252,7 @@ def train(
     keep_progress = KeepProgress(
         checkpoint, state_path, run, history, early_stopping, state, saved_model
     )
-    with _as_in(recipe, run["precision"], model):
+    with model.distribute_strategy.scope(), _as_in(recipe, run["precision"], model):
         model.compile(
             optimizer=_optimizer(recipe, steps),
             loss="sparse_categorical_crossentropy",
@@ -257,6 +299,11 @@ def _interrupted_run(path: Path, run: dict[str, Any]) -> TrainingState:
     return state
 
 
+def state_path_of(checkpoint: Path) -> Path:
+    """Return where the state of a run is kept."""
+    return checkpoint.with_suffix(".training-state.npz")
+
+
 def fingerprint(*splits: Split) -> str:
     """Return a SHA-256 over all images and labels."""
     sha256 = hashlib.sha256()
@@ -284,16 +331,17 @@ def _whiten(model: keras.Sequential, images: NDArray[np.float32], seed: int) -> 
     "Learning feature representations with k-means", on whitening).
     """
     first = model.layers[0]
-    if not isinstance(first, keras.layers.Conv2D):
+    if not isinstance(first, keras.layers.Conv2D) or not first.use_bias:
         raise ValueError(
-            "expected a model whose first layer is a Conv2D, which the recipe's whitening starts, "
-            f"got {type(first).__name__}; build it with build_cnn, or train it with BOOK"
+            "expected a model whose first layer is a Conv2D with a bias, which the recipe's "
+            f"whitening starts, got {type(first).__name__}; build it with build_cnn, or train it "
+            "without whitening"
         )
     height, width, _, filters = first.kernel.shape
     windows = sliding_window_view(images[:WHITENING_IMAGES, ..., 0], (height, width), axis=(1, 2))
     patches = windows.reshape(-1, height * width)
     mean = patches.mean(axis=0)
-    variances, components = np.linalg.eigh(np.cov(patches - mean, rowvar=False))
+    variances, components = np.linalg.eigh(np.atleast_2d(np.cov(patches - mean, rowvar=False)))
     # The sum keeps noise, in the smallest components, from being blown up.
     whitening = (components / np.sqrt(variances + 0.01))[:, ::-1]
     size = height * width
@@ -332,33 +380,35 @@ def _steps_per_execution(steps: int) -> int:
     return max(n for n in range(1, MOST_STEPS_PER_CALL + 1) if steps % n == 0)
 
 
-def _precision(recipe: Recipe) -> str:
-    """Choose what to compute in; the name is that of a Keras dtype policy."""
-    if recipe.precision == "fastest" and bfloat16_speedup() > LEAST_SPEEDUP:
-        return "mixed_bfloat16"
-    return "float32"
+def chosen_precision(recipe: Recipe) -> Literal["float32", "bfloat16"]:
+    """Return what to compute in here: "float32" or "bfloat16"."""
+    if recipe.precision != "fastest":
+        return recipe.precision
+    return "bfloat16" if bfloat16_speedup() > LEAST_SPEEDUP else "float32"
 
 
 @functools.cache
 def bfloat16_speedup() -> float:
     """Time the costliest step, the second convolution and its gradients, in both precisions."""
-    seconds = {}
-    for dtype in (tf.float32, tf.bfloat16):
-        images, kernel = tf.ones((128, 14, 14, 32), dtype), tf.ones((3, 3, 32, 64), dtype)
 
-        @tf.function
-        def step(images: tf.Tensor, kernel: tf.Tensor) -> list[tf.Tensor]:
-            maps = tf.nn.conv2d(images, kernel, strides=1, padding="SAME")
-            return [tf.reduce_sum(sum_) for sum_ in tf.gradients(maps, [images, kernel])]
+    @tf.function
+    def step(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        maps = tf.nn.conv2d(images, kernel, strides=1, padding="SAME")
+        gradients = tf.gradients(maps, [images, kernel])
+        return tf.add_n([tf.reduce_sum(gradient) for gradient in gradients])
 
-        def timed(step: Any, *arguments: tf.Tensor) -> float:
+    inputs = {
+        dtype: (tf.ones((128, 14, 14, 32), dtype), tf.ones((3, 3, 32, 64), dtype))
+        for dtype in (tf.float32, tf.bfloat16)
+    }
+    fastest = dict.fromkeys(inputs, math.inf)
+    for repeat in range(6):  # in turn, so that other work on the machine slows both
+        for dtype, (images, kernel) in inputs.items():
             start = time.perf_counter()
-            [result.numpy() for result in step(*arguments)]
-            return time.perf_counter() - start
-
-        timed(step, images, kernel)  # traces
-        seconds[dtype] = min(timed(step, images, kernel) for _ in range(4))
-    return seconds[tf.float32] / seconds[tf.bfloat16]
+            step(images, kernel).numpy()
+            if repeat > 0:  # the first one is traced
+                fastest[dtype] = min(fastest[dtype], time.perf_counter() - start)
+    return fastest[tf.float32] / fastest[tf.bfloat16]
 
 
 @contextlib.contextmanager
@@ -368,7 +418,7 @@ def _as_in(recipe: Recipe, precision: str, model: keras.Sequential) -> Iterator[
     dropouts = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
     rates = [layer.rate for layer in dropouts]
     for layer in model.layers[:-1]:
-        layer.dtype_policy = precision
+        layer.dtype_policy = _DTYPE_POLICIES[precision]
     for layer in dropouts:
         if recipe.dropout_rate is not None and layer.rate:
             layer.rate = recipe.dropout_rate
