@@ -6,6 +6,7 @@ there. PyTorch is measured where torch is installed. The machine must have nothi
 """
 
 import argparse
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -81,7 +82,7 @@ def run_all(sides: list[str], seeds: range) -> dict[str, Any] | None:
     if not source.is_fashion_mnist:
         raise SystemExit(f"the benchmark needs Fashion-MNIST, got {source}")
     UNFINISHED.parent.mkdir(exist_ok=True)
-    machine = {"hardware": hardware(), "versions": versions()}
+    machine = {"hardware": hardware(), "versions": versions(), "code": code()}
     kept = kept_runs(machine)
     with tempfile.TemporaryDirectory() as scratch:
         # All sides read the same files, each from where its users have them.
@@ -116,12 +117,12 @@ def run_all(sides: list[str], seeds: range) -> dict[str, Any] | None:
 
 
 def kept_runs(machine: dict[str, str]) -> dict[tuple[str, int], dict[str, Any]]:
-    """Read what an earlier call measured; it must have been on this machine."""
+    """Read what an earlier call measured; it must have been on this machine with this code."""
     kept = {}
     for line in UNFINISHED.read_text().splitlines() if UNFINISHED.exists() else []:
         found = json.loads(line)
         if {name: found[name] for name in machine} != machine:
-            raise SystemExit(f"{UNFINISHED} is of another machine or versions; delete it")
+            raise SystemExit(f"{UNFINISHED} is of another machine, versions or code; delete it")
         kept[found["side"], found["seed"]] = found["run"]
     return kept
 
@@ -140,6 +141,14 @@ def versions() -> str:
     packages = ["tensorflow", "keras", "numpy", *(["torch"] if has_torch() else [])]
     named = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
     return f"Python {platform.python_version()}, {named}"
+
+
+def code() -> str:
+    """Return a SHA-256 over the package and the runs' scripts."""
+    sha256 = hashlib.sha256()
+    for path in sorted([*Path(fc.__path__[0]).glob("*.py"), *HERE.glob("*_run.py")]):
+        sha256.update(path.read_bytes())
+    return sha256.hexdigest()
 
 
 def render_table(results: dict[str, Any]) -> str:

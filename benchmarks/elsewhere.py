@@ -18,7 +18,6 @@ import tensorflow as tf
 from bench import README, RESULTS, epoch_seconds, hardware, ratio, versions
 
 import fashion_cnn as fc
-from fashion_cnn.training import LEAST_SPEEDUP, bfloat16_speedup
 
 ELSEWHERE = RESULTS.with_name("elsewhere.json")
 TABLE = re.compile(r"(?<=<!-- elsewhere table -->\n).*?(?=<!-- end of elsewhere table -->)", re.S)
@@ -87,12 +86,15 @@ def measure() -> dict[str, Any]:
         "study_together": together,
         "study_in_turn": in_turn,
         "rates": {dtype.name: matrix_product_rate(dtype) for dtype in (tf.float32, tf.bfloat16)},
-        "bfloat16_speedup": bfloat16_speedup(),
     }
 
 
-def render_table(results: dict[str, Any], runs: dict[str, Any]) -> str:
+def render_table() -> str:
     """Return the Markdown table."""
+    results, trainings = (json.loads(path.read_text()) for path in (ELSEWHERE, RESULTS))
+    runs = trainings["runs"]
+    if any(results[name] != trainings[name] for name in ("hardware", "versions")):
+        raise SystemExit(f"{ELSEWHERE} and {RESULTS} are of different machines or versions")
     memory = ratio(runs["BOOK"], runs["plain Keras"], lambda run: run["peak_memory"])
     rows = [
         ("`import fashion_cnn`, without TensorFlow", f"{results['import']:.2f} s"),
@@ -109,10 +111,9 @@ def render_table(results: dict[str, Any], runs: dict[str, Any]) -> str:
             f"{results['study_in_turn']:.0f} s",
         ),
     ]
-    uses_bfloat16 = results["bfloat16_speedup"] > LEAST_SPEEDUP
     for side in ("BOOK", "FAST", "BEST"):
         recipe = getattr(fc, side)
-        dtype = "bfloat16" if recipe.precision == "fastest" and uses_bfloat16 else "float32"
+        dtype = runs[side][0]["precision"]
         floor = EPOCH_FLOP / results["rates"][dtype]
         seconds = statistics.median(map(epoch_seconds, runs[side]))
         rows.append(
@@ -137,8 +138,7 @@ def main() -> None:
     """Measure, unless told not to, and renew the table."""
     if "--table-only" not in sys.argv:
         ELSEWHERE.write_text(json.dumps(measure(), indent=1) + "\n")
-    results = json.loads(ELSEWHERE.read_text())
-    table = render_table(results, json.loads(RESULTS.read_text())["runs"])
+    table = render_table()
     print(table)
     README.write_text(TABLE.sub(lambda _: table, README.read_text("utf-8")), "utf-8")
 

@@ -14,6 +14,7 @@ import numpy as np
 from measure import peak_memory
 
 import fashion_cnn as fc
+from fashion_cnn.training import chosen_precision
 
 seed, checkpoint, recipe = int(sys.argv[1]), sys.argv[2], getattr(fc, sys.argv[3])
 data = fc.load_fashion_mnist()
@@ -49,6 +50,7 @@ print(
             "epoch_ends": epoch_ends,
             "epoch_validation_accuracies": history.history["val_accuracy"],
             "peak_memory": memory,
+            "precision": chosen_precision(recipe),
         }
     )
 )

@@ -50,10 +50,12 @@ def test_readme_picture_is_the_notebooks():
     assert figure["FIGURE"].read_bytes() == figure["picture_in_notebook"]()
 
 
-def test_readme_table_is_the_benchmarks():
-    """The table in the README is what the committed results give, to the letter."""
-    book = runpy.run_path(str(ROOT / "benchmarks" / "bench.py"))
-    results = json.loads(book["RESULTS"].read_text())
-    assert book["TABLE"].search((ROOT / "README.md").read_text("utf-8")).group() == book[
-        "render_table"
-    ](results)
+def test_readme_tables_are_the_benchmarks(monkeypatch):
+    """The tables in the README are what the committed results give, to the letter."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    readme = (ROOT / "README.md").read_text("utf-8")
+    bench = runpy.run_path(str(ROOT / "benchmarks" / "bench.py"))
+    results = json.loads(bench["RESULTS"].read_text())
+    assert bench["TABLE"].search(readme).group() == bench["render_table"](results)
+    elsewhere = runpy.run_path(str(ROOT / "benchmarks" / "elsewhere.py"))
+    assert elsewhere["TABLE"].search(readme).group() == elsewhere["render_table"]()
