@@ -70,7 +70,11 @@ def evaluate(model: keras.Model, split: Split) -> Evaluation:
     """
     check_split(split, "the")
     images, labels = split
-    probabilities = model.predict(images, batch_size=EVALUATION_BATCH_SIZE, verbose=0)
+    batches = range(0, len(labels), EVALUATION_BATCH_SIZE)
+    # Quicker than model.predict, which first sets up an input pipeline.
+    probabilities = np.concatenate(
+        [model.predict_on_batch(images[n : n + EVALUATION_BATCH_SIZE]) for n in batches]
+    )
     loss = keras.losses.SparseCategoricalCrossentropy()(labels, probabilities)
     return Evaluation(
         loss=float(loss), accuracy=float(np.mean(probabilities.argmax(axis=1) == labels))
