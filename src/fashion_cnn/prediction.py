@@ -81,6 +81,46 @@ def evaluate(model: keras.Model, split: Split) -> Evaluation:
     )
 
 
+def expected_calibration_error(
+    true_labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 10
+) -> float:
+    """Compute how far a network's confidence is from its accuracy, on average.
+
+    The images are sorted by confidence, the probability of the predicted label, into bins of equal
+    width; in each, accuracy and mean confidence are compared (Guo et al. 2017, arXiv:1706.04599).
+
+    Parameters
+    ----------
+    true_labels : array_like of int, shape (n,)
+        Labels 0 to 9.
+    probabilities : array_like, shape (n, 10)
+        What ``model.predict`` gave.
+    bins : int
+        How many bins, at least 1.
+
+    Returns
+    -------
+    float
+        Mean distance of accuracy and confidence, each bin weighted by its images, in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If there are not as many labels as rows of probabilities, at least one.
+    """
+    true_labels, probabilities = np.asarray(true_labels), np.asarray(probabilities)
+    if probabilities.ndim != 2 or not 0 < len(probabilities) == len(true_labels):
+        raise ValueError(
+            "expected labels of shape (n,) and probabilities of shape (n, 10), "
+            f"got {true_labels.shape} and {probabilities.shape}"
+        )
+    confidence = probabilities.max(axis=1)
+    is_right = probabilities.argmax(axis=1) == true_labels
+    bin_numbers = np.minimum((confidence * bins).astype(int), bins - 1)
+    too_sure = np.bincount(bin_numbers, weights=confidence - is_right)  # in sum, for each bin
+    return float(np.abs(too_sure).sum() / len(true_labels))
+
+
 def predict(model: keras.Model, image: ArrayLike) -> Prediction:
     """Predict the class of one image, in about a millisecond once the model is warm.
 
@@ -106,12 +146,12 @@ def predict(model: keras.Model, image: ArrayLike) -> Prediction:
     >>> predict(model, data.validation.images[0]).class_name     # doctest: +SKIP
     'Bag'
     """
-    probabilities = np.asarray(model.predict_on_batch(_as_batch(image)))[0]
+    probabilities = np.asarray(model.predict_on_batch(as_batch(image)))[0]
     label = int(probabilities.argmax())
     return Prediction(label, CLASS_NAMES[label], float(probabilities[label]), probabilities)
 
 
-def _as_batch(image: ArrayLike) -> NDArray[np.float32]:
+def as_batch(image: ArrayLike) -> NDArray[np.float32]:
     """Return a float32 batch (1, 28, 28, 1) in [0, 1] of one image, or say what is wrong."""
     array = np.asarray(image)
     one_image_shapes = (IMAGE_SHAPE, (*IMAGE_SHAPE, 1), (1, *IMAGE_SHAPE, 1))
