@@ -154,3 +154,29 @@ def test_evaluate_refuses_a_whole_data_set(trained, tiny):
     model, *_ = trained
     with pytest.raises(ValueError, match=r"such as data\.validation, got 4 parts"):
         fc.evaluate(model, tiny)
+
+
+def test_expected_calibration_error_by_hand():
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.full(10, 0.3), size=500)
+    labels = rng.integers(0, 10, 500)
+    confidence = probabilities.max(axis=1)
+    is_right = probabilities.argmax(axis=1) == labels
+    error = 0.0
+    for low in np.arange(10) / 10:
+        chosen = (confidence >= low) & (confidence < low + 0.1)
+        if chosen.any():
+            gap = abs(is_right[chosen].mean() - confidence[chosen].mean())
+            error += chosen.mean() * gap
+    assert fc.expected_calibration_error(labels, probabilities) == pytest.approx(error)
+
+
+def test_a_network_that_is_always_sure_and_right_has_no_calibration_error():
+    assert fc.expected_calibration_error([3, 4], np.eye(10)[[3, 4]]) == 0
+    assert fc.expected_calibration_error([3, 4], np.eye(10)[[3, 5]]) == 0.5
+
+
+@pytest.mark.parametrize("probabilities", [np.zeros(10), np.zeros((0, 10)), np.zeros((3, 10))])
+def test_expected_calibration_error_refuses(probabilities):
+    with pytest.raises(ValueError, match=r"labels of shape \(n,\)"):
+        fc.expected_calibration_error(np.zeros(len(probabilities[:2]), int), probabilities)

@@ -330,9 +330,9 @@ def _worked_out_parameters(layer: Any) -> int:
     """Count the weights of each filter or unit, and its bias, by the layer's sizes."""
     if isinstance(layer, keras.layers.Conv2D):
         window, channels = layer.kernel_size[0], layer.input.shape[-1]
-        return (window * window * channels + 1) * layer.filters
+        return (window * window * channels + layer.use_bias) * layer.filters
     if isinstance(layer, keras.layers.Dense):
-        return (layer.input.shape[-1] + 1) * layer.units
+        return (layer.input.shape[-1] + layer.use_bias) * layer.units
     return 0
 
 

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
@@ -272,6 +273,8 @@ def plot_confusion_matrix(
                 text.set_color(GREY)
         ax.set_xticklabels(ax.get_xticklabels(), ha="right", rotation_mode="anchor")
         ax.set(xlabel=say("predicted label"), ylabel=say("true label"))
+        for text in ax.findobj(Text):  # some were made with the axes, before the font was chosen
+            text.set_fontfamily(plt.rcParams["font.family"])
     return ax
 
 
