@@ -1,6 +1,7 @@
 # The commands of the project; `make help` lists them. DATA_DIR=path chooses where the data is,
-# PYTHON=python3.13 which interpreter a new .venv gets.
+# PYTHON=python3.13 which interpreter a new .venv gets, NOTEBOOKS=path which notebooks are run.
 PYTHON ?= python3
+NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/ko/*.ipynb)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
@@ -25,8 +26,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-notebook: $(READY) ## run the notebook; results in runs/
-	$(BIN)/python notebooks/run.py notebooks/fashion_cnn.ipynb
+notebook: $(READY) ## run the notebooks, in both languages; results in runs/
+	$(BIN)/python notebooks/run.py $(NOTEBOOKS)
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
@@ -52,4 +53,4 @@ pins: $(READY) ## renew constraints.txt with the newest releases
 	  --no-emit-index-url --no-emit-find-links --no-emit-package fashion-cnn --output-file constraints.txt pyproject.toml
 
 clean: ## remove .venv, runs and the models that notebooks saved
-	rm -rf $(VENV) runs notebooks/*.keras notebooks/*.training-state.npz
+	rm -rf $(VENV) runs notebooks/*.keras notebooks/*.npz notebooks/ko/*.keras notebooks/ko/*.npz

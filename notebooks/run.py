@@ -108,8 +108,10 @@ def main() -> None:
     if os.environ.get(variable):
         # The kernel works in the notebook's directory, the path was meant from here.
         os.environ[variable] = str(Path(os.environ[variable]).expanduser().absolute())
-    output_dir = Path("runs")
     for path in map(Path, sys.argv[1:]):
+        parts = path.parent.parts
+        below = parts[parts.index("notebooks") + 1 :] if "notebooks" in parts else ()
+        output_dir = Path("runs", *below)
         start = time.monotonic()
         print(f"Running {path}", flush=True)
         try:

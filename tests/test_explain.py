@@ -66,7 +66,10 @@ def test_windows_are_what_a_loop_cuts_out():
         (lambda: fc.output_size(0, 3), "at least 1, got size=0"),
         (lambda: fc.output_size(5, 3, 0), "stride=0"),
         (lambda: fc.output_size(2, 3), "window of at most 2 cells, got 3"),
-        (lambda: fc.output_size(5, 3, 1, "full"), "'same' or 'valid', got 'full'"),
+        (
+            lambda: fc.output_size(5, 3, 1, "full"),  # type: ignore[arg-type]
+            "'same' or 'valid', got 'full'",
+        ),
         (lambda: fc.windows(np.zeros((2, 5, 5, 1)), 3), r"one image.*got shape \(2, 5, 5, 1\)"),
         (lambda: fc.convolve(np.zeros((5, 5)), np.zeros((3, 3)), [0]), "kernels of shape"),
         (lambda: fc.convolve(np.zeros((5, 5)), np.zeros((3, 3, 1, 2)), [0]), "expected 2 biases"),

@@ -1,0 +1,69 @@
+"""The lines of the note that no longer work: what the notebook's table says of them is so."""
+
+import logging
+import re
+import subprocess
+import sys
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT
+
+import fashion_cnn as fc
+
+
+def small_model(metrics):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=metrics)
+    return model
+
+
+def test_metrics_as_a_word_fail_and_as_a_list_work():
+    with pytest.raises(ValueError, match="metrics"):
+        small_model("accuracy").fit(np.zeros((4, 2)), np.zeros(4), verbose=0)
+    small_model(["accuracy"]).fit(np.zeros((4, 2)), np.zeros(4), verbose=0)
+
+
+def test_input_shape_in_a_layer_warns_and_an_input_does_not():
+    with pytest.warns(UserWarning, match="input_shape"):
+        keras.Sequential([keras.layers.Conv2D(2, 3, input_shape=(28, 28, 1))])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fc.build_cnn()
+
+
+def test_saving_as_h5_warns_and_as_keras_does_not(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        for ending, expected in ((".keras", 0), (".h5", 1)):
+            checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / f"best{ending}")
+            small_model(["accuracy"]).fit(
+                np.zeros((4, 2)), np.zeros(4), callbacks=[checkpoint], verbose=0
+            )
+            assert sum("legacy" in record.getMessage() for record in caplog.records) == expected
+
+
+def test_plot_model_without_graphviz_prints_and_returns_nothing(tmp_path):
+    code = (
+        "import IPython.core.magics.namespace  # by which Keras knows a notebook\n"
+        "import keras, fashion_cnn as fc\n"
+        "print(keras.utils.plot_model(fc.build_cnn()), 'is returned')\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PATH": "", "HOME": str(tmp_path / "home")},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert not (tmp_path / "model.png").exists()
+    assert "None is returned" in finished.stdout
+    assert "graphviz" in finished.stdout.lower()
+
+
+def test_the_package_has_none_of_these_lines():
+    for path in (ROOT / "src" / "fashion_cnn").glob("*.py"):
+        code = path.read_text("utf-8")
+        assert not re.search(r"metrics=[\"']|input_shape=|keras\.utils\.plot_model\(", code), path
