@@ -6,10 +6,14 @@ from .data import Source as Source
 from .data import Split as Split
 from .data import load_fashion_mnist as load_fashion_mnist
 from .model import build_cnn as build_cnn
+from .photo import PhotoSteps as PhotoSteps
+from .photo import photo_steps as photo_steps
+from .photo import prepare_photo as prepare_photo
 from .plotting import plot_confusion_matrix as plot_confusion_matrix
 from .plotting import plot_history as plot_history
 from .plotting import plot_images as plot_images
 from .plotting import plot_model as plot_model
+from .plotting import plot_photo_steps as plot_photo_steps
 from .plotting import plot_prediction as plot_prediction
 from .prediction import Evaluation as Evaluation
 from .prediction import Prediction as Prediction
@@ -23,3 +27,4 @@ from .training import BOOK as BOOK
 from .training import FAST as FAST
 from .training import Recipe as Recipe
 from .training import train as train
+from .unlikeness import UnlikeDataWarning as UnlikeDataWarning

@@ -12,11 +12,13 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
 from fashion_cnn.data import CLASS_NAMES
+from fashion_cnn.photo import PhotoSteps, photo_steps
 from fashion_cnn.prediction import Prediction
 
 if TYPE_CHECKING:
     import keras
     import pygraphviz
+    from PIL import Image
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#B5B5B5"
@@ -248,3 +250,38 @@ def plot_confusion_matrix(
 
 def _draw_image(ax: Axes, image: ArrayLike) -> None:
     ax.imshow(np.squeeze(np.asarray(image)), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+
+
+def plot_photo_steps(
+    photo: "PhotoSteps | str | os.PathLike[str] | Image.Image | ArrayLike",
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw how a photo becomes an image like the data set's, a panel for each step.
+
+    Parameters
+    ----------
+    photo : path, PIL.Image.Image, array_like or PhotoSteps
+        A photo as for `prepare_photo`, or what `photo_steps` returned for it.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; by default a new figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure: the upright photo on the left, the image for `predict` on the right.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `prepare_photo` does.
+    """
+    steps = photo if isinstance(photo, PhotoSteps) else photo_steps(photo)
+    if figure is None:
+        figure = plt.figure(figsize=(12, 2.6), layout="constrained")
+    for ax, (name, image) in zip(
+        figure.subplots(1, len(steps)), steps._asdict().items(), strict=True
+    ):
+        _draw_image(ax, image)
+        ax.set_title(f"{name}, {image.shape[1]}×{image.shape[0]}", fontsize=9)
+        ax.axis("off")
+    return figure
