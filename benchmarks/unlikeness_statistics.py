@@ -8,23 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fashion_cnn as fc
-from fashion_cnn.unlikeness import STATISTICS, cell_shades, unlikeness
+from fashion_cnn.unlikeness import CELLS, STATISTICS, describe, unlikeness
 
 SHARED = 0.2  # of each class's covariance: the mean covariance of all classes
-LEAST_VARIANCE = 1e-5  # cells that are always black would otherwise divide by zero
+# Added to the variances: cells that are always black would otherwise divide by zero, and an image
+# that is a little too dark would seem very unlike, for the lightest pixel hardly varies.
+LEAST_VARIANCES = [*np.full(CELLS * CELLS, 1e-5), 0.05**2]
 WARNED = 0.01  # of the validation images
 
 
 def class_statistics(split: fc.Split) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the classes' means and the lower triangles of the matrices that whiten them."""
-    shades = cell_shades(split.images)
-    of_class = [shades[split.labels == label] for label in range(len(fc.CLASS_NAMES))]
+    described = describe(split.images)
+    of_class = [described[split.labels == label] for label in range(len(fc.CLASS_NAMES))]
     covariances = np.array([np.cov(members, rowvar=False) for members in of_class])
     covariances = (1 - SHARED) * covariances + SHARED * covariances.mean(axis=0)
-    covariances += LEAST_VARIANCE * np.eye(shades.shape[1])
+    covariances += np.diag(LEAST_VARIANCES)
     whitenings = np.linalg.inv(np.linalg.cholesky(covariances))
     means = np.array([members.mean(axis=0) for members in of_class], np.float32)
-    return means, whitenings[:, *np.tril_indices(shades.shape[1])].astype(np.float32)
+    return means, whitenings[:, *np.tril_indices(described.shape[1])].astype(np.float32)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from scipy import ndimage
 from fashion_cnn.data import IMAGE_SHAPE, check_values
 
 # Nothing that starts another program, as EPS does with Ghostscript.
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM")
 SIDE = IMAGE_SHAPE[0]
 MOST_PIXELS = 50_000_000
 MOST_BYTES = 8 * MOST_PIXELS  # 16-bit RGBA; no picture of MOST_PIXELS needs more
@@ -25,6 +25,8 @@ WORKING_SIDE = 320  # a longer picture is reduced, by a whole number, to 320 to 
 ORIENTATION = 0x0112  # EXIF's tag
 
 SMOOTHING = 1 / 300  # of the longer side: noise is averaged, outlines stay
+TOLERANCES = (0.12, 0.08, 0.05, 0.03)  # of what is fitted as background, from start to end
+MOST_BORDER = 1_500  # pixels to fit
 LEAST_CONTRAST = 2 / 255
 OUTLINE = 0.3  # of the object's median grey: where an outline blurred by the lens is trimmed
 NOISES = 5  # what differs from the background by so many standard deviations stands out
@@ -155,7 +157,9 @@ def _read(source: Path | Image.Image, name: str) -> Image.Image:
         with _own_pillow_settings():
             if isinstance(source, Image.Image):
                 return _decoded(source)
-            with Image.open(source, formats=FORMATS) as image:
+            Image.init()
+            formats = [name for name in FORMATS if name in Image.OPEN]  # AVIF is not always there
+            with Image.open(source, formats=formats) as image:
                 return _decoded(image)
     except _RefusedError as refusal:
         raise ValueError(str(refusal)) from None
@@ -275,10 +279,11 @@ def _grey(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _grey_on_black(rgb: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return what stands out as grey values on 0, and where it is."""
-    background, noise = _background(rgb)
     longer_side = max(rgb.shape[:2])
-    difference = _smoothed(rgb - background, longer_side)
-    stands_out = np.abs(difference).max(axis=2) > max(LEAST_CONTRAST, NOISES * noise)
+    sigma = SMOOTHING * longer_side
+    smooth = ndimage.gaussian_filter(rgb, (sigma, sigma, 0))
+    background, noise = _background(smooth)
+    stands_out = np.abs(smooth - background).max(axis=2) > max(LEAST_CONTRAST, NOISES * noise)
     mask = _without_specks(stands_out, longer_side)
 
     grey, shade = _grey(rgb), _grey(background)
@@ -289,12 +294,7 @@ def _grey_on_black(rgb: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArr
     return on_black * ndimage.maximum_filter(mask, around), mask
 
 
-def _smoothed(difference: NDArray[np.float32], longer_side: int) -> NDArray[np.float32]:
-    sigma = SMOOTHING * longer_side
-    return ndimage.gaussian_filter(difference, (sigma, sigma, 0))
-
-
-def _background(rgb: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+def _background(smooth: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
     """Fit a shade that changes smoothly to the border, where most of the pixels are background.
 
     The object may reach the border: the fit starts from each of several border colours, drops
@@ -307,39 +307,49 @@ def _background(rgb: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
     noise : float
         Standard deviation, about it, of the smoothed background.
     """
-    height, width = rgb.shape[:2]
+    height, width = smooth.shape[:2]
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).astype(np.float32)
     thickness = 1 + max(height, width) // 100
     border = np.ones((height, width), bool)
     border[thickness:-thickness, thickness:-thickness] = False
-    smooth = _smoothed(rgb, max(height, width))
-    colours, at = smooth[border], terms[border]
-    step = max(1, len(colours) // 4000)
-    colours, at = colours[::step], at[::step]
+    step = 1 + border.sum() // MOST_BORDER
+    colours, at = smooth[border][::step], terms[border][::step]
 
-    best: tuple[int, Any, float] = (0, None, 0.0)
-    for start in _border_colours(smooth):
-        near = np.abs(colours - start).max(axis=1) < 0.12
-        fit, tolerance = start * np.eye(1, 6).T, 0.12
-        for tolerance in (0.08, 0.05, 0.03):
-            if near.sum() < 12:
-                break
-            # Pulled towards an even colour a little, for where the border says nothing.
-            pull = np.diag([0, 1, 1, 1, 1, 1]) * 0.01 * near.sum()
-            fit = np.linalg.solve(at[near].T @ at[near] + pull, at[near].T @ colours[near])
-            near = np.abs(colours - at @ fit).max(axis=1) < tolerance
-        if near.sum() > best[0]:
-            off = np.abs(colours - at @ fit)[near]
-            best = int(near.sum()), fit, 1.4826 * float(np.median(off, axis=0).max())
-    _, fit, noise = best
-    return (terms @ fit).astype(np.float32), noise
+    fits = [_fitted(colours, at, start) for start in _border_colours(smooth)]
+    fit, near = max(fits, key=lambda fit_and_near: fit_and_near[1].sum())
+    off = np.median(np.abs(colours - at @ fit)[near], axis=0)
+    return terms @ fit, 1.4826 * float(off.max())  # a normal distribution's median and deviation
 
 
-def _border_colours(rgb: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Return the median colour of each eighth of the border, and the corners'."""
-    sides = (rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1])
+def _border_colours(smooth: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return the median colour of each sixteenth of the border."""
+    sides = (smooth[0], smooth[-1], smooth[:, 0], smooth[:, -1])
     return [np.median(part, axis=0) for side in sides for part in np.array_split(side, 4)]
+
+
+def _fitted(
+    colours: NDArray[np.float32], at: NDArray[np.float32], start: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Fit the colours near `start` and narrow down; return the fit and what is near it."""
+    fit = np.outer(np.eye(at.shape[1], dtype=np.float32)[0], start)
+    near = _is_near(colours, at @ fit, TOLERANCES[0])
+    for tolerance in TOLERANCES[1:]:
+        # Drawn a little to an even colour, for where the border says nothing.
+        draw = np.diag([0.01, 1, 1, 1, 1, 1]).astype(np.float32) * (0.01 * near.sum() + 1)
+        fit = fit + np.linalg.solve(
+            at[near].T @ at[near] + draw, at[near].T @ (colours - at @ fit)[near]
+        )
+        near = _is_near(colours, at @ fit, tolerance)
+    return fit, near
+
+
+def _is_near(
+    colours: NDArray[np.float32], others: NDArray[np.float32], tolerance: float
+) -> NDArray[np.bool_]:
+    off = np.abs(colours - others)
+    # Three comparisons are several times as quick as the maximum over an axis of three.
+    return (off[:, 0] < tolerance) & (off[:, 1] < tolerance) & (off[:, 2] < tolerance)
 
 
 def _without_specks(stands_out: NDArray[np.bool_], longer_side: int) -> NDArray[np.bool_]:
