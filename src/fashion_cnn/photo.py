@@ -56,7 +56,7 @@ class PhotoSteps(NamedTuple):
     resized : ndarray
         The same with a longer side of 28 pixels.
     sharpened : ndarray
-        The same, sharpened and stretched to the full range of grey values.
+        The same, stretched to the full range of grey values and sharpened.
     centred : ndarray, shape (28, 28, 1)
         In the middle of a black square, in steps of 1/255: ready for `predict`.
     """
@@ -129,7 +129,8 @@ def photo_steps(photo: str | os.PathLike[str] | Image.Image | ArrayLike) -> Phot
     resized = _resized(trimmed)
     # What was not shrunk is as sharp as it was.
     was_shrunk = max(trimmed.shape) > SIDE
-    sharpened = _stretched(_sharpened(resized) if was_shrunk else resized)
+    stretched = _stretched(resized)
+    sharpened = _sharpened(stretched) if was_shrunk else stretched
     return PhotoSteps(upright, grey, trimmed, resized, sharpened, _centred(sharpened))
 
 
@@ -163,6 +164,11 @@ def _read(source: Path | Image.Image, name: str) -> Image.Image:
                 return _decoded(image)
     except _RefusedError as refusal:
         raise ValueError(str(refusal)) from None
+    except Image.DecompressionBombError:
+        raise ValueError(
+            f"expected at most {MOST_PIXELS:,} pixels, got more than twice as many in {name}; "
+            "make the picture smaller"
+        ) from None
     # Damaged files make Pillow's decoders raise almost anything, SyntaxError and IndexError too.
     except Exception as error:
         raise ValueError(
@@ -190,9 +196,9 @@ def _own_pillow_settings() -> Iterator[None]:
 
 def _decoded(image: Image.Image) -> Image.Image:
     _check_size(image.size)
-    exif_orientation = image.getexif().get(ORIENTATION, 1)
     image.draft(None, (WORKING_SIDE, WORKING_SIDE))  # a large JPEG is decoded at 1/2, 1/4 or 1/8
     image.load()
+    exif_orientation = image.getexif().get(ORIENTATION, 1)  # a TIFF file is upright by now
     if image.mode.startswith(("I", "F")):
         image = _image_of_array(_values_of_deep_grey(image))
     elif image.has_transparency_data:
@@ -336,7 +342,7 @@ def _fitted(
     near = _is_near(colours, at @ fit, TOLERANCES[0])
     for tolerance in TOLERANCES[1:]:
         # Drawn a little to an even colour, for where the border says nothing.
-        draw = np.diag([0.01, 1, 1, 1, 1, 1]).astype(np.float32) * (0.01 * near.sum() + 1)
+        draw = np.diag([0.01, 1, 1, 1, 1, 1]).astype(np.float32) * (0.01 * int(near.sum()) + 1)
         fit = fit + np.linalg.solve(
             at[near].T @ at[near] + draw, at[near].T @ (colours - at @ fit)[near]
         )
