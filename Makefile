@@ -10,7 +10,7 @@ ifeq ($(origin DATA_DIR),command line)
 export FASHION_CNN_DATA_DIR := $(DATA_DIR)
 endif
 
-.PHONY: help setup notebook test faults lint bench figure pins clean
+.PHONY: help setup notebook test faults lint bench photos figure pins clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -43,6 +43,9 @@ lint: $(READY) ## check format, style and types
 bench: $(READY) ## measure the README's tables (some hours; goes on where it was cut off)
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/elsewhere.py
+
+photos: $(READY) ## measure the README's table on photos (some minutes)
+	$(BIN)/python benchmarks/photos.py
 
 figure: $(READY) ## take the README's picture from the committed notebook
 	$(BIN)/python benchmarks/readme_figure.py

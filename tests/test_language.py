@@ -49,6 +49,7 @@ def draw_everything(tiny, language):
         fc.plot_occlusion(images[0], np.zeros((28, 28)), language=language),
         fc.plot_convolution_step(images[0], np.eye(3), 0.1, 5, 5, language=language),
         fc.plot_strides(language=language),
+        fc.plot_photo_steps(images[0], language=language),
         fc.plot_pooling(np.eye(4), language=language),
     ]
 

@@ -218,3 +218,16 @@ def test_plot_occlusion_has_zero_in_the_middle_of_its_scale(tiny):
     shown = figure.axes[1].images[0]
     np.testing.assert_array_equal(shown.get_array(), drops)
     assert shown.get_clim() == (-0.5, 0.5)
+
+
+def test_plot_photo_steps():
+    photo = np.ones((300, 200))
+    photo[50:250, 60:160] = 0.2
+    steps = fc.photo_steps(photo)
+    for given in (photo, steps):
+        figure = fc.plot_photo_steps(given)
+        for ax, name, image in zip(figure.axes, steps._fields, steps, strict=True):
+            assert ax.get_title() == f"{name}, {image.shape[1]}×{image.shape[0]}"
+            np.testing.assert_array_equal(ax.images[0].get_array(), np.squeeze(image))
+    axes_of = plt.figure()
+    assert fc.plot_photo_steps(steps, figure=axes_of) is axes_of

@@ -20,6 +20,9 @@ from .explain import padded_cells as padded_cells
 from .explain import windows as windows
 from .language import class_names as class_names
 from .model import build_cnn as build_cnn
+from .photo import PhotoSteps as PhotoSteps
+from .photo import photo_steps as photo_steps
+from .photo import prepare_photo as prepare_photo
 from .plotting import plot_confusion_matrix as plot_confusion_matrix
 from .plotting import plot_feature_maps as plot_feature_maps
 from .plotting import plot_filters as plot_filters
@@ -28,6 +31,7 @@ from .plotting import plot_images as plot_images
 from .plotting import plot_layers as plot_layers
 from .plotting import plot_model as plot_model
 from .plotting import plot_occlusion as plot_occlusion
+from .plotting import plot_photo_steps as plot_photo_steps
 from .plotting import plot_prediction as plot_prediction
 from .plotting import plot_reliability as plot_reliability
 from .prediction import Evaluation as Evaluation
@@ -43,3 +47,4 @@ from .training import BOOK as BOOK
 from .training import FAST as FAST
 from .training import Recipe as Recipe
 from .training import train as train
+from .unlikeness import UnlikeDataWarning as UnlikeDataWarning

@@ -16,11 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from fashion_cnn.data import CLASS_NAMES
 from fashion_cnn.language import words_for_plots
+from fashion_cnn.photo import PhotoSteps, photo_steps
 from fashion_cnn.prediction import Prediction, expected_calibration_error
 
 if TYPE_CHECKING:
     import keras
     import pygraphviz
+    from PIL import Image
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#B5B5B5"
@@ -501,6 +503,45 @@ def plot_occlusion(
         figure.colorbar(colors, ax=drop_ax, label=say("drop in the probability"))
         for ax in (image_ax, drop_ax):
             ax.set(xticks=[], yticks=[])
+    return figure
+
+
+def plot_photo_steps(
+    photo: "PhotoSteps | str | os.PathLike[str] | Image.Image | ArrayLike",
+    *,
+    figure: Figure | None = None,
+    language: str = "en",
+) -> Figure:
+    """Draw how a photo becomes an image like the data set's, a panel for each step.
+
+    Parameters
+    ----------
+    photo : path, PIL.Image.Image, array_like or PhotoSteps
+        A photo as for `prepare_photo`, or what `photo_steps` returned for it.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; by default a new figure.
+    language : {"en", "ko"}
+        Of the names of the steps.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure: the upright photo on the left, the image for `predict` on the right.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `prepare_photo` does.
+    """
+    steps = photo if isinstance(photo, PhotoSteps) else photo_steps(photo)
+    if figure is None:
+        figure = plt.figure(figsize=(12, 2.6), layout="constrained")
+    with words_for_plots(language) as (_, say):
+        axes = figure.subplots(1, len(steps))
+        for ax, (name, image) in zip(axes, steps._asdict().items(), strict=True):
+            _draw_image(ax, image)
+            ax.set_title(f"{say(name)}, {image.shape[1]}×{image.shape[0]}", fontsize=9)
+            ax.axis("off")
     return figure
 
 

@@ -1,5 +1,6 @@
 """Evaluate a model on a split and predict the class of one image."""
 
+import warnings
 from typing import NamedTuple
 
 import keras
@@ -7,6 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fashion_cnn.data import CLASS_NAMES, IMAGE_SHAPE, Split, check_split, check_values
+from fashion_cnn.unlikeness import (
+    WARNED_OF_FASHION_MNIST,
+    WARNED_OF_OTHER_THINGS,
+    UnlikeDataWarning,
+    unlikeness,
+)
 
 EVALUATION_BATCH_SIZE = 500
 
@@ -136,6 +143,12 @@ def predict(model: keras.Model, image: ArrayLike) -> Prediction:
     Prediction
         Label, class name, its probability and all ten probabilities.
 
+    Warns
+    -----
+    UnlikeDataWarning
+        If the image is unlike the data set's, whatever the probability; the message says how
+        that was measured and how often it is right.
+
     Raises
     ------
     ValueError
@@ -146,9 +159,26 @@ def predict(model: keras.Model, image: ArrayLike) -> Prediction:
     >>> predict(model, data.validation.images[0]).class_name     # doctest: +SKIP
     'Bag'
     """
-    probabilities = np.asarray(model.predict_on_batch(as_batch(image)))[0]
+    batch = as_batch(image)
+    _warn_if_unlike(batch)
+    probabilities = np.asarray(model.predict_on_batch(batch))[0]
     label = int(probabilities.argmax())
     return Prediction(label, CLASS_NAMES[label], float(probabilities[label]), probabilities)
+
+
+def _warn_if_unlike(batch: NDArray[np.float32]) -> None:
+    (measure,) = unlikeness(batch)
+    if measure > 1:
+        warnings.warn(
+            f"expected an image like Fashion-MNIST's, got one whose shades in 7×7 cells are "
+            f"{measure:.1f} times as far from every class as 99 % of its images; do not rely on "
+            f"the prediction. About {WARNED_OF_FASHION_MNIST} of 100 images of the data set get "
+            f"this warning, and about {WARNED_OF_OTHER_THINGS} of 100 pictures of other things. "
+            "Look at the image: it should be one garment, upright, light on dark; "
+            "prepare_photo makes it from a photo, plot_photo_steps shows how",
+            UnlikeDataWarning,
+            stacklevel=3,
+        )
 
 
 def as_batch(image: ArrayLike) -> NDArray[np.float32]:

@@ -1,0 +1,342 @@
+"""Measure `prepare_photo` and the warning of unlike images; write the README's table on them.
+
+``make photos`` trains FAST for it; ``python benchmarks/photos.py MODEL`` takes a saved model.
+Measured is on the test split and on pictures of other things. The package's numbers were chosen on
+photo-like pictures of the validation split, and on those of OTHER_THINGS that say so.
+"""
+
+import argparse
+import io
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from bench import README, RESULTS, hardware, versions
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from sklearn.datasets import load_digits, load_sample_images
+
+import fashion_cnn as fc
+
+PHOTOS = RESULTS.with_name("photos.json")
+TABLE = re.compile(r"(?<=<!-- photos table -->\n).*?(?=<!-- end of photos table -->)", re.DOTALL)
+N_PHOTOS, N_OTHERS = 2_000, 500
+FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+# An EXIF orientation, and how a camera that was held that way stores the picture.
+TURNS = (
+    (3, Image.Transpose.ROTATE_180),
+    (6, Image.Transpose.ROTATE_90),
+    (8, Image.Transpose.ROTATE_270),
+)
+DRAWINGS = RESULTS.parents[2] / "notebooks" / "photos"
+# The labels that count as right, fixed before any of them was predicted.
+DRAWN: dict[str, tuple[str, ...]] = {
+    "t-shirt": ("T-shirt/top",),
+    "jeans": ("Trouser",),
+    "dress": ("Dress",),
+    "blouse": ("Shirt", "T-shirt/top"),
+    "coat": ("Coat",),
+    "sandal": ("Sandal",),
+    "running-shoe": ("Sneaker",),
+    "handbag": ("Bag",),
+    "boot": ("Ankle boot",),
+    "hiking-boot": ("Ankle boot",),
+}
+
+
+def photo_like(image: NDArray[np.float32], random: np.random.Generator) -> bytes:
+    """Return a JPEG file of a photo that could have led to an image of the data set.
+
+    300 to 900 pixels a side, off-centre, on a tinted background with a soft gradient, with a
+    sensor's noise; every fourth is turned by EXIF, every fourth light on dark.
+    """
+    height, width = random.integers(300, 901, size=2)
+    side = int(random.uniform(0.4, 0.9) * min(height, width))
+    top, left = random.integers(0, height - side + 1), random.integers(0, width - side + 1)
+    large = Image.fromarray(image[..., 0]).resize((side, side), Image.Resampling.BICUBIC)
+    garment = np.zeros((height, width, 1), np.float32)
+    garment[top : top + side, left : left + side, 0] = np.clip(np.asarray(large), 0, 1)
+
+    light_on_dark = random.random() < 0.25
+    tint = random.uniform(0.03, 0.25, 3) if light_on_dark else random.uniform(0.75, 0.98, 3)
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    slope_x, slope_y, bend = random.uniform(-0.08, 0.08, 3)
+    shade = tint * (1 + slope_x * x + slope_y * y + bend * (x * x + y * y) / 2)[..., np.newaxis]
+    photo = shade + garment * (1 - shade) if light_on_dark else shade * (1 - garment)
+    photo += random.normal(0, random.uniform(0.005, 0.025), photo.shape)
+    picture = Image.fromarray(np.rint(np.clip(photo, 0, 1) * 255).astype(np.uint8))
+
+    exif = Image.Exif()
+    if random.random() < 0.25:
+        orientation, turn = TURNS[random.integers(len(TURNS))]
+        picture = picture.transpose(turn)
+        exif[0x0112] = orientation
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=int(random.integers(60, 96)), exif=exif)
+    return file.getvalue()
+
+
+def digits(_: fc.Split, random: np.random.Generator) -> Iterable[NDArray[Any]]:
+    """Enlarge scikit-learn's handwritten digits."""
+    chosen = random.choice(load_digits().images, N_OTHERS, replace=False)
+    for digit in (chosen / chosen.max() * 255).astype(np.uint8):
+        yield np.asarray(Image.fromarray(digit).resize((28, 28), Image.Resampling.BICUBIC)) / 255
+
+
+def letters_of(font_names: tuple[str, ...], alphabet: str) -> Callable[..., Iterable[NDArray[Any]]]:
+    """Return a function that writes the letters of an alphabet in several fonts."""
+
+    def letters(_: fc.Split, __: np.random.Generator) -> Iterable[NDArray[Any]]:
+        for name in font_names:
+            for letter in alphabet:
+                image = Image.new("L", (28, 28))
+                font = ImageFont.truetype(str(FONTS / f"{name}.ttf"), 26)
+                ImageDraw.Draw(image).text((14, 14), letter, fill=255, font=font, anchor="mm")
+                yield np.asarray(image) / 255
+
+    return letters
+
+
+def crops(_: fc.Split, random: np.random.Generator) -> Iterable[NDArray[Any]]:
+    """Shrink squares cut out of scikit-learn's two photos, of a temple and of a flower."""
+    photos = [Image.fromarray(photo).convert("L") for photo in load_sample_images().images]
+    for n in range(N_OTHERS):
+        photo = photos[n % 2]
+        side = int(random.integers(40, 300))
+        left = int(random.integers(0, photo.width - side))
+        top = int(random.integers(0, photo.height - side))
+        box = (left, top, left + side, top + side)
+        yield np.asarray(photo.resize((28, 28), Image.Resampling.BOX, box=box)) / 255
+
+
+def noise(_: fc.Split, random: np.random.Generator) -> Iterable[NDArray[Any]]:
+    """Draw every pixel by chance."""
+    return random.random((N_OTHERS, 28, 28))
+
+
+def almost_blank(_: fc.Split, random: np.random.Generator) -> Iterable[NDArray[Any]]:
+    """Draw one shade, with a little noise."""
+    shades = random.random((N_OTHERS, 1, 1))
+    return np.clip(shades + random.normal(0, 0.02, (N_OTHERS, 28, 28)), 0, 1)
+
+
+def inverted(test: fc.Split, _: np.random.Generator) -> Iterable[NDArray[Any]]:
+    """Leave images of the test split dark on light."""
+    return 1 - test.images[:N_OTHERS]
+
+
+def upside_down(test: fc.Split, _: np.random.Generator) -> Iterable[NDArray[Any]]:
+    """Turn images of the test split by 180 degrees."""
+    return test.images[:N_OTHERS, ::-1, ::-1]
+
+
+def lying(test: fc.Split, _: np.random.Generator) -> Iterable[NDArray[Any]]:
+    """Turn images of the test split by 90 degrees."""
+    return np.rot90(test.images[:N_OTHERS], axes=(1, 2))
+
+
+def shuffled(test: fc.Split, random: np.random.Generator) -> Iterable[NDArray[Any]]:
+    """Cut images of the test split into 16 squares and mix these."""
+    squares = test.images[:N_OTHERS].reshape(-1, 4, 7, 4, 7).swapaxes(2, 3).reshape(-1, 16, 7, 7)
+    for image in squares:
+        order = random.permutation(16)
+        yield image[order].reshape(4, 4, 7, 7).swapaxes(1, 2).reshape(28, 28)
+
+
+def shapes(_: fc.Split, random: np.random.Generator) -> Iterable[NDArray[Any]]:
+    """Draw an ellipse, a box or a triangle."""
+    for n in range(N_OTHERS):
+        image = Image.new("L", (28, 28))
+        draw, points = ImageDraw.Draw(image), np.sort(random.integers(0, 28, (2, 2)), axis=0)
+        box = [*map(int, points.ravel())]
+        if n % 3 < 2:
+            (draw.ellipse, draw.rectangle)[n % 3](box, fill=255)
+        else:
+            draw.polygon([*map(int, random.integers(0, 28, 6))], fill=255)
+        yield np.asarray(image) / 255
+
+
+DEJAVU = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif")
+STIX = ("STIXGeneral", "STIXGeneralBol")
+LATIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+CYRILLIC = "БГДЖЗИЙЛПФЦЧШЩЪЫЬЭЮЯбгджзийлпфцчшщъыьэюя"
+# Name, pictures, and whether the measure was chosen by looking at such pictures.
+OTHER_THINGS: list[tuple[str, Callable[..., Iterable[NDArray[Any]]], bool]] = [
+    ("handwritten digits", digits, True),
+    ("Latin letters", letters_of(DEJAVU, LATIN), True),
+    ("cut-outs of photos", crops, True),
+    ("noise", noise, True),
+    ("one shade, almost", almost_blank, True),
+    ("clothes dark on light", inverted, True),
+    ("clothes upside down", upside_down, True),
+    (
+        "Cyrillic letters in other fonts",
+        letters_of(("STIXGeneral", "STIXGeneralBol"), CYRILLIC),
+        False,
+    ),
+    ("ellipses, boxes, triangles", shapes, False),
+    ("clothes cut up and mixed", shuffled, False),
+    ("clothes lying", lying, False),
+]
+
+
+def predicted(model: Any, image: NDArray[Any]) -> tuple[fc.Prediction, bool]:
+    """Predict and tell whether it warned."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", fc.UnlikeDataWarning)
+        prediction = fc.predict(model, image)
+    return prediction, any(issubclass(one.category, fc.UnlikeDataWarning) for one in caught)
+
+
+def of_images(model: Any, images: Iterable[NDArray[Any]], labels: NDArray[np.int64]) -> Any:
+    """Return accuracy and warnings over images with known labels."""
+    found = [predicted(model, image) for image in images]
+    right = [made.label == label for (made, _), label in zip(found, labels, strict=True)]
+    return {
+        "n": len(found),
+        "accuracy": float(np.mean(right)),
+        "warned": float(np.mean([warned for _, warned in found])),
+    }
+
+
+def photos_of(split: fc.Split) -> Iterable[NDArray[np.float32]]:
+    """Save each image as a photo-like file and prepare that."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch, "photo.jpg")
+        for n, image in enumerate(split.images):
+            path.write_bytes(photo_like(image, np.random.default_rng([28, n])))
+            yield fc.prepare_photo(path)
+
+
+def of_drawings(model: Any) -> list[dict[str, Any]]:
+    """Predict the ten drawings."""
+    rows = []
+    for name, right in DRAWN.items():
+        prediction, warned = predicted(model, fc.prepare_photo(DRAWINGS / f"{name}.png"))
+        rows.append(
+            {
+                "name": name,
+                "predicted": prediction.class_name,
+                "probability": round(prediction.probability, 3),
+                "right": prediction.class_name in right,
+                "warned": warned,
+            }
+        )
+    return rows
+
+
+def of_the_largest() -> dict[str, float]:
+    """Prepare a transparent PNG of as many pixels as are accepted, in a process of its own."""
+    program = (
+        "import resource, sys, time, fashion_cnn as fc\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        "fc.prepare_photo(sys.argv[1]); before, start = peak(), time.perf_counter()\n"
+        "fc.prepare_photo(sys.argv[2]); print(peak() - before, time.perf_counter() - start)\n"
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch, "large.png")
+        picture = Image.new("RGBA", (8_000, 6_250))
+        picture.paste((90, 30, 60, 255), (2_000, 1_000, 5_000, 6_000))
+        picture.save(path, compress_level=1)
+        small = DRAWINGS / "boot.png"
+        found = subprocess.check_output([sys.executable, "-c", program, str(small), str(path)])
+    memory, seconds = map(float, found.split())
+    return {"peak_memory": memory / 1e9, "seconds": seconds}
+
+
+def measure(model_path: str | None) -> dict[str, Any]:
+    """Measure everything."""
+    data = fc.load_fashion_mnist()
+    if not data.source.is_fashion_mnist:
+        raise SystemExit(f"the benchmark needs Fashion-MNIST, got {data.source}")
+    model = fc.load_model(model_path) if model_path else trained(data)
+    test = fc.Split(data.test.images[:N_PHOTOS], data.test.labels[:N_PHOTOS])
+    start = time.perf_counter()
+    prepared = list(photos_of(test))
+    print(f"{len(prepared)} photos made and prepared in {time.perf_counter() - start:.0f} s")
+    others = []
+    for name, pictures, looked_at in OTHER_THINGS:
+        found = [
+            predicted(model, np.reshape(picture, (28, 28)))[1]
+            for picture in pictures(data.test, np.random.default_rng(28))
+        ]
+        warned = float(np.mean(found))
+        others.append({"name": name, "n": len(found), "warned": warned, "looked_at": looked_at})
+    return {
+        "hardware": hardware(),
+        "versions": versions(),
+        "direct": of_images(model, test.images, test.labels),
+        "photos": of_images(model, prepared, test.labels),
+        "others": others,
+        "drawings": of_drawings(model),
+        "largest": of_the_largest(),
+    }
+
+
+def trained(data: fc.FashionMNIST) -> Any:
+    """Train by FAST."""
+    model = fc.build_cnn()
+    with tempfile.TemporaryDirectory() as scratch:
+        fc.train(model, data, fc.FAST, checkpoint=f"{scratch}/best.keras", verbose=0)
+    return model
+
+
+def warned_of_other_things(results: dict[str, Any]) -> int:
+    """Return how many of 100 pictures are warned about, of the kinds that nothing was chosen on."""
+    unseen = [kind["warned"] for kind in results["others"] if not kind["looked_at"]]
+    return round(100 * float(np.mean(unseen)))
+
+
+def render_table(results: dict[str, Any]) -> str:
+    """Return the Markdown table."""
+    lines = ["| pictures | n | right | warned about |", "|---|---|---|---|"]
+    for name, key in (("test images as they are", "direct"), ("made into photos", "photos")):
+        row = results[key]
+        lines.append(f"| {name} | {row['n']:,} | {row['accuracy']:.1%} | {row['warned']:.1%} |")
+    drawings = results["drawings"]
+    n_right, n_warned = (sum(row[key] for row in drawings) for key in ("right", "warned"))
+    lines.append(f"| ten drawings | {len(drawings)} | {n_right} | {n_warned} |")
+    for kind in results["others"]:
+        name = kind["name"] + ("" if kind["looked_at"] else " *")
+        lines.append(f"| {name} | {kind['n']} | – | {kind['warned']:.0%} |")
+    wrong = ", ".join(
+        f"{row['name']}: {row['predicted']} ({row['probability']:.0%})"
+        for row in drawings
+        if not row["right"]
+    )
+    largest = results["largest"]
+    note = (
+        f"\\* Kinds that nothing was chosen on. Drawings named wrongly: {wrong or 'none'}. The "
+        f"largest picture accepted, 50 million pixels with transparency, takes "
+        f"{largest['seconds']:.1f} s and {largest['peak_memory']:.2f} GB. `make photos`; "
+        f"{results['hardware']}; {results['versions']}."
+    )
+    return "\n".join([*lines, "", note, ""])
+
+
+def main() -> None:
+    """Measure, unless told not to, and renew the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("model", nargs="?", help="a saved model (default: train FAST)")
+    parser.add_argument("--table-only", action="store_true", help="of the results that are there")
+    arguments = parser.parse_args()
+    if not arguments.table_only:
+        PHOTOS.write_text(json.dumps(measure(arguments.model), indent=1) + "\n")
+    table = render_table(json.loads(PHOTOS.read_text()))
+    print(table)
+    README.write_text(TABLE.sub(lambda _: table, README.read_text("utf-8")), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Measure how unlike Fashion-MNIST an image is, whatever a model says of it (NumPy only)."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashion_cnn.data import IMAGE_SHAPE
+
+STATISTICS = Path(__file__).with_name("unlikeness.npz")
+CELLS = 7  # along each side of an image
+# Of 100 images, how many are warned about; benchmarks/photos.py measures it on the test split.
+WARNED_OF_FASHION_MNIST, WARNED_OF_OTHER_THINGS = 1, 90
+
+
+class UnlikeDataWarning(UserWarning):
+    """The image that `predict` was given is unlike all that its model has learned from."""
+
+
+def unlikeness(images: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Measure how unlike the data set's training images each image is.
+
+    An image is described by the square roots of its mean grey in 7×7 cells, and by its lightest
+    pixel, which in the data set is always about 1. The measure is the Mahalanobis distance to the
+    nearest of the ten classes, each with a mean and a covariance of its own, in units of the
+    distance that 1 % of the validation images exceed.
+
+    Parameters
+    ----------
+    images : ndarray of float32, shape (n, 28, 28, 1)
+        Grey values in [0, 1].
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        About 0.4 for a typical image of the data set; what is above 1 is unlike it.
+    """
+    means, whitenings, unit = _statistics()
+    from_means = describe(images)[:, np.newaxis] - means  # (n, 10, 50)
+    whitened = np.einsum("nci,cji->ncj", from_means, whitenings, optimize=True)
+    distances = np.sqrt(np.square(whitened).sum(axis=2).min(axis=1))
+    return distances / unit
+
+
+def describe(images: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the square roots of the mean grey values in 7×7 cells, then the lightest pixel.
+
+    The square root tells a faint trace from black more clearly than light from lighter.
+
+    Parameters
+    ----------
+    images : ndarray of float32, shape (n, 28, 28, 1)
+        Grey values in [0, 1].
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 50)
+        In [0, 1].
+    """
+    side = IMAGE_SHAPE[0] // CELLS
+    cells = images.reshape(len(images), CELLS, side, CELLS, side).mean(axis=(2, 4), dtype=float)
+    lightest = images.reshape(len(images), -1).max(axis=1)
+    return np.column_stack([np.sqrt(cells).reshape(len(images), -1), lightest])
+
+
+@cache
+def _statistics() -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Read the classes' means (10, 50), whitening matrices (10, 50, 50), and the unit."""
+    with np.load(STATISTICS) as file:
+        means, triangles, unit = (file[name] for name in ("means", "triangles", "unit"))
+    whitenings = np.zeros((*means.shape, means.shape[1]))
+    whitenings[:, *np.tril_indices(means.shape[1])] = triangles
+    return means, whitenings, float(unit)

@@ -1,0 +1,561 @@
+import io
+import json
+import os
+import random
+import runpy
+import struct
+import subprocess
+import sys
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image, ImageDraw, ImageFile
+
+import fashion_cnn as fc
+from fashion_cnn.unlikeness import (
+    STATISTICS,
+    WARNED_OF_FASHION_MNIST,
+    WARNED_OF_OTHER_THINGS,
+    unlikeness,
+)
+
+WHITE, CREAM, NAVY, BLACK = (255, 255, 255), (240, 230, 210), (30, 40, 80), (0, 0, 0)
+
+
+def drawn_trousers(background=WHITE, garment=NAVY, size=(400, 300), place=(140, 40), scale=1.0):
+    """Trousers of 100 × 200 pixels: a band and two legs."""
+    image = Image.new("RGB", size, background)
+    draw = ImageDraw.Draw(image)
+    x, y = place
+    for left, top, right, bottom in ((0, 0, 100, 50), (0, 50, 40, 200), (60, 50, 100, 200)):
+        box = (x + left * scale, y + top * scale, x + right * scale - 1, y + bottom * scale - 1)
+        draw.rectangle(box, fill=garment)
+    return image
+
+
+def expected_trousers():
+    """What they are at 28 × 14, by hand: legs of 5.6 pixels with a gap of 2.8 between them."""
+    image = np.zeros((28, 28), np.float32)
+    image[:, 7:21] = 1
+    image[7:, 12:16] = np.nan  # the gap, its edges mixed
+    image[8:, 13:15] = 0
+    return image
+
+
+@pytest.fixture(scope="module")
+def upright():
+    return fc.prepare_photo(drawn_trousers())
+
+
+def assert_close(image, other, most=0.04):
+    """The mean difference of the two is at most 4 %: antialiasing, not another place."""
+    assert image.shape == other.shape == (28, 28, 1)
+    assert image.dtype == np.float32
+    assert np.abs(image - other).mean() <= most
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")
+        return runpy.run_path(str(ROOT / "benchmarks" / "photos.py"))
+
+
+def test_it_is_light_on_dark_and_where_it_should_be(upright):
+    expected = expected_trousers()
+    known = np.isfinite(expected)
+    np.testing.assert_allclose(upright[..., 0][known], expected[known], atol=0.12)
+
+
+def test_the_steps_have_the_shapes_they_should(tmp_path):
+    path = tmp_path / "trousers.png"
+    drawn_trousers(size=(900, 700), place=(300, 200)).save(path)
+    steps = fc.photo_steps(path)
+    assert [step.dtype for step in steps] == [np.float32] * 6
+    assert all(step.min() >= 0 and step.max() <= 1 for step in steps)
+    assert steps.upright.shape == (350, 450, 3)  # half of it, as little above 320 as it gets
+    assert steps.grey.shape == (350, 450)
+    assert steps.trimmed.shape == (100, 50)
+    assert steps.resized.shape == steps.sharpened.shape == (28, 14)
+    assert steps.centred.shape == (28, 28, 1)
+    np.testing.assert_array_equal(fc.prepare_photo(str(path)), steps.centred)
+    np.testing.assert_array_equal(steps.centred[:, 7:21, 0] > 0, steps.sharpened > 0.5 / 255)
+    assert steps.centred.max() == 1
+
+
+@pytest.mark.parametrize(
+    ("background", "garment"),
+    [(CREAM, NAVY), (NAVY, CREAM), (BLACK, WHITE), (WHITE, BLACK), ((90, 160, 90), (160, 40, 40))],
+)
+def test_colours_do_not_matter(upright, background, garment):
+    assert_close(fc.prepare_photo(drawn_trousers(background, garment)), upright, 0.01)
+
+
+def test_the_negative_is_the_same():
+    shaded = np.asarray(drawn_trousers(CREAM)).copy()
+    shaded[60:120] //= 2
+    assert_close(fc.prepare_photo(255 - shaded), fc.prepare_photo(shaded), 1 / 255)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 50), (290, 90), (290, 0), (150, 99)])
+def test_place_does_not_matter(upright, place):
+    assert_close(fc.prepare_photo(drawn_trousers(place=place)), upright, 0.01)
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.75, 1.3, 3, 11])
+def test_size_does_not_matter(upright, scale):
+    size = (int(400 * scale) + 60, int(300 * scale) + 10)
+    image = drawn_trousers(size=size, place=(60 * scale, 20 * scale), scale=scale)
+    assert_close(fc.prepare_photo(image), upright)
+
+
+def test_gradient_noise_and_specks_do_not_matter(upright):
+    image = np.asarray(drawn_trousers(CREAM), np.float64)
+    image *= 1 - 0.2 * np.linspace(0, 1, 400)[np.newaxis, :, np.newaxis]
+    image += np.random.default_rng(0).normal(0, 5, image.shape)
+    image[20:23, 20:23] = image[280:282, 350:352] = 0
+    assert_close(fc.prepare_photo(np.clip(image, 0, 255).astype(np.uint8)), upright, 0.06)
+
+
+def test_cut_off_on_three_sides_it_still_stands_out():
+    image = drawn_trousers(CREAM, size=(110, 120), place=(5, -30))
+    steps = fc.photo_steps(image)
+    assert steps.trimmed.shape == (120, 100)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["jpg", "png", "tif", "webp", "PIL"])
+def test_exif_orientation(tmp_path, orientation, kind):
+    # Stored so that turning it as the tag says makes it upright again.
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    image = drawn_trousers(size=(480, 400))
+    ImageDraw.Draw(image).rectangle((140, 40, 180, 60), fill=(150, 150, 160))  # no symmetry
+    expected = fc.prepare_photo(image)
+    stored = image.transpose(undo[orientation]) if orientation > 1 else image
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    if kind == "PIL":
+        photo = stored
+        photo.getexif()[0x0112] = orientation
+    else:
+        photo = tmp_path / f"photo.{kind}"
+        stored.save(photo, exif=exif, **({"lossless": True} if kind == "webp" else {}))
+    assert_close(fc.prepare_photo(photo), expected, 0.02)
+
+
+def variants():
+    rgb = drawn_trousers()
+    grey = rgb.convert("L")
+    deep = np.asarray(grey).astype(np.uint16) * 257
+    masked = rgb.convert("RGBA")
+    masked.putalpha(grey.point(lambda value: 255 * (value < 200)))
+    grey_masked = grey.convert("LA")
+    grey_masked.putalpha(masked.getchannel("A"))
+    return {
+        "grey": grey,
+        "1 bit": grey.convert("1"),
+        "palette": rgb.convert("P"),
+        "CMYK": rgb.convert("CMYK"),
+        "YCbCr": rgb.convert("YCbCr"),
+        "HSV": rgb.convert("HSV"),
+        "LAB": Image.merge("LAB", (grey, *[Image.new("L", grey.size, 0)] * 2)),
+        "I": grey.convert("I"),
+        "I, 16 bits": Image.fromarray(deep.astype(np.int32)),
+        "I;16": Image.fromarray(deep),
+        "F": grey.convert("F"),
+        "F to 1": Image.fromarray(np.asarray(grey, np.float32) / 255),
+        "RGBA": masked,
+        "premultiplied": masked.convert("RGBa"),
+        "LA": grey_masked,
+        "transparent palette": masked.quantize(16),
+        "array": np.asarray(rgb),
+        "array h w": np.asarray(grey),
+        "array h w 1": np.asarray(grey)[..., np.newaxis],
+        "array RGBA": np.asarray(masked),
+        "array uint16": deep,
+        "array uint16 RGB": np.asarray(rgb).astype(np.uint16) * 257,
+        "array float": np.asarray(rgb) / 255,
+        "array float32 RGBA": np.asarray(masked, np.float32) / 255,
+        "not contiguous": np.asfortranarray(np.asarray(rgb))[::1, ::-1][:, ::-1],
+    }
+
+
+@pytest.mark.parametrize("kind", variants())
+def test_every_kind_of_picture_gives_the_same(upright, kind):
+    assert_close(fc.prepare_photo(variants()[kind]), upright, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("grey", "a.jpg"),
+        ("array", "a.jpg"),
+        ("CMYK", "a.jpg"),
+        ("CMYK", "a.tif"),
+        ("grey", "a.png"),
+        ("1 bit", "a.png"),
+        ("I;16", "a.png"),
+        ("I;16", "a.tif"),
+        ("F", "a.tif"),
+        ("RGBA", "a.png"),
+        ("LA", "a.png"),
+        ("RGBA", "a.webp"),
+        ("RGBA", "a.tif"),
+        ("transparent palette", "a.png"),
+        ("transparent palette", "a.gif"),
+        ("palette", "a.gif"),
+        ("palette", "a.bmp"),
+        ("array", "a.webp"),
+        ("array", "a.avif"),
+        ("array", "a.ppm"),
+        ("grey", "a.pgm"),
+    ],
+)
+def test_every_kind_of_file_gives_the_same(tmp_path, upright, kind, name):
+    image = variants()[kind]
+    path = tmp_path / name
+    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(path)
+    assert_close(fc.prepare_photo(path), upright, 0.02)
+
+
+def test_of_an_animation_the_first_frame(tmp_path, upright):
+    for name in ("a.gif", "a.png", "a.webp"):
+        others = [Image.new("RGB", (400, 300), colour) for colour in (WHITE, BLACK)]
+        drawn_trousers().save(tmp_path / name, save_all=True, append_images=others)
+        assert_close(fc.prepare_photo(tmp_path / name), upright, 0.02)
+    drawn_trousers().save(tmp_path / "a.mpo", save_all=True, append_images=others)
+    assert_close(fc.prepare_photo(tmp_path / "a.mpo"), upright, 0.02)
+
+
+def test_white_on_transparent_is_not_lost(upright):
+    image = drawn_trousers(garment=(250, 250, 250)).convert("RGBA")
+    image.putalpha(drawn_trousers(BLACK, WHITE).convert("L"))
+    assert_close(fc.prepare_photo(image), upright, 0.01)
+
+
+def test_16_bits_are_not_clipped():
+    ramp = np.full((100, 100), 65535, np.uint16)
+    ramp[20:80, 20:80] = np.linspace(0, 60000, 60).astype(np.uint16)
+    eight = (ramp // 257).astype(np.uint8)
+    assert_close(fc.prepare_photo(ramp), fc.prepare_photo(eight), 0)
+    assert_close(fc.prepare_photo(Image.fromarray(ramp)), fc.prepare_photo(eight), 0)
+
+
+def test_nothing_that_is_given_is_changed():
+    image = variants()["RGBA"]
+    image.getexif()[0x0112] = 6
+    before = image.tobytes(), dict(image.getexif()), image.size
+    fc.prepare_photo(image)
+    assert (image.tobytes(), dict(image.getexif()), image.size) == before
+    array = np.asarray(image).copy()
+    fc.prepare_photo(array)
+    np.testing.assert_array_equal(array, np.asarray(image))
+
+
+@pytest.mark.parametrize("most_pixels", [None, 10])
+def test_pillows_settings_neither_count_nor_change(tmp_path, monkeypatch, upright, most_pixels):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most_pixels)
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    path = tmp_path / "a.png"
+    drawn_trousers().save(path)
+    assert_close(fc.prepare_photo(path), upright, 0.01)
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(ValueError, match="cannot be read"):
+        fc.prepare_photo(path)
+    assert most_pixels == Image.MAX_IMAGE_PIXELS
+    assert ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+def png_that_claims(width, height):
+    """A PNG of some bytes whose header claims any size."""
+
+    def chunk(name, content):
+        checked = name + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(bytes(1_000_000))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
+
+
+def ppm(width, height):
+    return b"P6 %d %d 255\n" % (width, height)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "cannot be read.*save it anew as JPEG or PNG"),
+        (b"hello", "cannot be read"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "cannot be read.*JPEG or PNG"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n", "cannot be read"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg' width='100' height='100'/>", "cannot be read"),
+        (png_that_claims(50_000, 50_000), "at most 50,000,000 pixels, got more"),
+        (png_that_claims(9_000, 9_000), "at most 50,000,000 pixels, got 9,000 × 9,000"),
+        (png_that_claims(7_000, 7_000), "cannot be read"),
+        (ppm(60_000, 60_000), "at most 50,000,000 pixels"),
+        (ppm(7_000, 7_000), "cannot be read"),
+        (png_that_claims(27, 27), "at least 28 pixels, got 27 × 27"),
+    ],
+)
+def test_files_that_are_refused(tmp_path, content, message):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        fc.prepare_photo(path)
+
+
+def test_paths_that_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.jpg"):
+        fc.prepare_photo(tmp_path / "nowhere.jpg")
+    with pytest.raises(ValueError, match="not a file"):
+        fc.prepare_photo(tmp_path)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(ValueError, match="not a file"):
+            fc.prepare_photo(str(tmp_path / "pipe"))
+    with open(tmp_path / "sparse.webp", "wb") as file:
+        file.write(b"RIFF\0\0\0\0WEBPVP8 ")
+        file.truncate(2**40)
+    with pytest.raises(ValueError, match="make the picture smaller"):
+        fc.prepare_photo(tmp_path / "sparse.webp")
+
+
+ONE = np.full((40, 40), 0.5)
+ONE[10:30, 10:30] = 0.1
+
+
+@pytest.mark.parametrize(
+    ("photo", "message"),
+    [
+        (np.where(ONE > 0.3, np.nan, ONE), "NaN"),
+        (np.where(ONE > 0.3, np.inf, ONE), "infinity"),
+        (ONE * 255, "divide by 255"),
+        (-ONE, r"in \[0, 1\]"),
+        ((ONE * 255).astype(int), r"got int64; .*astype\(np.uint8\)"),
+        (ONE > 0.3, "got bool"),
+        ((ONE * 255).tolist() and [["a"] * 40] * 40, "got <U1"),
+        (ONE[np.newaxis, np.newaxis], "shape"),
+        (np.zeros((40, 40, 2)), "shape"),
+        (np.zeros((3, 40, 40)), "colours in the last axis"),
+        (np.zeros((0, 0)), "at least 28"),
+        (np.zeros((0, 40)), "at least 28"),
+        (np.zeros((27, 27)), "at least 28 pixels, got 27 × 27"),
+        (np.broadcast_to(np.uint8(0), (10_000, 5_001)), "at most 50,000,000 pixels"),
+        (5, "shape"),
+        (None, "shape"),
+        (b"\xff\xd8\xff", "shape"),
+        (Image.new("RGB", (20, 20)), "at least 28"),
+        (Image.fromarray(np.full((40, 40), np.nan, np.float32)), "rescale"),
+        (Image.fromarray(np.full((40, 40), 70_000, np.int32)), "rescale"),
+        (Image.new("RGB", (300, 300), CREAM), "stands out from an even background, found nothing"),
+        (Image.new("RGBA", (300, 300), (0, 0, 0, 0)), "stands out"),
+        (np.zeros((28, 28)), "stands out"),
+        (np.random.default_rng(0).integers(100, 110, (300, 300, 3), np.uint8), "stands out"),
+        (drawn_trousers(scale=0.04), "stands out"),
+    ],
+)
+def test_pictures_that_are_refused(photo, message):
+    with pytest.raises(ValueError, match=message):
+        fc.prepare_photo(photo)
+
+
+def hostile(n):
+    """Files of every format, cut short, with bytes changed, with pieces doubled."""
+    chance = random.Random(0)
+    seeds = []
+    for kind in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM"):
+        file = io.BytesIO()
+        drawn_trousers(size=(120, 90), place=(20, 5), scale=0.4).save(file, kind)
+        seeds.append(file.getvalue())
+    for i in range(n):
+        content = bytearray(seeds[i % len(seeds)])
+        if i % 3 == 0:
+            del content[chance.randrange(len(content)) :]
+        for _ in range(chance.choice((1, 3, 30))):
+            if content:
+                start = len(content) if chance.random() < 0.5 else min(100, len(content))
+                content[chance.randrange(start)] = chance.randrange(256)
+        if i % 7 == 0:
+            at = chance.randrange(len(content) + 1)
+            content[at:at] = content[: chance.randrange(200)]
+        yield bytes(content)
+
+
+def test_500_hostile_files(tmp_path):
+    path = tmp_path / "hostile"
+    returned = 0
+    for content in hostile(500):
+        path.write_bytes(content)
+        try:
+            image = fc.prepare_photo(path)
+        except ValueError:
+            continue
+        returned += 1
+        assert image.shape == (28, 28, 1)
+        assert 0 <= image.min() <= image.max() <= 1
+    assert 20 < returned < 480
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="resource is of Unix")
+def test_memory_is_bounded(tmp_path):
+    """A file of 50,000 × 50,000 costs nothing, the largest accepted some bytes a pixel."""
+    bomb = tmp_path / "bomb.png"
+    bomb.write_bytes(png_that_claims(50_000, 50_000))
+    large = tmp_path / "large.jpg"
+    image = Image.new("L", (8_000, 6_000), 255)
+    image.paste(40, (2_000, 1_000, 5_000, 5_000))
+    image.save(large, quality=50)
+    code = (
+        "import resource, sys, fashion_cnn as fc\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "fc.CLASS_NAMES, fc.prepare_photo; before = peak()\n"
+        "try: fc.prepare_photo(sys.argv[1])\n"
+        "except ValueError: print(peak() - before)\n"
+        "fc.prepare_photo(sys.argv[2]); print(peak() - before)\n"
+    )
+    found = subprocess.check_output([sys.executable, "-c", code, str(bomb), str(large)])
+    for_bomb, for_large = map(float, found.split())
+    assert for_bomb < 10
+    assert for_large < 120  # decoded at an eighth; whole, it would be 48 MB and its parts as much
+
+
+def test_without_tensorflow():
+    code = (
+        "import sys, fashion_cnn as fc, numpy as np\n"
+        "fc.prepare_photo(np.eye(40)); fc.UnlikeDataWarning\n"
+        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_photos_of_the_stand_in_data_are_recognised(trained, tiny, benchmark):
+    """The drawn clothes, made into photos and back, are what they were to the model."""
+    model, *_ = trained
+    images = tiny.test.images[:40]
+    files = [
+        benchmark["photo_like"](image, np.random.default_rng(n)) for n, image in enumerate(images)
+    ]
+    prepared = np.array([fc.prepare_photo(Image.open(io.BytesIO(file))) for file in files])
+    labels = model.predict(prepared, verbose=0).argmax(axis=1)
+    expected = model.predict(images, verbose=0).argmax(axis=1)
+    assert np.mean(labels == expected) >= 0.8
+
+
+def test_images_of_the_data_set_stay_what_they_are(trained, tiny):
+    model, *_ = trained
+    # The drawn images do not all reach 1, as those of the data set do.
+    images = tiny.test.images[:100]
+    images = images / images.max(axis=(1, 2, 3), keepdims=True)
+    prepared = np.array([fc.prepare_photo(image) for image in images])
+    assert np.abs(prepared - images).mean() < 0.01
+    labels, expected = (
+        model.predict(some, verbose=0).argmax(axis=1) for some in (prepared, images)
+    )
+    assert np.mean(labels == expected) >= 0.98
+
+
+@pytest.mark.real_data
+def test_real_images_stay_what_they_are(real):
+    images = real.validation.images[:200]
+    prepared = np.array([fc.prepare_photo(image) for image in images])
+    assert np.abs(prepared - images).mean() < 0.01
+    files = [np.rint(image[..., 0] * 255).astype(np.uint8) for image in images[:20]]
+    for image, file in zip(prepared, files, strict=False):
+        assert_close(fc.prepare_photo(Image.fromarray(file)), image, 0)
+
+
+def test_predict_warns_of_other_things_once(trained):
+    model, *_ = trained
+    chance = np.random.default_rng(0).random((28, 28))
+    for image in (chance, np.ones((28, 28)), np.zeros((28, 28), int)):
+        with pytest.warns(fc.UnlikeDataWarning, match="99 % of its images") as caught:
+            fc.predict(model, image)
+        assert len(caught) == 1
+        assert Path(caught[0].filename) == Path(__file__)
+
+
+def test_predict_warns_of_a_letter(trained, benchmark):
+    model, *_ = trained
+    (letter,) = benchmark["letters_of"](("DejaVuSans-Bold",), "K")(None, None)
+    with pytest.warns(fc.UnlikeDataWarning):
+        fc.predict(model, letter)
+
+
+@pytest.mark.real_data
+def test_about_one_in_a_hundred_real_images_is_warned_about(real, trained):
+    measures = unlikeness(real.test.images)
+    assert np.mean(measures > 1) == pytest.approx(WARNED_OF_FASHION_MNIST / 100, abs=0.003)
+    model, *_ = trained
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", fc.UnlikeDataWarning)
+        for image in real.test.images[:200]:
+            fc.predict(model, image)
+    assert len(caught) == np.sum(measures[:200] > 1)
+
+
+@pytest.mark.real_data
+def test_unlikeness_is_the_mahalanobis_distance(real):
+    """By hand, from the images: the nearest class's distance, covariance and all."""
+    from scipy.spatial.distance import mahalanobis
+
+    def describe(images):
+        cells = [
+            images[..., y : y + 4, x : x + 4, 0].mean(axis=(-2, -1))
+            for y in range(0, 28, 4)
+            for x in range(0, 28, 4)
+        ]
+        return np.stack([*np.sqrt(cells), images.max(axis=(-3, -2, -1))], axis=-1)
+
+    training = describe(real.train.images.astype(np.float64))
+    classes = [training[real.train.labels == label] for label in range(10)]
+    shared = np.mean([np.cov(members.T) for members in classes], axis=0)
+    floor = np.diag([1e-5] * 49 + [0.05**2])
+    inverses = [
+        np.linalg.inv(0.8 * np.cov(members.T) + 0.2 * shared + floor) for members in classes
+    ]
+    distances = [
+        min(
+            mahalanobis(describe(image), members.mean(axis=0), inverse)
+            for members, inverse in zip(classes, inverses, strict=True)
+        )
+        for image in real.validation.images[:50].astype(np.float64)
+    ]
+    unit = float(np.load(STATISTICS)["unit"])
+    np.testing.assert_allclose(unlikeness(real.validation.images[:50]) * unit, distances, rtol=1e-3)
+
+
+@pytest.mark.real_data
+def test_the_statistics_are_what_the_script_computes(real):
+    script = runpy.run_path(str(ROOT / "benchmarks" / "unlikeness_statistics.py"))
+    means, triangles = script["class_statistics"](real.train)
+    with np.load(STATISTICS) as file:
+        np.testing.assert_allclose(file["means"], means, atol=1e-6)
+        np.testing.assert_allclose(file["triangles"], triangles, rtol=1e-3, atol=1e-2)
+        measures = unlikeness(real.validation.images)
+        assert np.mean(measures > 1) == pytest.approx(0.01, abs=1e-4)
+    assert STATISTICS.stat().st_size < 60_000
+
+
+def test_the_warning_and_the_readme_say_what_was_measured(benchmark):
+    results = json.loads(benchmark["PHOTOS"].read_text())
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert benchmark["TABLE"].search(readme).group() == benchmark["render_table"](results)
+    assert round(100 * results["direct"]["warned"]) == WARNED_OF_FASHION_MNIST
+    assert benchmark["warned_of_other_things"](results) == WARNED_OF_OTHER_THINGS
+    assert results["photos"]["n"] >= 1_000
+    assert results["photos"]["accuracy"] >= results["direct"]["accuracy"] - 0.02
