@@ -239,6 +239,16 @@ def test_of_an_animation_the_first_frame(tmp_path, upright):
     assert_close(fc.prepare_photo(tmp_path / "a.mpo"), upright, 0.02)
 
 
+def test_odd_metadata_does_no_harm(tmp_path, upright):
+    exif = Image.Exif()
+    exif[0x9286] = b"ASCII\0\0\0" + bytes(range(256))
+    exif[0x010F] = "Маке"
+    exif[0x0112] = 3
+    path = tmp_path / "a.jpg"
+    drawn_trousers().transpose(Image.Transpose.ROTATE_180).save(path, exif=exif)
+    assert_close(fc.prepare_photo(path), upright, 0.02)
+
+
 def test_white_on_transparent_is_not_lost(upright):
     image = drawn_trousers(garment=(250, 250, 250)).convert("RGBA")
     image.putalpha(drawn_trousers(BLACK, WHITE).convert("L"))
@@ -259,6 +269,11 @@ def test_nothing_that_is_given_is_changed():
     before = image.tobytes(), dict(image.getexif()), image.size
     fc.prepare_photo(image)
     assert (image.tobytes(), dict(image.getexif()), image.size) == before
+    file = io.BytesIO()
+    drawn_trousers(size=(1600, 1200)).save(file, "JPEG")
+    with Image.open(file) as opened:  # not loaded yet
+        fc.prepare_photo(opened)
+        assert opened.size == (1600, 1200)
     array = np.asarray(image).copy()
     fc.prepare_photo(array)
     np.testing.assert_array_equal(array, np.asarray(image))
