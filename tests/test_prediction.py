@@ -34,6 +34,7 @@ def test_evaluate_does_not_depend_on_compile(tiny):
     assert fc.evaluate(model, tiny.test) == expected
 
 
+@pytest.mark.filterwarnings("ignore::fashion_cnn.UnlikeDataWarning")  # drawn, not photographed
 def test_predict_agrees_with_keras(trained, tiny):
     model, *_ = trained
     for image in tiny.test.images[:5]:
@@ -97,6 +98,7 @@ def test_predict_refuses(trained, image, message):
         fc.predict(model, image)
 
 
+@pytest.mark.filterwarnings("ignore::fashion_cnn.UnlikeDataWarning")
 def test_predict_takes_a_black_image(trained):
     model, *_ = trained
     assert fc.predict(model, np.zeros((28, 28))).probabilities.sum() == pytest.approx(1, abs=1e-5)

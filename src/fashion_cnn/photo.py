@@ -157,10 +157,13 @@ def _read(source: Path | Image.Image, name: str) -> Image.Image:
     try:
         with _own_pillow_settings():
             if isinstance(source, Image.Image):
+                _check_size(source.size)
                 return _decoded(source)
             Image.init()
             formats = [name for name in FORMATS if name in Image.OPEN]  # AVIF is not always there
             with Image.open(source, formats=formats) as image:
+                _check_size(image.size)
+                image.draft(None, (WORKING_SIDE, WORKING_SIDE))  # a large JPEG: 1/2, 1/4 or 1/8
                 return _decoded(image)
     except _RefusedError as refusal:
         raise ValueError(str(refusal)) from None
@@ -195,8 +198,6 @@ def _own_pillow_settings() -> Iterator[None]:
 
 
 def _decoded(image: Image.Image) -> Image.Image:
-    _check_size(image.size)
-    image.draft(None, (WORKING_SIDE, WORKING_SIDE))  # a large JPEG is decoded at 1/2, 1/4 or 1/8
     image.load()
     exif_orientation = image.getexif().get(ORIENTATION, 1)  # a TIFF file is upright by now
     if image.mode.startswith(("I", "F")):
@@ -206,6 +207,7 @@ def _decoded(image: Image.Image) -> Image.Image:
     elif image.mode not in ("L", "RGB"):
         image = image.convert("RGB")
     image = _reduced(image)
+    image.info.clear()  # odd metadata can be read and not be written again
     image.getexif()[ORIENTATION] = exif_orientation
     return ImageOps.exif_transpose(image)
 

@@ -170,12 +170,12 @@ def _warn_if_unlike(batch: NDArray[np.float32]) -> None:
     (measure,) = unlikeness(batch)
     if measure > 1:
         warnings.warn(
-            f"expected an image like Fashion-MNIST's, got one whose shades in 7×7 cells are "
-            f"{measure:.1f} times as far from every class as 99 % of its images; do not rely on "
-            f"the prediction. About {WARNED_OF_FASHION_MNIST} of 100 images of the data set get "
-            f"this warning, and about {WARNED_OF_OTHER_THINGS} of 100 pictures of other things. "
-            "Look at the image: it should be one garment, upright, light on dark; "
-            "prepare_photo makes it from a photo, plot_photo_steps shows how",
+            f"expected an image like Fashion-MNIST's, got one that is {measure:.2f} times as far "
+            "from the nearest class (by its shades in 7×7 cells) as 99 % of its images are at "
+            "most; do not rely on the prediction. Of 100 images of the data set about "
+            f"{WARNED_OF_FASHION_MNIST} gets this warning, of 100 pictures of other things about "
+            f"{WARNED_OF_OTHER_THINGS}. Look at the image: it should be one garment, upright, "
+            "light on dark; prepare_photo makes it from a photo, plot_photo_steps shows how",
             UnlikeDataWarning,
             stacklevel=3,
         )
