@@ -23,6 +23,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from measure import write_table
 
 import fashion_cnn as fc
 from fashion_cnn.data import DATA_DIR_VARIABLE, FASHION_MNIST_SHA256
@@ -30,7 +31,6 @@ from fashion_cnn.data import DATA_DIR_VARIABLE, FASHION_MNIST_SHA256
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "runs.json"
 UNFINISHED = HERE / "results" / "unfinished.jsonl"
-README = HERE.parent / "README.md"
 FIGURE = HERE.parent / "docs" / "accuracy-against-time.png"
 PLAIN = "plain Keras"
 SIDES = {
@@ -44,7 +44,6 @@ SIDES = {
 COLORS = dict(
     zip(SIDES, ("#B5B5B5", "#56B4E9", "#0072B2", "#D55E00", "#009E73", "#CC79A7"), strict=True)
 )
-TABLE = re.compile(r"(?<=<!-- runs table -->\n).*?(?=<!-- end of runs table -->)", re.DOTALL)
 
 
 def main() -> None:
@@ -67,7 +66,7 @@ def main() -> None:
     results = json.loads(RESULTS.read_text())
     table = render_table(results)
     print(table)
-    README.write_text(TABLE.sub(lambda _: table, README.read_text("utf-8")), "utf-8")
+    write_table("runs", table)
     draw_figure(results).savefig(FIGURE, dpi=150)
 
 

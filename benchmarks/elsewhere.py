@@ -5,7 +5,6 @@ which must have been measured on this machine.
 """
 
 import json
-import re
 import statistics
 import subprocess
 import sys
@@ -15,12 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
-from bench import README, RESULTS, epoch_seconds, hardware, ratio, versions
+from bench import RESULTS, epoch_seconds, hardware, ratio, versions
+from measure import write_table
 
 import fashion_cnn as fc
 
 ELSEWHERE = RESULTS.with_name("elsewhere.json")
-TABLE = re.compile(r"(?<=<!-- elsewhere table -->\n).*?(?=<!-- end of elsewhere table -->)", re.S)
 MATRIX = 4096
 # Multiplications and additions for one image: twice (window × channels × outputs) in a layer.
 CONV1, CONV2 = 2 * 9 * 32 * 28 * 28, 2 * 9 * 32 * 64 * 14 * 14
@@ -140,7 +139,7 @@ def main() -> None:
         ELSEWHERE.write_text(json.dumps(measure(), indent=1) + "\n")
     table = render_table()
     print(table)
-    README.write_text(TABLE.sub(lambda _: table, README.read_text("utf-8")), "utf-8")
+    write_table("elsewhere", table)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ photo-like pictures of the validation split, and on those of OTHER_THINGS that s
 import argparse
 import io
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,8 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from bench import README, RESULTS, hardware, versions
+from bench import RESULTS, hardware, versions
+from measure import write_table
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from sklearn.datasets import load_digits, load_sample_images
@@ -28,7 +28,6 @@ from sklearn.datasets import load_digits, load_sample_images
 import fashion_cnn as fc
 
 PHOTOS = RESULTS.with_name("photos.json")
-TABLE = re.compile(r"(?<=<!-- photos table -->\n).*?(?=<!-- end of photos table -->)", re.DOTALL)
 N_PHOTOS, N_OTHERS = 2_000, 500
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 # An EXIF orientation, and how a camera that was held that way stores the picture.
@@ -345,7 +344,7 @@ def main() -> None:
         PHOTOS.write_text(json.dumps(measure(arguments.model), indent=1) + "\n")
     table = render_table(json.loads(PHOTOS.read_text()))
     print(table)
-    README.write_text(TABLE.sub(lambda _: table, README.read_text("utf-8")), "utf-8")
+    write_table("photos", table)
 
 
 if __name__ == "__main__":

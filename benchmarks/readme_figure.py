@@ -1,4 +1,4 @@
-"""Take the README's picture from the committed notebook: ``make figure``."""
+"""Take the README's pictures from the committed notebooks: ``make figure``."""
 
 import base64
 from pathlib import Path
@@ -6,18 +6,21 @@ from pathlib import Path
 import nbformat
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOK = ROOT / "notebooks" / "fashion_cnn.ipynb"
-CELL_ID = "predict"
-FIGURE = ROOT / "docs" / "prediction.png"
+# Picture: notebook, and the cell that shows it.
+PICTURES = {
+    ROOT / "docs" / "prediction.png": ("fashion_cnn", "predict"),
+    ROOT / "docs" / "layers.png": ("inside_the_cnn", "plot-layers"),
+}
 
 
-def picture_in_notebook() -> bytes:
-    """Return the PNG that the prediction cell shows."""
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    (cell,) = (cell for cell in cells if cell.id == CELL_ID)
+def picture_in_notebook(name: str, cell_id: str) -> bytes:
+    """Return the PNG that a cell shows."""
+    cells = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells
+    (cell,) = (cell for cell in cells if cell.id == cell_id)
     (output,) = (output for output in cell.outputs if "image/png" in output.get("data", {}))
     return base64.b64decode(output.data["image/png"])
 
 
 if __name__ == "__main__":
-    FIGURE.write_bytes(picture_in_notebook())
+    for path, place in PICTURES.items():
+        path.write_bytes(picture_in_notebook(*place))

@@ -27,35 +27,52 @@ def test_import_and_data_without_tensorflow():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_readme_python_runs(tmp_path, monkeypatch, capsys):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+READMES = ["README.md", "README.ko.md"]
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_readme_python_runs(readme, tmp_path, monkeypatch, capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / readme).read_text("utf-8"), re.DOTALL)
     assert blocks
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FASHION_CNN_DATA_DIR", str(TINY_DIR))
     monkeypatch.setenv("MPLBACKEND", "agg")
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+        exec(compile(block, readme, "exec"), {})
     assert "Prediction(label=" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("path", ["README.md", "data/README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "path", [*READMES, "data/README.md", "notebooks/photos/README.md", "CONTRIBUTING.md"]
+)
 def test_links_to_files_lead_somewhere(path):
     file = ROOT / path
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", file.read_text("utf-8"))
     assert all((file.parent / link).exists() for link in links), links
 
 
-def test_readme_picture_is_the_notebooks():
-    figure = runpy.run_path(str(ROOT / "benchmarks" / "readme_figure.py"))
-    assert figure["FIGURE"].read_bytes() == figure["picture_in_notebook"]()
+def test_readme_pictures_are_the_notebooks():
+    figures = runpy.run_path(str(ROOT / "benchmarks" / "readme_figure.py"))
+    for path, place in figures["PICTURES"].items():
+        assert path.read_bytes() == figures["picture_in_notebook"](*place)
 
 
 def test_readme_tables_are_the_benchmarks(monkeypatch):
-    """The tables in the README are what the committed results give, to the letter."""
+    """The tables in both READMEs are what the committed results give, to the letter."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    readme = (ROOT / "README.md").read_text("utf-8")
-    bench = runpy.run_path(str(ROOT / "benchmarks" / "bench.py"))
-    results = json.loads(bench["RESULTS"].read_text())
-    assert bench["TABLE"].search(readme).group() == bench["render_table"](results)
-    elsewhere = runpy.run_path(str(ROOT / "benchmarks" / "elsewhere.py"))
-    assert elsewhere["TABLE"].search(readme).group() == elsewhere["render_table"]()
+    scripts = {
+        name: runpy.run_path(str(ROOT / "benchmarks" / f"{name}.py"))
+        for name in ("measure", "bench", "elsewhere", "photos")
+    }
+    tables = {
+        "runs": scripts["bench"]["render_table"](
+            json.loads(scripts["bench"]["RESULTS"].read_text())
+        ),
+        "elsewhere": scripts["elsewhere"]["render_table"](),
+        "photos": scripts["photos"]["render_table"](
+            json.loads(scripts["photos"]["PHOTOS"].read_text())
+        ),
+    }
+    for readme in scripts["measure"]["READMES"]:
+        for name, table in tables.items():
+            assert scripts["measure"]["table_in"](readme, name) == table
