@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#B5B5B5"
 SVG_DPI, PNG_DPI = 72, 200
+STRONGEST_COLOR = 0.97  # of the weights have a colour of their own, the others the end colours
 
 
 def plot_model(
@@ -360,10 +361,13 @@ def plot_filters(
     -------
     matplotlib.figure.Figure
         Above, before training, below, after: a histogram of the weights beside the filters, 16 in
-        a row.
+        a row. The scale is that of the trained network's weights; the largest 3 % of them have its
+        end colours.
     """
     kernels = [np.asarray(net.get_layer("conv1").kernel)[:, :, 0] for net in (untrained, model)]
     largest = max(np.abs(kernel).max() for kernel in kernels)
+    # A few large weights would make all others pale.
+    strongest = max(np.quantile(np.abs(kernel), STRONGEST_COLOR) for kernel in kernels)
     if figure is None:
         figure = plt.figure(figsize=(12, 3.9), layout="constrained")
     with words_for_plots(language) as (_, say):
@@ -374,7 +378,7 @@ def plot_filters(
             ax.hist(kernel.ravel(), np.linspace(-largest, largest, 31), color=BLUE)
             ax.set(xlabel=say("weight"), ylabel=say("number of weights"), title=say(when))
             ax.spines[["top", "right"]].set_visible(False)
-            _draw_mosaic(grid_part, kernel, 16, cmap="PuOr", vmin=-largest, vmax=largest)
+            _draw_mosaic(grid_part, kernel, 16, cmap="PuOr", vmin=-strongest, vmax=strongest)
     return figure
 
 
