@@ -162,6 +162,20 @@ def test_layer_table_is_the_published_one():
     assert (table["receptive field"] == table["measured"]).all()
 
 
+def test_layer_table_without_a_hidden_layer():
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            keras.layers.Conv2D(2, 3, padding="same", activation="relu"),
+            keras.layers.MaxPooling2D(2),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    table = fc.layer_table(model)
+    assert table["receptive field"].tolist() == table["measured"].tolist() == [3, 4, 4, 28]
+
+
 def test_layer_table_of_another_network():
     """The measurement does not know the formula, so the two agree only if both are right."""
     layers = keras.layers

@@ -87,6 +87,7 @@ ONE = np.full((28, 28), 0.5, np.float32)
         (np.zeros((0, 28, 28, 1)), "empty"),
         ([], "empty"),
         (5, "got shape"),
+        ("shoe.jpg", r"prepare_photo\(path\)"),
         (np.full((28, 28), "a"), "dtype"),
         (np.full((28, 28), None), "dtype object"),
         (ONE > 0, "dtype bool"),

@@ -340,17 +340,17 @@ def _measured_receptive_fields(model: keras.Sequential) -> dict[str, int]:
     """Find the pixels that reach the middle cell of each layer's output.
 
     With all weights 1 and no biases, an image that is black but for one pixel gives a positive
-    number exactly where that pixel is seen.
+    number exactly where that pixel is seen; after softmax it would be positive everywhere.
     """
     twin = keras.models.clone_model(model)
+    twin.layers[-1].activation = keras.activations.linear
     twin.set_weights([np.full_like(w, w.ndim > 1) for w in twin.get_weights()])
-    inner = keras.Model(twin.inputs, [layer.output for layer in twin.layers[:-1]])
+    inner = keras.Model(twin.inputs, [layer.output for layer in twin.layers])
     single_pixels = np.eye(math.prod(IMAGE_SHAPE), dtype=np.float32).reshape(-1, *IMAGE_SHAPE, 1)
     outputs = inner.predict(single_pixels, batch_size=98, verbose=0)
     sides = {}
-    for layer, output in zip(twin.layers[:-1], outputs, strict=True):
+    for layer, output in zip(twin.layers, outputs, strict=True):
         middle = tuple(size // 2 for size in output.shape[1:])
         rows, columns = np.nonzero(output[(slice(None), *middle)].reshape(IMAGE_SHAPE))
         sides[layer.name] = int(max(np.ptp(rows), np.ptp(columns))) + 1
-    # Softmax hides which of its inputs are 0: every output depends on all of them.
-    return sides | {twin.layers[-1].name: sides[twin.layers[-2].name]}
+    return sides

@@ -568,7 +568,8 @@ def _side_by_side(output: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]
     height, width, count = tiles.shape
     columns = math.ceil(math.sqrt(count))
     rows = -(-count // columns)
-    padded = np.pad(tiles, [(0, 0), (0, 0), (0, rows * columns - count)])
+    missing = rows * columns - count
+    padded = np.pad(tiles, [(0, 0), (0, 0), (0, missing)], constant_values=np.nan)
     if output.ndim == 3:  # a gap between maps
         height, width = height + 1, width + 1
         padded = np.pad(padded, [(0, 1), (0, 1), (0, 0)], constant_values=np.nan)

@@ -203,6 +203,8 @@ def as_batch(image: ArrayLike) -> NDArray[np.float32]:
 
 
 def _shape_advice(array: NDArray[np.generic]) -> str:
+    if array.ndim == 0:
+        return "For a photo, use predict(model, prepare_photo(path))."
     if array.size == 0:
         return "The array is empty."
     if array.shape in ((1, *IMAGE_SHAPE), (1, 1, *IMAGE_SHAPE)):
