@@ -21,7 +21,7 @@ def code_of(notebook):
 
 
 def has_picture(cell):
-    kinds = {kind for output in cell.outputs for kind in output.get("data", {})}
+    kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
     return any(kind.startswith("image/") for kind in kinds)
 
 
