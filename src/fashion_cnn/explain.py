@@ -280,8 +280,8 @@ def layer_table(model: keras.Sequential) -> pd.DataFrame:
     """Work out the parameters and the receptive field of every layer, and check both.
 
     The receptive field is the part of the image that one cell of the layer's output depends on.
-    It grows by ``(window - 1)`` steps with every convolution or pooling, and a step becomes as many
-    pixels longer as strides have gone before.
+    It grows by ``(window - 1)`` steps with every convolution or pooling. A step is one pixel at
+    first; every layer's stride multiplies it for the layers after it.
 
     Parameters
     ----------
