@@ -39,7 +39,7 @@ def interrupt_in(epoch, data, path, recipe=RECIPE, **arguments):
     """Train until an interrupt in this epoch, counted from 0."""
     with pytest.raises(
         KeyboardInterrupt,
-        match=rf"interrupted in epoch {epoch + 1}.*Call train again.*after epoch {epoch}",
+        match=rf"interrupted in epoch {epoch + 1}.*Train again.*after epoch {epoch}",
     ):
         fc.train(
             build(),

@@ -74,7 +74,7 @@ def load_model(path: str | os.PathLike[str]) -> keras.Sequential:
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(
-            f"expected a saved model at {path}, found no such file; train() writes one"
+            f"expected a saved model at {path}, found no such file; train writes one"
         )
     try:
         saved_layers, weights_bytes = _read_layers(path)
@@ -295,7 +295,7 @@ class KeepProgress(keras.callbacks.Callback):
         for name in self._EARLY_STOPPING:
             setattr(self.early_stopping, name, self.state.early_stopping[name])
         self.early_stopping.best_weights = self.state.best_weights
-        if not self.checkpoint.exists() or _sha256(self.checkpoint) != self.best_sha256:
+        if not self.checkpoint.exists() or sha256_of(self.checkpoint) != self.best_sha256:
             # Deleted, of another run, or of an epoch whose state was not saved.
             self.model.set_weights(self.state.best_weights)
             self._save_best()
@@ -325,7 +325,7 @@ class KeepProgress(keras.callbacks.Callback):
         self.saved_model.set_weights(self.model.get_weights())
         with replacing(self.checkpoint) as new_path:
             self.saved_model.save(new_path)
-            self.best_sha256 = _sha256(new_path)
+            self.best_sha256 = sha256_of(new_path)
 
     def _state(self) -> TrainingState:
         early_stopping = {name: getattr(self.early_stopping, name) for name in self._EARLY_STOPPING}
@@ -372,5 +372,6 @@ def _flush(path: Path, flags: int) -> None:
         os.close(descriptor)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, as hexadecimal digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

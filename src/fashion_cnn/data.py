@@ -70,8 +70,11 @@ class DatasetError(Exception):
     """The data set cannot be found, downloaded, verified or read; the message says what to do."""
 
 
-class _NotAvailableError(DatasetError):
-    """The data set is neither on disk nor to be had by download: the case for a fallback."""
+class NotAvailableError(DatasetError):
+    """The data set is neither on disk nor to be had by download: the case for a fallback.
+
+    The first two lines of the message say what is missing, the others what to do about it.
+    """
 
 
 class Split(NamedTuple):
@@ -177,7 +180,7 @@ def load_fashion_mnist(
     directory, is_cache = _data_directory(data_dir)
     try:
         source = _verify_or_download(directory, is_cache)
-    except _NotAvailableError as error:
+    except NotAvailableError as error:
         if fallback is None:
             raise
         fallback_directory = _absolute(fallback)
@@ -198,6 +201,29 @@ def load_fashion_mnist(
     )
 
 
+def data_source(data_dir: str | os.PathLike[str] | None = None, *, fetch: bool = False) -> Source:
+    """Find the data set and verify it, without reading it.
+
+    Parameters
+    ----------
+    data_dir : path, optional
+        As for `load_fashion_mnist`.
+    fetch : bool
+        Whether to download what is missing.
+
+    Returns
+    -------
+    Source
+        Where it is, and whether it is Fashion-MNIST.
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing, damaged or foreign and was not to be fetched or could not be.
+    """
+    return _verify_or_download(*_data_directory(data_dir), download=fetch)
+
+
 def _data_directory(data_dir: str | os.PathLike[str] | None) -> tuple[Path, bool]:
     """Return the directory to look in, and whether it is Keras's cache."""
     chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE)
@@ -211,8 +237,8 @@ def _absolute(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.abspath(Path(path).expanduser()))
 
 
-def _verify_or_download(directory: Path, is_cache: bool) -> Source:
-    """Check the four files of `directory`, fetching those that are missing.
+def _verify_or_download(directory: Path, is_cache: bool, *, download: bool = True) -> Source:
+    """Check the four files of `directory`, fetching those that are missing, if asked to.
 
     A damaged file is fetched again only in the cache: elsewhere it is the user's own.
     """
@@ -241,11 +267,16 @@ def _verify_or_download(directory: Path, is_cache: bool) -> Source:
                 )
             if not is_cache:
                 raise DatasetError(f"{problem}. Delete it and run again to download it")
+            if not download:
+                raise DatasetError(problem)
             warnings.warn(f"{problem}. Downloading it again.", stacklevel=3)
         elif has_own_sums:
             raise DatasetError(
                 f"expected {name} beside {_shown(directory / 'SHA256SUMS')}, found no such file"
             )
+        if not download:
+            lack = f"has no {name}" if directory.exists() else "does not exist"
+            raise NotAvailableError(f"{_shown(directory)} {lack}.")
         _download(name, directory, mirrors)
     return Source(directory, is_fashion_mnist=sums == FASHION_MNIST_SHA256)
 
@@ -336,7 +367,7 @@ def _download(name: str, directory: Path, mirrors: list[str]) -> None:
             failures.append(f"{mirror}{name}: {_first_line(error)}")
             mirrors.append(mirrors.pop(mirrors.index(mirror)))
     tried = "\n".join(f"  {failure}" for failure in failures)
-    raise _NotAvailableError(
+    raise NotAvailableError(
         f"Fashion-MNIST is not complete on this machine and cannot be downloaded.\n"
         f"Looked in {_shown(directory)}, which {lack}.\n"
         f"Tried to download it:\n{tried}\n"

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from fashion_cnn.data import CLASS_NAMES, IMAGE_SHAPE
-from fashion_cnn.prediction import as_batch
+from fashion_cnn.prediction import EVALUATION_BATCH_SIZE, as_batch
 
 Padding = Literal["same", "valid"]
 
@@ -198,9 +198,13 @@ def layer_outputs(model: keras.Sequential, images: ArrayLike) -> dict[str, NDArr
     """
     images = np.asarray(images)
     batch = images if images.ndim == 4 and len(images) != 1 else as_batch(images)
-    inner = keras.Model(model.inputs, [layer.output for layer in model.layers])
-    outputs = inner.predict(batch, batch_size=500, verbose=0)
-    return {layer.name: out for layer, out in zip(model.layers, outputs, strict=True)}
+    outputs: dict[str, list[NDArray[np.float32]]] = {layer.name: [] for layer in model.layers}
+    for start in range(0, len(batch), EVALUATION_BATCH_SIZE):
+        output = batch[start : start + EVALUATION_BATCH_SIZE]
+        for layer in model.layers:
+            output = layer(output, training=False)
+            outputs[layer.name].append(np.asarray(output))
+    return {name: np.concatenate(parts) for name, parts in outputs.items()}
 
 
 def most_exciting(

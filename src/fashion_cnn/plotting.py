@@ -449,7 +449,7 @@ def plot_layers(
         axes[0].set_title(f"{say('input')}\n{_by(np.shape(image))}")
         for ax, name in zip(axes[1:], inner, strict=False):
             output = np.asarray(outputs[name])[0]
-            ax.imshow(_side_by_side(output), cmap="viridis", vmin=0, interpolation="nearest")
+            ax.imshow(side_by_side(output), cmap="viridis", vmin=0, interpolation="nearest")
             ax.set_title(f"{name}\n{_by(output.shape)}")
         for ax in axes[: len(outputs)]:
             ax.set(xticks=[], yticks=[])
@@ -562,7 +562,7 @@ def _draw_mosaic(
     return axes[:count]
 
 
-def _side_by_side(output: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+def side_by_side(output: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """Lay feature maps (height, width, n), or n numbers, side by side in about a square."""
     tiles = output.reshape(1, 1, -1) if output.ndim == 1 else output
     height, width, count = tiles.shape

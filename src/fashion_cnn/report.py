@@ -1,7 +1,10 @@
 """Compare a run with the figures that the note and the book published."""
 
+import json
+import os
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fashion_cnn.data import FashionMNIST, Source
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 PARAMETERS = 333_526
 STEPS_PER_EPOCH = 1_500
 FIRST_VALIDATION_LABEL = 8
+_HISTORY_SUFFIX = ".history.json"
 
 
 class PublishedRun(NamedTuple):
@@ -105,7 +109,7 @@ _HEADER = Row("measure", "this run", "the note", f"the book, {len(BOOK_RUNS)} ru
 def reproduction_report(
     model: "keras.Model",
     data: FashionMNIST,
-    history: "keras.callbacks.History",
+    history: "keras.callbacks.History | None",
     *,
     validation: Evaluation,
     test: Evaluation | None = None,
@@ -118,8 +122,8 @@ def reproduction_report(
         The trained model; its parameters are counted.
     data : FashionMNIST
         The data it was trained on.
-    history : keras.callbacks.History
-        What `train` or ``model.fit`` returned.
+    history : keras.callbacks.History or None
+        What `train` or ``model.fit`` returned. With None, epochs and steps are left out.
     validation : Evaluation
         ``evaluate(model, data.validation)``.
     test : Evaluation, optional
@@ -132,13 +136,15 @@ def reproduction_report(
         say only that the figures mean nothing.
     """
     first_label = int(data.validation.labels[0])
-    rows = [
-        _fixed_row("parameters", model.count_params(), PARAMETERS),
-        _fixed_row("steps per epoch", history.params["steps"], STEPS_PER_EPOCH),
-        _fixed_row("first validation label", first_label, FIRST_VALIDATION_LABEL),
-        _measured_row("epochs", len(history.epoch), [run.epochs for run in PUBLISHED_RUNS]),
-        *_evaluation_rows("validation", validation, [run.validation for run in PUBLISHED_RUNS]),
-    ]
+    rows = [_fixed_row("parameters", model.count_params(), PARAMETERS)]
+    if history is not None:
+        rows.append(_fixed_row("steps per epoch", history.params["steps"], STEPS_PER_EPOCH))
+    rows.append(_fixed_row("first validation label", first_label, FIRST_VALIDATION_LABEL))
+    if history is not None:
+        rows.append(
+            _measured_row("epochs", len(history.epoch), [run.epochs for run in PUBLISHED_RUNS])
+        )
+    rows += _evaluation_rows("validation", validation, [run.validation for run in PUBLISHED_RUNS])
     if test is not None:
         rows += _evaluation_rows("test", test, [run.test for run in PUBLISHED_RUNS])
     if not data.source.is_fashion_mnist:
@@ -193,3 +199,56 @@ def _verdict(measure: str, value: float, published: list[float]) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def save_history(history: "keras.callbacks.History", checkpoint: str | os.PathLike[str]) -> None:
+    """Keep a run's history beside its finished checkpoint, as ``….history.json``.
+
+    Parameters
+    ----------
+    history : keras.callbacks.History
+        What `train` returned.
+    checkpoint : path
+        The file that `train` saved.
+    """
+    from fashion_cnn.checkpoint import replacing, sha256_of
+
+    checkpoint = Path(checkpoint).expanduser()
+    content = {
+        "checkpoint SHA-256": sha256_of(checkpoint),
+        "steps per epoch": history.params["steps"],
+        "history": history.history,
+    }
+    with replacing(checkpoint.with_suffix(_HISTORY_SUFFIX)) as new_path:
+        new_path.write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def load_history(checkpoint: str | os.PathLike[str]) -> "keras.callbacks.History | None":
+    """Read the history that `save_history` kept beside a checkpoint.
+
+    Parameters
+    ----------
+    checkpoint : path
+        A file that `train` saved.
+
+    Returns
+    -------
+    keras.callbacks.History or None
+        None if there is none, or only one of another run, which the checkpoint is no longer of.
+    """
+    import keras
+
+    from fashion_cnn.checkpoint import sha256_of
+
+    checkpoint = Path(checkpoint).expanduser()
+    history = keras.callbacks.History()
+    try:
+        content = json.loads(checkpoint.with_suffix(_HISTORY_SUFFIX).read_text(encoding="utf-8"))
+        if content["checkpoint SHA-256"] != sha256_of(checkpoint):
+            return None
+        history.history = dict(content["history"])
+        history.epoch = list(range(len(history.history["loss"])))
+        history.set_params({"steps": int(content["steps per epoch"])})
+    except (OSError, ValueError, TypeError, KeyError):  # not there, or damaged
+        return None
+    return history

@@ -274,7 +274,7 @@ def train(
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"interrupted in epoch {keep_progress.saved_epochs + 1}. Call train again with the "
+                f"interrupted in epoch {keep_progress.saved_epochs + 1}. Train again with the "
                 f"same arguments to go on after epoch {keep_progress.saved_epochs}"
             ) from None
     return history
