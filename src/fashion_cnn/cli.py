@@ -37,7 +37,7 @@ data_dir_option = click.option(
     "--data-dir",
     type=click.Path(file_okay=False),
     help=f"Where the four files of Fashion-MNIST are. Else ${DATA_DIR_VARIABLE}, else Keras's "
-    "cache. What is missing there is downloaded.",
+    "cache.",
 )
 checkpoint_argument = click.argument("checkpoint", type=click.Path())
 
@@ -82,7 +82,7 @@ def _line(error: Exception) -> str:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name=PROGRAM)
 def commands() -> None:
-    r"""Train a small convolutional network on Fashion-MNIST, and use it.
+    """Train a small convolutional network on Fashion-MNIST, and use it.
 
     \b
     For a start:
@@ -117,9 +117,10 @@ def commands() -> None:
     help="Go on with a training that was cut off, or start over.",
 )
 def train(recipe: str, data_dir: str | None, checkpoint: str, seed: int, resume: bool) -> None:
-    r"""Train the network and save the best model.
+    """Train the network and save the best model.
 
-    Cut off, by Ctrl-C or by a crash, the same command goes on after the last finished epoch.
+    The data set is downloaded first if it is not on this machine (30 MB). Cut off, by Ctrl-C or
+    by a crash, the same command goes on after the last finished epoch.
 
     \b
     Example:
@@ -155,7 +156,7 @@ def train(recipe: str, data_dir: str | None, checkpoint: str, seed: int, resume:
 @checkpoint_argument
 @data_dir_option
 def evaluate(checkpoint: str, data_dir: str | None) -> None:
-    r"""Print a model's loss and accuracy on validation and test split.
+    """Print a model's loss and accuracy on validation and test split.
 
     Compare models by the validation split; the test split is for the last word on one.
 
@@ -180,7 +181,7 @@ def evaluate(checkpoint: str, data_dir: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, for programs.")
 @data_dir_option
 def predict(checkpoint: str, images: tuple[str, ...], as_json: bool, data_dir: str | None) -> None:
-    r"""Predict the class of photos, or of images of the test split.
+    """Predict the class of photos, or of images of the test split.
 
     IMAGE is a picture file, or a number: an image of the test split, from 0. (A file whose name is
     a number: ./7.) Photos show one garment on a plain background, shoes with the toe to the left.
@@ -253,7 +254,7 @@ def _table(answer: dict[str, Any]) -> str:
 @checkpoint_argument
 @data_dir_option
 def report(checkpoint: str, data_dir: str | None) -> None:
-    r"""Put a model beside the figures of the note and the book.
+    """Put a model beside the figures of the note and the book.
 
     \b
     Example:
@@ -275,7 +276,7 @@ def report(checkpoint: str, data_dir: str | None) -> None:
 @data_dir_option
 @click.option("--fetch", is_flag=True, help="Download what is missing (30 MB in all).")
 def data(data_dir: str | None, fetch: bool) -> None:
-    r"""Say where the data set is and whether it is sound.
+    """Say where the data set is and whether it is sound.
 
     \b
     Example:
@@ -292,7 +293,7 @@ def data(data_dir: str | None, fetch: bool) -> None:
 @commands.command()
 @data_dir_option
 def doctor(data_dir: str | None) -> None:
-    r"""Look at what the package needs; say how to mend what is wrong.
+    """Look at what the package needs; say how to mend what is wrong.
 
     \b
     Example:
@@ -326,7 +327,7 @@ def doctor(data_dir: str | None) -> None:
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)
 def demo(checkpoint: str, data_dir: str | None, host: str, port: int) -> None:
-    r"""Serve a web page that predicts your pictures, on this machine.
+    """Serve a web page that predicts your pictures, on this machine.
 
     \b
     Example:

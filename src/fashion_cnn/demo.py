@@ -42,6 +42,7 @@ from fashion_cnn.unlikeness import (
 
 NAMES = [f"{name} · {korean}" for name, korean in zip(CLASS_NAMES, CLASS_NAMES_KO, strict=True)]
 MOST_UPLOAD = "50mb"
+SYSTEM_FONTS = ("system-ui", "sans-serif")  # the visitor's, which have the visitor's letters
 CANVAS_SIDE = 280  # pixels of the drawing
 PREVIEW_SIDE = 192  # pixels of a preparation step, at most
 STEPS = {
@@ -73,7 +74,7 @@ STYLE = """
 """
 LOOKED = "<h2>Where the network looked</h2>"
 # Screen readers say what changes here.
-ANNOUNCE = "() => document.getElementById('answer').setAttribute('role', 'status')"
+ANNOUNCE = "() => document.getElementById('answer')?.setAttribute('role', 'status')"
 Answer = tuple[Any, Any, Any, Any, Any]  # answer, probabilities, steps, layers, where it looked
 
 
@@ -107,7 +108,22 @@ def serve(
     demo = Demo(checkpoint, data_dir)
     page = demo.page()
     try:
-        _, url, _ = page.launch(**LAUNCH, server_name=host, server_port=port)
+        _, url, _ = page.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            ssr_mode=False,
+            prevent_thread_lock=True,
+            quiet=True,
+            footer_links=[],
+            max_file_size=MOST_UPLOAD,
+            css=STYLE,
+            theme=gr.themes.Default(
+                primary_hue="blue",  # white on it can be read
+                font=SYSTEM_FONTS,
+                font_mono=SYSTEM_FONTS,
+            ),
+        )
     except OSError as error:
         raise OSError(
             f"the page cannot listen on {host}, port {port}, which may be taken; "
@@ -120,23 +136,6 @@ def serve(
         demo.is_closing.set()
     finally:
         page.close(verbose=False)
-
-
-LAUNCH: dict[str, Any] = {
-    "share": False,
-    "ssr_mode": False,
-    "prevent_thread_lock": True,
-    "quiet": True,
-    "footer_links": [],
-    "max_file_size": MOST_UPLOAD,
-    "css": STYLE,
-    # The fonts of the visitor's system, which has those of the visitor's language.
-    "theme": gr.themes.Default(
-        primary_hue="blue",  # white on it can be read
-        font=["system-ui", "sans-serif"],
-        font_mono=["system-ui", "sans-serif"],
-    ),
-}
 
 
 class Demo:
@@ -168,11 +167,11 @@ class Demo:
 
     def _open(self) -> None:
         """Load the network and use it once, so that no visitor waits for that."""
-        model = load_model(self.checkpoint)
+        self.model = load_model(self.checkpoint)
         noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
-        for _ in self._answers(model, photo_steps(noise)):
+        steps = photo_steps(noise)
+        for _ in self._answers(steps.centred, steps):
             pass
-        self.model = model
 
     def page(self) -> gr.Blocks:
         """Lay the page out."""
@@ -249,15 +248,19 @@ class Demo:
             outputs = [answer, bars, steps, layers, looked]
             # One after another: they share the network and the cores.
             in_turn: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "network"}
-            quiet: dict[str, Any] = {"show_progress": "hidden", "outputs": outputs, **in_turn}
+            quiet: dict[str, Any] = {
+                "show_progress": "hidden",
+                "outputs": outputs,
+                "trigger_mode": "multiple",  # who goes on before the end is answered, too
+                **in_turn,
+            }
             photo.upload(self.of_photo, photo, api_name="predict", **quiet)
             photo.clear(lambda: ("", None, "", "", ""), None, api_visibility="private", **quiet)
             drawing.change(
                 self.of_drawing,
                 drawing,
-                trigger_mode="always_last",
                 api_visibility="private",
-                **quiet,
+                **{**quiet, "trigger_mode": "always_last"},  # not every stroke
             )
             gallery.select(self.of_example, None, api_visibility="private", **quiet)
             gr.on(
@@ -281,10 +284,10 @@ class Demo:
                 "show_progress": "hidden",
                 "api_visibility": "private",
             }
-            page.load(**whats_there, js=ANNOUNCE)
+            page.load(**whats_there).then(None, js=ANNOUNCE)
             training.click(
                 self.train, None, training_status, api_visibility="private", **in_turn
-            ).then(**whats_there)
+            ).then(**whats_there).then(None, js=ANNOUNCE)
         return page
 
     def whats_there(self) -> list[Any]:
@@ -366,36 +369,38 @@ class Demo:
         if number is None or not 0 <= number < len(self.test.labels):
             yield _refusal(f"expected a number from 0 to {len(self.test.labels) - 1:,}")
             return
-        yield from self._of(self.test.images[number], true_label=int(self.test.labels[number]))
+        yield from self._answers(self.test.images[number], true_label=int(self.test.labels[number]))
 
-    def _of(
-        self, photo: str | ArrayLike, *, name: str = "", true_label: int | None = None
-    ) -> Iterator[Answer]:
+    def _of(self, photo: str | ArrayLike, *, name: str = "") -> Iterator[Answer]:
         try:
-            assert self.model is not None
             steps = photo_steps(photo)
         except (OSError, ValueError) as error:
             yield _refusal(str(error).replace(str(photo), name) if name else str(error))
             return
-        yield from self._answers(self.model, steps, true_label)
+        yield from self._answers(steps.centred, steps)
 
     def _answers(
-        self, model: keras.Sequential, steps: PhotoSteps, true_label: int | None = None
+        self,
+        image: NDArray[np.float32],
+        steps: PhotoSteps | None = None,
+        true_label: int | None = None,
     ) -> Iterator[Answer]:
         """Give the answer at once, then where the network looked, which takes longer."""
-        image = steps.centred
+        if self.model is None:
+            yield _refusal("there is no trained network yet")
+            return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UnlikeDataWarning)  # said in other words
-            prediction = predict(model, image)
+            prediction = predict(self.model, image)
         label = prediction.label
         yield (
             _answer(label, prediction.probability, unlikeness(image[np.newaxis])[0], true_label),
             dict(zip(NAMES, prediction.probabilities.tolist(), strict=True)),
-            _steps(steps) if true_label is None else "",  # a test image is prepared already
-            _layers(layer_outputs(model, image)),
+            _steps(steps) if steps else "",  # a test image is prepared already
+            _layers(layer_outputs(self.model, image)),
             f"{LOOKED}<p>Covering the picture, patch by patch …</p>",
         )
-        drops = occlusion_map(model, image, label)
+        drops = occlusion_map(self.model, image, label)
         yield gr.skip(), gr.skip(), gr.skip(), gr.skip(), _looked(image, drops, label)
 
 

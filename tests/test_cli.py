@@ -1,0 +1,357 @@
+import json
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT, TINY_DIR
+from PIL import Image
+
+import fashion_cnn as fc
+from fashion_cnn.cli import commands, main
+from fashion_cnn.data import DATA_DIR_VARIABLE
+from fashion_cnn.report import load_history, save_history
+
+PROGRAM = [sys.executable, "-m", "fashion_cnn"]
+NAMES = sorted(commands.commands)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Call the command line in this process: returns exit code, standard output and error."""
+
+    def call(*args):
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # which main sets
+        monkeypatch.setattr(sys, "argv", ["fashion-cnn", *map(str, args)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        out, err = capsys.readouterr()
+        return int(exit_.value.code or 0), out, err
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def _tiny_is_the_data(monkeypatch):
+    monkeypatch.setenv(DATA_DIR_VARIABLE, str(TINY_DIR))
+
+
+@pytest.fixture
+def checkpoint(trained, tmp_path):
+    """The trained model in a place of its own."""
+    return shutil.copy(trained[2], tmp_path / "model.keras")
+
+
+def test_the_commands_are_those_of_the_issue():
+    assert NAMES == ["data", "demo", "doctor", "evaluate", "predict", "report", "train"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_shows_an_example_that_can_be_called(name, run):
+    code, out, err = run(name, "--help")
+    assert (code, err) == (0, "")
+    examples = re.findall(r"^ +fashion-cnn (.*)$", out.partition("Example")[2], re.MULTILINE)
+    assert examples
+    for example in examples:
+        called, *args = shlex.split(example)
+        assert called == name
+        commands.commands[name].make_context(name, args)  # refuses what cannot be parsed
+
+
+def test_help_and_data_do_without_tensorflow():
+    code = (
+        "import sys\n"
+        "from fashion_cnn.cli import commands\n"
+        "for args in (['--help'], ['train', '--help'], ['data']):\n"
+        "    try: commands(args)\n"
+        "    except SystemExit as end: assert not end.code, end.code\n"
+        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)\n"
+    )
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "stand-in data" in out.stdout
+
+
+def test_version_is_the_packages(run):
+    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert run("--version")[1].split()[-1] == version[1]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        ([], 2, None),  # the help
+        (["fly"], 2, "No such command 'fly'"),
+        (["train", "--recipe", "slow"], 2, "'book', 'fast', 'best'"),
+        (["train", "--seed", "-1"], 2, "0<=x<=4294967295"),
+        (["train", "--checkpoint", "model.h5"], 1, "ends in .keras, got 'model.h5'"),
+        (["predict", "model.keras"], 2, "Missing argument 'IMAGE...'"),
+        (["predict"], 2, "Missing argument 'CHECKPOINT'"),
+        (["demo", "--port", "0"], 2, "1<=x<=65535"),
+        (["evaluate", "none.keras"], 1, "none.keras, found no such file"),
+        (["report", "none.keras"], 1, "none.keras, found no such file"),
+        (["demo", "--checkpoint", "damaged.keras"], 1, "expected a model saved by Keras"),
+        (["data", "--data-dir", "nowhere"], 1, "nowhere does not exist. Add --fetch"),
+        (["train", "--data-dir", "damaged"], 1, "train-labels-idx1-ubyte.gz is damaged"),
+    ],
+)
+def test_mistakes_are_one_line_and_an_exit_code(args, code, says, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "damaged.keras").write_bytes(b"PK, but no more")
+    shutil.copytree(TINY_DIR, tmp_path / "damaged")
+    (tmp_path / "damaged" / "train-labels-idx1-ubyte.gz").write_bytes(b"changed")
+    got, out, err = run(*args)
+    assert got == code
+    if says is None:
+        assert "Usage: fashion-cnn" in out + err
+        return
+    assert out == ""
+    *progress, last = err.splitlines()
+    assert last.startswith("fashion-cnn: ")
+    assert says in last
+    assert not any("Traceback" in line or line.startswith("fashion-cnn") for line in progress)
+
+
+def test_train_saves_what_it_says(tmp_path):
+    checkpoint = tmp_path / "models" / "fast.keras"
+    args = ["train", "--recipe", "fast", "--checkpoint", str(checkpoint), "--seed", "3"]
+    done = subprocess.run([*PROGRAM, *args], capture_output=True, text=True, check=True)
+    accuracy, loss, epochs = re.match(
+        r"validation accuracy (\d\.\d{4}), loss (\d\.\d{4}), (\d+) epochs\n", done.stdout
+    ).groups()
+    assert done.stdout.splitlines()[1:] == [f"saved in {checkpoint}"]
+    assert "Epoch 2/2" in done.stderr  # progress
+    assert "cudart" not in done.stderr  # TensorFlow's chatter
+    model = keras.models.load_model(checkpoint)
+    keras_loss, keras_accuracy = model.evaluate(
+        *fc.load_fashion_mnist(TINY_DIR).validation, verbose=0
+    )
+    assert float(accuracy) == pytest.approx(keras_accuracy, abs=1e-4)
+    assert float(loss) == pytest.approx(keras_loss, abs=1e-4)
+    assert int(epochs) == len(load_history(checkpoint).epoch) == 2
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path):
+    def start(name, **kwargs):
+        return subprocess.Popen(
+            [*PROGRAM, "train", "--checkpoint", str(tmp_path / name), "--seed", "1"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A shell in the background makes its children deaf to Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+
+    undisturbed = start("undisturbed.keras")
+    _, err = undisturbed.communicate(timeout=300)
+    assert undisturbed.returncode == 0, err
+
+    interrupted = start("interrupted.keras")
+    for line in interrupted.stderr:
+        if line.startswith("Epoch 3/"):
+            interrupted.send_signal(signal.SIGINT)
+            break
+    out, err = interrupted.communicate(timeout=60)
+    assert interrupted.returncode == 130
+    assert out == ""
+    last = err.splitlines()[-1]
+    epoch = re.match(
+        r"fashion-cnn: interrupted in epoch (\d+)\. Train again with the same arguments to go on "
+        r"after epoch (\d+)$",
+        last,
+    )
+    assert epoch, err
+    assert "Traceback" not in err
+
+    resumed = start("interrupted.keras")
+    out, err = resumed.communicate(timeout=300)
+    assert resumed.returncode == 0, err
+    assert f"Going on after epoch {epoch[2]} of" in err
+    assert "saved in" in out
+    for ours, theirs in zip(
+        fc.load_model(tmp_path / "interrupted.keras").get_weights(),
+        fc.load_model(tmp_path / "undisturbed.keras").get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_evaluate_prints_what_keras_computes(run, checkpoint, tiny):
+    code, out, err = run("evaluate", checkpoint)
+    assert code == 0
+    assert "stand-in data" in err
+    header, *rows = [line.split() for line in out.splitlines()]
+    assert header == ["split", "images", "loss", "accuracy"]
+    assert [row[0] for row in rows] == ["validation", "test"]
+    model = keras.models.load_model(checkpoint)
+    for name, images, loss, accuracy in rows:
+        split = getattr(tiny, name)
+        assert int(images.replace(",", "")) == len(split.labels)
+        expected = model.evaluate(*split, verbose=0)
+        np.testing.assert_allclose([float(loss), float(accuracy)], expected, atol=1e-4)
+
+
+def test_predict_prints_what_keras_predicts(run, checkpoint, tiny, tmp_path):
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.rint(255 * tiny.test.images[4, ..., 0]).astype("uint8")).save(photo)
+    code, out, _ = run("predict", checkpoint, "--json", 4, photo, 7)
+    assert code == 0
+    answers = json.loads(out)
+    assert [answer["image"] for answer in answers] == ["4", str(photo), "7"]
+    images = np.stack([tiny.test.images[4], fc.prepare_photo(photo), tiny.test.images[7]])
+    expected = keras.models.load_model(checkpoint).predict(images, verbose=0)
+    for answer, probabilities in zip(answers, expected, strict=True):
+        assert list(answer["probabilities"]) == list(fc.CLASS_NAMES)
+        np.testing.assert_allclose(
+            list(answer["probabilities"].values()), probabilities, rtol=1e-4, atol=1e-5
+        )
+        assert answer["class"] == fc.CLASS_NAMES[probabilities.argmax()]
+    truths = [answer["true_class"] for answer in answers]
+    assert truths == [
+        fc.CLASS_NAMES[tiny.test.labels[4]],
+        None,
+        fc.CLASS_NAMES[tiny.test.labels[7]],
+    ]
+
+    code, out, _ = run("predict", checkpoint, 4)
+    title, *lines = out.splitlines()
+    assert title == f"4: {answers[0]['class']} (it is: {truths[0]})"
+    rows = [re.match(r"  (.*?) +([\d.]+)%$", line).groups() for line in lines]
+    assert {name: float(percent) for name, percent in rows} == pytest.approx(
+        {name: 100 * p for name, p in zip(fc.CLASS_NAMES, expected[0], strict=True)}, abs=0.01
+    )
+    percents = [float(percent) for _, percent in rows]
+    assert percents == sorted(percents, reverse=True)
+
+
+def test_predict_answers_the_rest_when_a_picture_is_bad(run, checkpoint, tmp_path):
+    text, missing = tmp_path / "text.png", tmp_path / "missing.png"
+    text.write_text("no picture")
+    code, out, err = run("predict", checkpoint, text, "0", missing, "99999", "1", "--json")
+    assert code == 1
+    assert [answer["image"] for answer in json.loads(out)] == ["0", "1"]
+    lines = [line for line in err.splitlines() if line.startswith("fashion-cnn: ")]
+    assert f"got {text}, which cannot be read" in lines[0]
+    assert lines[1] == f"fashion-cnn: {missing}: No such file or directory"
+    assert "expected a number from 0 to" in lines[2]
+    assert run("predict", checkpoint, text)[:2] == (1, "")
+
+
+def test_predict_warns_of_what_is_unlike_the_data(run, checkpoint, tmp_path):
+    noise = tmp_path / "noise.png"
+    pixels = np.random.default_rng(0).integers(0, 255, (28, 28), dtype=np.uint8)
+    Image.fromarray(pixels).save(noise)
+    code, out, err = run("predict", checkpoint, noise, "--json")
+    assert code == 0
+    assert json.loads(out)[0]["unlikeness"] > 1
+    assert err.startswith(f"fashion-cnn: {noise}: expected an image like Fashion-MNIST's")
+    assert err.count("\n") == 1
+
+
+def test_report_is_the_packages_report(run, trained, tiny, checkpoint):
+    model, history, _ = trained
+    splits = {
+        "validation": fc.evaluate(model, tiny.validation),
+        "test": fc.evaluate(model, tiny.test),
+    }
+    save_history(history, checkpoint)
+    code, out, err = run("report", checkpoint)
+    assert (code, err) == (0, "")
+    assert out == repr(fc.reproduction_report(model, tiny, history, **splits)) + "\n"
+    assert "steps per epoch" in out
+
+
+@pytest.mark.parametrize("what", ["none", "of another run", "damaged"])
+def test_report_without_a_history_leaves_its_rows_out(what, run, trained, checkpoint):
+    _, history, _ = trained
+    save_history(history, checkpoint)
+    record = checkpoint.with_name("model.history.json")
+    if what == "none":
+        record.unlink()
+    elif what == "of another run":
+        keras.models.load_model(checkpoint).save(checkpoint)
+    else:
+        record.write_text(record.read_text()[:-20])
+    code, out, err = run("report", checkpoint)
+    assert code == 0
+    assert "no history of" in err
+    assert "parameters" in out
+    assert "epoch" not in out
+
+
+def test_data_fetches_only_when_asked_to(run, keras_cache, serve, mirrors, tiny_is_real):
+    url, requests = serve(TINY_DIR)
+    mirrors(url)
+    code, out, err = run("data")
+    assert (code, out, requests) == (1, "", [])
+    assert not keras_cache.exists()
+    code, out, _ = run("data", "--fetch")
+    assert code == 0
+    assert out.startswith("Fashion-MNIST (SHA-256 verified) in ")
+    assert len(requests) == 4
+    assert run("data") == (0, out, "")
+    (keras_cache / "t10k-labels-idx1-ubyte.gz").write_bytes(b"damaged")
+    code, out, err = run("data")
+    assert (code, out) == (1, "")
+    assert "t10k-labels-idx1-ubyte.gz is damaged" in err
+
+
+def test_no_data_and_no_internet_is_one_line(run, keras_cache, mirrors):
+    mirrors("http://127.0.0.1:9/")
+    code, out, err = run("train", "--checkpoint", keras_cache / "model.keras")
+    assert (code, out) == (1, "")
+    last = err.splitlines()[-1]
+    assert last.startswith("fashion-cnn: Fashion-MNIST is not complete on this machine")
+    assert "--data-dir" in last
+
+
+def test_doctor_says_what_is_there(run):
+    code, out, _ = run("doctor")
+    lines = [re.match(r"(ok|MEND) +(.+?)  +(.+)$", line).groups() for line in out.splitlines()]
+    found = {name: (state, says) for state, name, says in lines}
+    assert list(found) == [
+        "Python",
+        "TensorFlow",
+        "Keras",
+        "devices",
+        "bf16",
+        "Graphviz",
+        "Korean font",
+        "data",
+    ]
+    assert all(state == "ok" for state, _ in found.values()), out
+    assert code == 0
+    assert sys.version.split()[0] in found["Python"][1]
+    assert found["Keras"][1] == keras.__version__
+    assert "CPU:0" in found["devices"][1]
+    assert "stand-in data" in found["data"][1]
+
+
+def test_doctor_says_how_to_mend(run, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)  # as if it were not installed
+    monkeypatch.setattr("fashion_cnn.doctor.korean_font", lambda: None)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    code, out, _ = run("doctor", "--data-dir", tmp_path / "nowhere")
+    assert code == 1
+    wrong = {line.split()[1]: line for line in out.splitlines() if line.startswith("MEND")}
+    assert list(wrong) == ["Keras", "Graphviz", "Korean", "data"]
+    assert "unset KERAS_BACKEND" in wrong["Keras"]
+    assert "pip install --force-reinstall pygraphviz" in wrong["Graphviz"]
+    assert "pip install koreanize-matplotlib" in wrong["Korean"]
+    assert wrong["data"].endswith("does not exist. Mend: fashion-cnn data --fetch")
+    assert len(out.splitlines()) == 8
+
+
+def test_demo_without_gradio_says_what_to_install(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.delitem(sys.modules, "fashion_cnn.demo", raising=False)
+    code, _, err = run("demo")
+    assert code == 1
+    assert "needs gradio" in err
+    assert ".[demo]" in err

@@ -1,0 +1,460 @@
+"""The web page: its answers, what it withstands, and how it looks in a real browser."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import warnings
+import zlib
+from pathlib import Path
+
+import gradio_client
+import numpy as np
+import pytest
+import requests
+from conftest import ROOT, TINY_DIR
+from PIL import Image
+from playwright.sync_api import expect, sync_playwright
+
+import fashion_cnn as fc
+from fashion_cnn.demo import NAMES
+
+PHOTOS = ROOT / "notebooks" / "photos"
+ADDRESS = "127.0.0.1"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+# Where `make screenshot` wants the README's picture; the network is then trained on the real data.
+SCREENSHOT = os.environ.get("FASHION_CNN_SCREENSHOT")
+
+
+# The command line, in a process that writes down every host it looks up.
+RECORDING = """
+import socket, sys
+place, look_up = sys.argv.pop(1), socket.getaddrinfo
+def record(host, *args, **kwargs):
+    with open(place, "a") as file:
+        print(host, file=file)
+    return look_up(host, *args, **kwargs)
+socket.getaddrinfo = record
+from fashion_cnn.cli import main
+main()
+"""
+
+
+@contextlib.contextmanager
+def served(checkpoint, data_dir, looked_up):
+    """Serve the page as its user does; yield its address; end it by Ctrl-C."""
+    port = free_port()
+    args = ["demo", "--port", port, "--checkpoint", checkpoint, "--data-dir", data_dir]
+    with subprocess.Popen(
+        [sys.executable, "-c", RECORDING, looked_up, *map(str, args)],
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell in the background makes its children deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as server:
+        try:
+            line = server.stdout.readline()
+            assert line == f"The page is at http://{ADDRESS}:{port}/ (Ctrl-C ends it)\n"
+            yield f"http://{ADDRESS}:{port}/"
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(timeout=30)
+    assert server.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def looked_up(tmp_path_factory):
+    """A file with the hosts that the server looked up."""
+    return tmp_path_factory.mktemp("looked-up") / "hosts.txt"
+
+
+@pytest.fixture(scope="module")
+def url(trained, looked_up):
+    """The address of the page, with the network that the other tests trained."""
+    with served(trained[2], TINY_DIR, looked_up) as url:
+        yield url
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind((ADDRESS, 0))
+        return sock.getsockname()[1]
+
+
+def port_of(url):
+    return int(url.rpartition(":")[2].strip("/"))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Pictures that can be answered, and bad ones."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for name in ("dress", "t-shirt", "boot", "handbag", "jeans"):
+        shutil.copy(PHOTOS / f"{name}.png", folder)
+    whole = (PHOTOS / "boot.png").read_bytes()
+    (folder / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.png").write_text("This is no picture.")
+    Image.new("L", (5, 5)).save(folder / "small.png")
+    Image.new("L", (300, 300), 200).save(folder / "blank.png")
+    (folder / "bomb.png").write_bytes(png_bomb(60_000))
+    (folder / "huge.png").write_bytes(whole + bytes(60_000_000))
+    pixels = np.random.default_rng(0).integers(0, 255, (200, 200), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "noise.png")
+    return folder
+
+
+def png_bomb(side):
+    """A sound PNG of side × side black pixels, 3.6 gigapixels in half a megabyte."""
+
+    def chunk(kind, content):
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    rows = zlib.compress(bytes((side // 8 + 1) * side), 9)
+    chunks = chunk(b"IHDR", header), chunk(b"IDAT", rows), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+BAD = {
+    "truncated.png": "which cannot be read (image file is truncated)",
+    "empty.png": "which cannot be read",
+    "text.png": "which cannot be read",
+    "small.png": "expected a longer side of at least 28 pixels",
+    "blank.png": "nothing",
+    "bomb.png": "expected at most 50,000,000 pixels",
+}
+
+
+def prediction_of(trained, image):
+    """What the package says of an image, without its warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fc.UnlikeDataWarning)
+        return fc.predict(trained[0], image)
+
+
+def expected_name(trained, path):
+    """What the page should call a picture."""
+    return NAMES[prediction_of(trained, fc.prepare_photo(path)).label]
+
+
+# Without a browser, by Gradio's own client.
+
+
+@pytest.fixture
+def ask(url):
+    """Upload a file; return a job that ends with answer, probabilities, steps, layers, place."""
+    client = gradio_client.Client(url, verbose=False)
+
+    def submit(path):
+        return client.submit(gradio_client.handle_file(str(path)), api_name="/predict")
+
+    return submit
+
+
+def test_fifty_uploads_at_once_are_all_answered(ask, trained, pictures):
+    names = ("dress.png", "t-shirt.png", "boot.png", "handbag.png", "jeans.png")
+    expected = {name: expected_name(trained, pictures / name) for name in names}
+    jobs = [(name, ask(pictures / name)) for name in names * 10]
+    for name, job in jobs:
+        job.result(timeout=120)
+        answer, probabilities, *_ = job.outputs()[0]  # the place, which comes later, is the second
+        assert f"<strong>{expected[name]}</strong>" in answer
+        assert probabilities["label"] == expected[name]
+        assert sum(c["confidence"] for c in probabilities["confidences"]) == pytest.approx(1)
+
+
+def test_bad_uploads_get_a_sentence_and_the_server_lives_on(ask, url, trained, pictures):
+    for name, sentence in BAD.items():
+        answer, probabilities, *rest = ask(pictures / name).result(timeout=60)
+        assert answer.startswith("<p class='careful'>This cannot be used: ")
+        assert sentence in answer
+        assert str(pictures) not in answer  # no path of the server
+        assert "/gradio/" not in answer
+        assert not probabilities
+        assert not any(rest)
+    with open(pictures / "huge.png", "rb") as huge:  # which the page itself would not send
+        reply = requests.post(f"{url}gradio_api/upload", files={"files": huge}, timeout=60)
+    assert reply.status_code == 413
+    assert "maximum allowed size" in reply.text
+    job = ask(pictures / "dress.png")
+    job.result(timeout=60)
+    assert expected_name(trained, pictures / "dress.png") in job.outputs()[0][0]
+
+
+def test_only_this_machine_can_reach_the_page(url):
+    tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
+    if not tables[0].exists():
+        pytest.skip("needs Linux, which tells who listens where")
+    port = f"{port_of(url):04X}"
+    rows = [line.split() for table in tables for line in table.read_text().splitlines()[1:]]
+    listening = [local for _, local, _, state, *_ in rows if state == "0A"]
+    assert [local for local in listening if local.endswith(f":{port}")] == [f"0100007F:{port}"]
+
+
+def test_a_taken_port_is_one_line(url, trained):
+    port = str(port_of(url))
+    done = subprocess.run(
+        [sys.executable, "-m", "fashion_cnn", "demo", "--checkpoint", trained[2], "--port", port],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "FASHION_CNN_DATA_DIR": str(TINY_DIR)},
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1].startswith(
+        f"fashion-cnn: the page cannot listen on 127.0.0.1, port {port}"
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_the_server_looks_up_no_other_machine(ask, pictures, looked_up):
+    ask(pictures / "dress.png").result(timeout=60)
+    assert set(looked_up.read_text().split()) == {ADDRESS}
+
+
+# In a real browser.
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium or Chrome; install one to see the page in a real browser")
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+
+
+@pytest.fixture
+def visit(browser):
+    """Open pages; in the end, none has asked another host or written an error."""
+    complaints, hosts = [], set()
+    contexts = []
+
+    def open_page(url, **kwargs):
+        context = browser.new_context(**kwargs)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda m: m.type == "error" and complaints.append(m.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
+        page.goto(url)
+        expect(page.get_by_role("heading", name="What is it?")).to_be_visible()
+        page.wait_for_load_state("networkidle")
+        assert hosts == {url.split("/")[2]}
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    # A picture in the page itself, data:image/png;base64,…, has no host.
+    assert {host.partition(":")[0] for host in hosts if not host.startswith("data")} == {ADDRESS}
+
+
+def upload(page, path):
+    page.locator("input[type=file]").first.set_input_files(path)
+
+
+def remove(page):
+    page.get_by_role("button", name="Remove Image").click()
+    expect(page.locator("#answer")).not_to_contain_text("·")
+
+
+@pytest.mark.browser
+def test_an_upload_shows_how_the_answer_comes_about(visit, url, trained, pictures):
+    page = visit(url)
+    upload(page, pictures / "dress.png")
+    answer = page.get_by_role("status").filter(has_text="%")
+    name = expected_name(trained, pictures / "dress.png")
+    expect(answer).to_contain_text(name)
+    image = fc.prepare_photo(pictures / "dress.png")
+    probabilities = prediction_of(trained, image).probabilities
+    expect(answer).to_contain_text(f"{probabilities.max():.1%}")
+    bars = page.get_by_role("meter")
+    expect(bars).to_have_count(10)
+    values = {bar.get_attribute("aria-label"): bar.get_attribute("value") for bar in bars.all()}
+    assert set(values) == set(NAMES)
+    for class_name, probability in zip(NAMES, probabilities, strict=True):
+        assert float(values[class_name]) == pytest.approx(probability, abs=1e-4)
+    expect(page.locator("#steps figure")).to_have_count(6)
+    expect(page.locator("#layers figure")).to_have_count(5)
+    expect(page.locator("#looked figure")).to_have_count(2)  # comes last
+    for layer in ("conv1, 28×28×32", "pool1, 14×14×32", "conv2, 14×14×64", "pool2, 7×7×64"):
+        expect(page.locator("#layers")).to_contain_text(layer)
+    for picture in page.locator("#steps img, #layers img, #looked img").all():
+        assert picture.get_attribute("alt")
+        assert picture.evaluate("img => img.naturalWidth") > 0
+
+
+@pytest.mark.browser
+def test_a_picture_unlike_the_data_is_warned_about(visit, url, pictures):
+    page = visit(url)
+    upload(page, pictures / "noise.png")
+    expect(page.locator("#answer")).to_contain_text("Do not rely on this.")
+    page.get_by_role("tab", name="Test image").click()
+    page.get_by_role("button", name="Thumbnail 1 of 10").click()
+    expect(page.locator("#answer")).to_contain_text(re.compile("right|wrong"))
+    expect(page.locator("#answer")).not_to_contain_text("Do not rely on this.")
+
+
+@pytest.mark.browser
+def test_a_bad_upload_gets_a_sentence_and_the_next_an_answer(visit, url, trained, pictures):
+    page = visit(url)
+    for name, sentence in BAD.items():
+        upload(page, pictures / name)
+        expect(page.locator("#answer")).to_contain_text(sentence)
+        remove(page)
+    upload(page, pictures / "huge.png")
+    expect(page.get_by_text("exceed the maximum allowed size of 50.0 Mb")).to_be_visible()
+    upload(page, {"name": "note.txt", "mimeType": "text/plain", "buffer": b"no picture"})
+    expect(page.get_by_text("Invalid file type: note.txt")).to_be_visible()
+    upload(page, pictures / "dress.png")
+    expect(page.locator("#answer")).to_contain_text(expected_name(trained, pictures / "dress.png"))
+
+
+@pytest.mark.browser
+def test_an_example_and_a_number_show_test_images(visit, url, trained, tiny):
+    page = visit(url)
+    page.get_by_role("tab", name="Test image").click()
+    thumbnails = page.get_by_role("button", name="Thumbnail")
+    expect(thumbnails).to_have_count(10)
+    for label in (3, 8):
+        number = np.flatnonzero(tiny.test.labels == label)[0]
+        prediction = prediction_of(trained, tiny.test.images[number])
+        thumbnails.nth(label).focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#answer")).to_contain_text(NAMES[prediction.label])
+        verdict = "✓ right" if prediction.label == label else f"✗ wrong: it is {NAMES[label]}"
+        expect(page.locator("#answer")).to_contain_text(verdict)
+        expect(thumbnails.nth(label).get_by_role("img")).to_have_attribute("alt", NAMES[label])
+    number = page.get_by_role("spinbutton")
+    number.press("Control+a")
+    number.press_sequentially("7", delay=50)
+    page.wait_for_timeout(100)  # as long as a finger needs to Enter
+    number.press("Enter")
+    prediction = prediction_of(trained, tiny.test.images[7])
+    expect(page.locator("#answer")).to_contain_text(f"{prediction.probability:.1%}")
+    number.fill("99999")
+    page.get_by_role("button", name="Show this test image").click()
+    expect(page.locator("#answer")).to_contain_text("expected a number from 0 to")
+
+
+@pytest.mark.browser
+def test_pictures_are_dropped_and_pasted(visit, url, trained, pictures):
+    page = visit(url, permissions=["clipboard-read", "clipboard-write"])
+    name = expected_name(trained, pictures / "dress.png")
+    content = list((pictures / "dress.png").read_bytes())
+    page.evaluate(
+        """async content => navigator.clipboard.write([new ClipboardItem(
+            {"image/png": new Blob([new Uint8Array(content)], {type: "image/png"})})])""",
+        content,
+    )
+    page.get_by_role("button", name="Paste from clipboard").click()
+    expect(page.locator("#answer")).to_contain_text(name)
+    remove(page)
+    dropped = page.evaluate_handle(
+        """content => {
+            const files = new DataTransfer();
+            files.items.add(new File([new Uint8Array(content)], "a.png", {type: "image/png"}));
+            return files;
+        }""",
+        content,
+    )
+    page.get_by_role("button", name="Drop an image file here").dispatch_event(
+        "drop", {"dataTransfer": dropped}
+    )
+    expect(page.locator("#answer")).to_contain_text(name)
+
+
+@pytest.mark.browser
+def test_a_drawing_is_answered(visit, url):
+    page = visit(url)
+    page.get_by_role("tab", name="Draw").click()
+    page.get_by_role("button", name="Brush").click()
+    box = page.locator("canvas").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.wait_for_timeout(500)  # the canvas takes its size
+    for offset in range(-30, 40, 10):
+        page.mouse.move(x - 60, y + offset)
+        page.mouse.down()
+        page.mouse.move(x + 60, y + offset, steps=5)
+        page.mouse.up()
+    expect(page.locator("#answer")).to_contain_text("%", timeout=20_000)
+    expect(page.locator("#steps figure")).to_have_count(6)
+
+
+@pytest.mark.browser
+def test_on_a_phone_nothing_is_cut_off(visit, url, pictures):
+    page = visit(url, viewport={"width": 360, "height": 740}, device_scale_factor=2)
+    upload(page, pictures / "dress.png")
+    expect(page.locator("#looked figure")).to_have_count(2)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    for text in page.locator("#answer p, #steps figcaption, #looked p, #layers figcaption").all():
+        box = text.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 360
+        assert float(text.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")) >= 12
+
+
+@pytest.mark.browser
+def test_the_keyboard_reaches_everything(visit, url, pictures):
+    page = visit(url)
+    expect(page.locator("#answer")).to_have_attribute("role", "status")  # all is there
+    seen = []
+    for _ in range(15):
+        page.keyboard.press("Tab")
+        seen.append(
+            page.evaluate(
+                "document.activeElement.getAttribute('aria-label') "
+                "|| document.activeElement.innerText"
+            )
+        )
+    assert {"Picture", "Draw", "Test image", "Paste from clipboard"} <= set(seen)
+    page.get_by_role("button", name="Drop an image file here").focus()
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(pictures / "dress.png")
+    expect(page.get_by_role("status").filter(has_text="%")).to_be_visible()
+    headings = [heading.inner_text() for heading in page.get_by_role("heading").all()]
+    assert headings == [
+        "What is it?",
+        "How the picture was prepared",
+        "Where the network looked",
+        "Layer by layer",
+    ]
+
+
+@pytest.mark.browser
+def test_without_a_network_the_page_trains_one(visit, tmp_path, request):
+    """The whole way by the command line; the picture of it is the README's."""
+    data_dir = request.getfixturevalue("real_dir") if SCREENSHOT else TINY_DIR
+    checkpoint = tmp_path / "model.keras"
+    with served(checkpoint, data_dir, tmp_path / "hosts.txt") as url:
+        page = visit(url)
+        expect(page.locator("#answer")).not_to_be_visible()
+        page.get_by_role("button", name="Train a network now").click()
+        expect(page.get_by_text("Training: epoch")).to_be_visible(timeout=60_000)
+        expect(page.get_by_role("tab", name="Picture")).to_be_visible(timeout=240_000)
+        expect(page.get_by_text("validation accuracy")).to_be_visible()
+        page.get_by_role("button", name="Close", exact=True).click()
+        assert fc.load_model(checkpoint).count_params() == 333_526
+        upload(page, PHOTOS / "t-shirt.png")
+        expect(page.locator("#looked figure")).to_have_count(2, timeout=20_000)
+        page.screenshot(path=SCREENSHOT or tmp_path / "page.png", full_page=True)
+        another_visitor = visit(url)
+        expect(another_visitor.get_by_role("tab", name="Picture")).to_be_visible()
