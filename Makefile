@@ -10,11 +10,11 @@ ifeq ($(origin DATA_DIR),command line)
 export FASHION_CNN_DATA_DIR := $(DATA_DIR)
 endif
 
-.PHONY: help setup notebook test faults lint bench photos figure pins clean
+.PHONY: help setup notebook demo test faults lint bench photos page figure screenshot pins clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## set up .venv with the pinned packages
 
@@ -28,6 +28,9 @@ $(READY): pyproject.toml constraints.txt
 
 notebook: $(READY) ## run the notebooks, in both languages; results in runs/
 	$(BIN)/python notebooks/run.py $(NOTEBOOKS)
+
+demo: $(READY) ## serve the web page on this machine
+	$(BIN)/fashion-cnn demo
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
@@ -46,6 +49,12 @@ bench: $(READY) ## measure the README's tables (some hours; goes on where it was
 
 photos: $(READY) ## measure the README's table on photos (some minutes)
 	$(BIN)/python benchmarks/photos.py
+
+page: $(READY) ## time the web page and the command line (some minutes; needs Chromium)
+	$(BIN)/python benchmarks/page.py
+
+screenshot: $(READY) ## take the README's picture of the web page (needs Chromium and the real data)
+	FASHION_CNN_SCREENSHOT=docs/demo.png $(BIN)/python -m pytest tests/test_demo.py -k trains
 
 figure: $(READY) ## take the README's picture from the committed notebook
 	$(BIN)/python benchmarks/readme_figure.py

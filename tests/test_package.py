@@ -8,6 +8,7 @@ import pytest
 from conftest import ROOT, TINY_DIR
 
 import fashion_cnn as fc
+from fashion_cnn import cli
 
 
 def test_every_public_name_is_there():
@@ -28,6 +29,17 @@ def test_import_and_data_without_tensorflow():
 
 
 READMES = ["README.md", "README.ko.md"]
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_readme_commands_can_be_called(readme):
+    commands = re.findall(
+        r"^fashion-cnn (.*?) *(?:#.*)?$", (ROOT / readme).read_text("utf-8"), re.M
+    )
+    assert {command.split()[0] for command in commands} == set(cli.commands.commands)
+    for command in commands:
+        name, *args = command.split()
+        cli.commands.commands[name].make_context(name, args)  # refuses what cannot be parsed
 
 
 @pytest.mark.parametrize("readme", READMES)
@@ -62,7 +74,7 @@ def test_readme_tables_are_the_benchmarks(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     scripts = {
         name: runpy.run_path(str(ROOT / "benchmarks" / f"{name}.py"))
-        for name in ("measure", "bench", "elsewhere", "photos")
+        for name in ("measure", "bench", "elsewhere", "photos", "page")
     }
     tables = {
         "runs": scripts["bench"]["render_table"](
@@ -72,6 +84,7 @@ def test_readme_tables_are_the_benchmarks(monkeypatch):
         "photos": scripts["photos"]["render_table"](
             json.loads(scripts["photos"]["PHOTOS"].read_text())
         ),
+        "page": scripts["page"]["render_table"](),
     }
     for readme in scripts["measure"]["READMES"]:
         for name, table in tables.items():

@@ -32,7 +32,7 @@ from fashion_cnn.photo import PhotoSteps, photo_steps
 from fashion_cnn.plotting import side_by_side
 from fashion_cnn.prediction import evaluate, predict
 from fashion_cnn.report import save_history
-from fashion_cnn.training import FAST, train
+from fashion_cnn.training import FAST, state_path_of, train
 from fashion_cnn.unlikeness import (
     WARNED_OF_FASHION_MNIST,
     WARNED_OF_OTHER_THINGS,
@@ -105,6 +105,8 @@ def serve(
     OSError
         If the port is taken.
     """
+    # Gradio sums all its events up after each one, for a page that is not served here.
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")
     demo = Demo(checkpoint, data_dir)
     page = demo.page()
     try:
@@ -115,6 +117,7 @@ def serve(
             ssr_mode=False,
             prevent_thread_lock=True,
             quiet=True,
+            enable_monitoring=False,
             footer_links=[],
             max_file_size=MOST_UPLOAD,
             css=STYLE,
@@ -193,6 +196,11 @@ class Demo:
                 training = gr.Button("Train a network now", variant="primary")
             training_status = gr.HTML(elem_id="training", min_height=40, visible=self.model is None)
             with gr.Column(visible=self.model is not None) as network:
+                if self.model is not None and state_path_of(self.checkpoint).exists():
+                    gr.Markdown(
+                        "The training of this network was cut off. To go on with it, end the page "
+                        "and run `fashion-cnn train` with the same recipe and checkpoint."
+                    )
                 with gr.Row():
                     with gr.Column():
                         with gr.Tab("Picture"):
@@ -385,7 +393,7 @@ class Demo:
         steps: PhotoSteps | None = None,
         true_label: int | None = None,
     ) -> Iterator[Answer]:
-        """Give the answer at once, then where the network looked, which takes longer."""
+        """Give the answer at once, then how it came about, the slowest part last."""
         if self.model is None:
             yield _refusal("there is no trained network yet")
             return
@@ -393,15 +401,20 @@ class Demo:
             warnings.simplefilter("ignore", UnlikeDataWarning)  # said in other words
             prediction = predict(self.model, image)
         label = prediction.label
+        (measure,) = unlikeness(image[np.newaxis])
         yield (
-            _answer(label, prediction.probability, unlikeness(image[np.newaxis])[0], true_label),
+            _answer(label, prediction.probability, measure, true_label),
             dict(zip(NAMES, prediction.probabilities.tolist(), strict=True)),
+            *[gr.skip()] * 3,
+        )
+        yield (
+            *[gr.skip()] * 2,
             _steps(steps) if steps else "",  # a test image is prepared already
             _layers(layer_outputs(self.model, image)),
             f"{LOOKED}<p>Covering the picture, patch by patch …</p>",
         )
         drops = occlusion_map(self.model, image, label)
-        yield gr.skip(), gr.skip(), gr.skip(), gr.skip(), _looked(image, drops, label)
+        yield (*[gr.skip()] * 4, _looked(image, drops, label))
 
 
 class _Progress(keras.callbacks.Callback):

@@ -275,7 +275,8 @@ def occlusion_map(
     )
     is_hidden = distances.max(axis=0) <= patch // 2  # (784, 28, 28)
     hidden = np.where(is_hidden[..., np.newaxis], np.float32(0), batch)
-    probabilities = model.predict(np.concatenate([batch, hidden]), batch_size=500, verbose=0)
+    # Quicker than model.predict, which first sets up an input pipeline.
+    probabilities = np.asarray(model.predict_on_batch(np.concatenate([batch, hidden])))
     drops = probabilities[0, label] - probabilities[1:, label]
     return drops.reshape(IMAGE_SHAPE)
 
