@@ -23,7 +23,7 @@ from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 import fashion_cnn as fc
-from fashion_cnn.demo import NAMES
+from fashion_cnn.demo import NAMES, Demo
 
 PHOTOS = ROOT / "notebooks" / "photos"
 ADDRESS = "127.0.0.1"
@@ -64,6 +64,7 @@ def served(checkpoint, data_dir, looked_up):
         [sys.executable, "-c", RECORDING, looked_up, *map(str, args)],
         stdout=subprocess.PIPE,
         text=True,
+        env={**os.environ, "HTTP_PROXY": "http://127.0.0.1:9"},  # of no concern to the page
         # A shell in the background makes its children deaf to Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as server:
@@ -229,6 +230,23 @@ def test_the_server_looks_up_no_other_machine(ask, pictures, looked_up):
     assert set(looked_up.read_text().split()) == {ADDRESS}
 
 
+def test_without_data_the_page_says_what_to_do(keras_cache, mirrors, trained, tmp_path):
+    mirrors(f"http://{ADDRESS}:9/")
+    demo = Demo(trained[2], None)
+    offer, _, network, about_test, gallery, *_ = demo.whats_there()
+    assert (offer["visible"], network["visible"], gallery["visible"]) == (False, True, False)
+    assert "does not exist" in about_test
+    assert "fashion-cnn data --fetch" in about_test
+    demo = Demo(tmp_path / "none.keras", None)
+    offer, _, network, *_ = demo.whats_there()
+    assert (offer["visible"], network["visible"]) == (True, False)
+    refusal = demo.train(progress=lambda *args, **kwargs: None)
+    assert refusal.startswith("<p class='careful'>Fashion-MNIST is not complete on this machine")
+    assert next(demo.of_photo(str(PHOTOS / "boot.png")))[0].endswith(
+        "there is no trained network yet.</p>"
+    )
+
+
 # In a real browser.
 
 
@@ -319,6 +337,11 @@ def test_a_bad_upload_gets_a_sentence_and_the_next_an_answer(visit, url, trained
         upload(page, pictures / name)
         expect(page.locator("#answer")).to_contain_text(sentence)
         remove(page)
+    hostile = "<img src=x onerror=alert(1)>${1+1}{{value}}.png"
+    upload(page, {"name": hostile, "mimeType": "image/png", "buffer": b"no picture"})
+    expect(page.locator("#answer")).to_contain_text("which cannot be read")
+    assert page.locator("#answer img").count() == 0
+    remove(page)
     upload(page, pictures / "huge.png")
     expect(page.get_by_text("exceed the maximum allowed size of 50.0 Mb")).to_be_visible()
     upload(page, {"name": "note.txt", "mimeType": "text/plain", "buffer": b"no picture"})

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 import keras
@@ -76,6 +76,7 @@ LOOKED = "<h2>Where the network looked</h2>"
 # Screen readers say what changes here.
 ANNOUNCE = "() => document.getElementById('answer')?.setAttribute('role', 'status')"
 Answer = tuple[Any, Any, Any, Any, Any]  # answer, probabilities, steps, layers, where it looked
+NO_ANSWER: Answer = ("<p>The answer will stand here.</p>", None, "", "", "")
 
 
 def serve(
@@ -107,6 +108,9 @@ def serve(
     """
     # Gradio sums all its events up after each one, for a page that is not served here.
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")
+    # It also asks its own page whether it answers, in which no proxy has a part.
+    no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    os.environ["no_proxy"] = ",".join(filter(None, [no_proxy, "localhost", "127.0.0.1", host]))
     demo = Demo(checkpoint, data_dir)
     page = demo.page()
     try:
@@ -203,49 +207,9 @@ class Demo:
                     )
                 with gr.Row():
                     with gr.Column():
-                        with gr.Tab("Picture"):
-                            photo = gr.Image(
-                                label="A picture: drop, paste or choose one",
-                                sources=["upload", "clipboard"],
-                                buttons=[],
-                                height=320,
-                            )
-                            # Gradio would open the file: photo_steps does, within its limits.
-                            photo.preprocess = _path_of  # type: ignore[assignment,method-assign]
-                        with gr.Tab("Draw"):
-                            gr.Markdown("Take the brush and fill the shape, like a silhouette.")
-                            drawing = gr.Sketchpad(
-                                label="A drawing",
-                                type="numpy",
-                                canvas_size=(CANVAS_SIDE, CANVAS_SIDE),
-                                brush=gr.Brush(
-                                    default_size=20,
-                                    colors=["#000000", "#777777"],
-                                    color_mode="fixed",
-                                ),
-                                sources=(),
-                                transforms=(),
-                                layers=False,
-                                buttons=[],
-                            )
-                        with gr.Tab("Test image"):
-                            about_test = gr.Markdown()
-                            gallery = gr.Gallery(
-                                label="The first test image of each class",
-                                show_label=False,
-                                elem_id="examples",
-                                columns=5,
-                                height="auto",
-                                object_fit="contain",
-                                allow_preview=False,
-                                buttons=[],
-                            )
-                            number = gr.Number(
-                                0, label="Or its number in the test split", precision=0
-                            )
-                            show = gr.Button("Show this test image")
+                        inputs = _tabs()
                     with gr.Column():
-                        answer = gr.HTML("<p>The answer will stand here.</p>", elem_id="answer")
+                        answer = gr.HTML(NO_ANSWER[0], elem_id="answer")
                         bars = gr.Label(
                             label="Probabilities", num_top_classes=10, show_heading=False
                         )
@@ -262,32 +226,27 @@ class Demo:
                 "trigger_mode": "multiple",  # who goes on before the end is answered, too
                 **in_turn,
             }
-            photo.upload(self.of_photo, photo, api_name="predict", **quiet)
-            photo.clear(lambda: ("", None, "", "", ""), None, api_visibility="private", **quiet)
-            drawing.change(
+            inputs.photo.upload(self.of_photo, inputs.photo, api_name="predict", **quiet)
+            inputs.photo.clear(lambda: NO_ANSWER, None, api_visibility="private", **quiet)
+            inputs.drawing.change(
                 self.of_drawing,
-                drawing,
+                inputs.drawing,
                 api_visibility="private",
                 **{**quiet, "trigger_mode": "always_last"},  # not every stroke
             )
-            gallery.select(self.of_example, None, api_visibility="private", **quiet)
+            inputs.gallery.select(self.of_example, None, api_visibility="private", **quiet)
             gr.on(
-                [show.click, number.submit],
+                [inputs.show.click, inputs.number.submit],
                 self.of_test_image,
-                number,
+                inputs.number,
                 api_visibility="private",
                 **quiet,
             )
             whats_there: dict[str, Any] = {
                 "fn": self.whats_there,
                 "outputs": [
-                    no_network,
-                    training_status,
-                    network,
-                    about_test,
-                    gallery,
-                    number,
-                    show,
+                    *(no_network, training_status, network, inputs.about_test, inputs.gallery),
+                    *(inputs.number, inputs.show),
                 ],
                 "show_progress": "hidden",
                 "api_visibility": "private",
@@ -320,7 +279,9 @@ class Demo:
         firsts = np.unique(self.test.labels, return_index=True)[1]
         return [
             (
-                Image.fromarray(_bytes(self.test.images[index, ..., 0])).resize((112, 112), 0),
+                Image.fromarray(_bytes(self.test.images[index, ..., 0])).resize(
+                    (112, 112), Image.Resampling.NEAREST
+                ),
                 NAMES[self.test.labels[index]],
             )
             for index in firsts
@@ -361,6 +322,7 @@ class Demo:
     def of_drawing(self, editor: dict[str, Any] | None) -> Iterator[Answer]:
         """Answer a drawing, once there is one."""
         if editor is None or editor["composite"] is None or not editor["composite"][..., 3].any():
+            yield NO_ANSWER
             return
         yield from self._of(editor["composite"])
 
@@ -415,6 +377,57 @@ class Demo:
         )
         drops = occlusion_map(self.model, image, label)
         yield (*[gr.skip()] * 4, _looked(image, drops, label))
+
+
+class _Inputs(NamedTuple):
+    """What a visitor can give a picture with, or choose one."""
+
+    photo: gr.Image
+    drawing: gr.ImageEditor
+    about_test: gr.Markdown
+    gallery: gr.Gallery
+    number: gr.Number
+    show: gr.Button
+
+
+def _tabs() -> _Inputs:
+    """Lay the three ways to a picture out, a tab each."""
+    with gr.Tab("Picture"):
+        photo = gr.Image(
+            label="A picture: drop, paste or choose one",
+            sources=["upload", "clipboard"],
+            buttons=[],
+            height=320,
+        )
+        # Gradio would open the file: photo_steps does, within its limits.
+        photo.preprocess = _path_of  # type: ignore[assignment,method-assign]
+    with gr.Tab("Draw"):
+        gr.Markdown("Take the brush and fill the shape, like a silhouette.")
+        drawing = gr.Sketchpad(
+            label="A drawing",
+            type="numpy",
+            canvas_size=(CANVAS_SIDE, CANVAS_SIDE),
+            brush=gr.Brush(default_size=20, colors=["#000000", "#777777"], color_mode="fixed"),
+            sources=(),
+            transforms=(),
+            layers=False,
+            buttons=[],
+        )
+    with gr.Tab("Test image"):
+        about_test = gr.Markdown()
+        gallery = gr.Gallery(
+            label="The first test image of each class",
+            show_label=False,
+            elem_id="examples",
+            columns=5,
+            height="auto",
+            object_fit="contain",
+            allow_preview=False,
+            buttons=[],
+        )
+        number = gr.Number(0, label="Or its number in the test split", precision=0)
+        show = gr.Button("Show this test image")
+    return _Inputs(photo, drawing, about_test, gallery, number, show)
 
 
 class _Progress(keras.callbacks.Callback):
@@ -493,7 +506,7 @@ def _looked(image: NDArray[np.float32], drops: NDArray[np.float32], label: int) 
     largest = float(np.abs(drops).max())
     summary = (
         f"A black patch of 7×7 pixels was laid on every place. At the {place} it lowers the "
-        f"probability of {NAMES[label]} most, by {100 * drops.max():.0f} points."
+        f"probability of {NAMES[label]} most, by {100 * drops.max():.0f} percentage points."
         if drops.max() >= 0.005
         else "A black patch of 7×7 pixels, wherever it is laid, hardly changes the probability of "
         f"{NAMES[label]}."
