@@ -75,7 +75,7 @@ def measure() -> dict[str, Any]:
         checkpoint = f"{scratch}/model.keras"
         train = [*PROGRAM, "train", "--recipe", "fast", "--checkpoint", checkpoint]
         subprocess.run(train, check=True)
-        demo = [*PROGRAM, "demo", "--checkpoint", checkpoint, "--port", str(PORT)]
+        demo = [*PROGRAM, "demo", checkpoint, "--port", str(PORT)]
         with subprocess.Popen(demo, stdout=subprocess.PIPE) as server:
             assert server.stdout is not None
             server.stdout.readline()

@@ -59,7 +59,7 @@ main()
 def served(checkpoint, data_dir, looked_up):
     """Serve the page as its user does; yield its address; end it by Ctrl-C."""
     port = free_port()
-    args = ["demo", "--port", port, "--checkpoint", checkpoint, "--data-dir", data_dir]
+    args = ["demo", checkpoint, "--port", port, "--data-dir", data_dir]
     with subprocess.Popen(
         [sys.executable, "-c", RECORDING, looked_up, *map(str, args)],
         stdout=subprocess.PIPE,
@@ -212,7 +212,7 @@ def test_only_this_machine_can_reach_the_page(url):
 def test_a_taken_port_is_one_line(url, trained):
     port = str(port_of(url))
     done = subprocess.run(
-        [sys.executable, "-m", "fashion_cnn", "demo", "--checkpoint", trained[2], "--port", port],
+        [sys.executable, "-m", "fashion_cnn", "demo", trained[2], "--port", port],
         capture_output=True,
         text=True,
         env={**os.environ, "FASHION_CNN_DATA_DIR": str(TINY_DIR)},
@@ -233,12 +233,12 @@ def test_the_server_looks_up_no_other_machine(ask, pictures, looked_up):
 def test_without_data_the_page_says_what_to_do(keras_cache, mirrors, trained, tmp_path):
     mirrors(f"http://{ADDRESS}:9/")
     demo = Demo(trained[2], None)
-    offer, _, network, about_test, gallery, *_ = demo.whats_there()
+    offer, _, _, network, about_test, gallery, *_ = demo.whats_there()
     assert (offer["visible"], network["visible"], gallery["visible"]) == (False, True, False)
     assert "does not exist" in about_test
     assert "fashion-cnn data --fetch" in about_test
     demo = Demo(tmp_path / "none.keras", None)
-    offer, _, network, *_ = demo.whats_there()
+    offer, _, _, network, *_ = demo.whats_there()
     assert (offer["visible"], network["visible"]) == (True, False)
     refusal = demo.train(progress=lambda *args, **kwargs: None)
     assert refusal.startswith("<p class='careful'>Fashion-MNIST is not complete on this machine")
@@ -372,9 +372,14 @@ def test_an_example_and_a_number_show_test_images(visit, url, trained, tiny):
     number.press("Enter")
     prediction = prediction_of(trained, tiny.test.images[7])
     expect(page.locator("#answer")).to_contain_text(f"{prediction.probability:.1%}")
+    expect(page.locator("#steps")).to_contain_text("Test image 7")
+    expect(page.locator("#steps figure")).to_have_count(1)
     number.fill("99999")
     page.get_by_role("button", name="Show this test image").click()
-    expect(page.locator("#answer")).to_contain_text("expected a number from 0 to")
+    expect(page.locator("#answer")).to_contain_text("expected a whole number from 0 to")
+    number.fill("1.5")
+    number.press("Enter")
+    expect(page.locator("#answer")).to_contain_text("expected a whole number from 0 to")
 
 
 @pytest.mark.browser
@@ -419,6 +424,13 @@ def test_a_drawing_is_answered(visit, url):
         page.mouse.up()
     expect(page.locator("#answer")).to_contain_text("%", timeout=20_000)
     expect(page.locator("#steps figure")).to_have_count(6)
+    page.get_by_role("button", name="Clear canvas").click()
+    expect(page.locator("#answer")).to_contain_text("The answer will stand here.")
+    expect(page.get_by_role("meter")).to_have_count(0)
+    page.get_by_role("tab", name="Test image").click()
+    page.get_by_role("button", name="Thumbnail 9 of 10").click()
+    expect(page.locator("#answer")).to_contain_text(re.compile("right|wrong"))
+    expect(page.get_by_role("meter")).to_have_count(10)
 
 
 @pytest.mark.browser
@@ -453,6 +465,7 @@ def test_the_keyboard_reaches_everything(visit, url, pictures):
         page.keyboard.press("Enter")
     chooser.value.set_files(pictures / "dress.png")
     expect(page.get_by_role("status").filter(has_text="%")).to_be_visible()
+    expect(page.locator("#looked figure")).to_have_count(2)
     headings = [heading.inner_text() for heading in page.get_by_role("heading").all()]
     assert headings == [
         "What is it?",

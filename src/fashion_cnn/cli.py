@@ -47,16 +47,19 @@ def main() -> NoReturn:
     warnings.showwarning = lambda message, *_: _say(str(message))
     try:
         sys.exit(commands(prog_name=PROGRAM, standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.UsageError as error:
+        usage = error.ctx.get_usage() if error.ctx else ""
+        _say(f"{error.format_message()} {usage}")
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         _say(error.format_message())
         sys.exit(error.exit_code)
     except click.Abort:
         _say("interrupted")
         sys.exit(INTERRUPTED)
-    except NotAvailableError as error:
-        what, where, *_ = str(error).splitlines()
-        _say(f"{what} {where} Put the four files there, or name their place with --data-dir")
-        sys.exit(1)
     except (
         DatasetError,
         ImportError,
@@ -74,6 +77,11 @@ def _say(message: str) -> None:
 
 def _line(error: Exception) -> str:
     """Return what went wrong; an error of the system without its number."""
+    if isinstance(error, NotAvailableError):
+        return (
+            f"{error.summary} Connect this machine to the internet, or put the four files of "
+            "Fashion-MNIST there, or name their place with --data-dir"
+        )
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return str(error)
@@ -198,14 +206,16 @@ def predict(checkpoint: str, images: tuple[str, ...], as_json: bool, data_dir: s
     answers, failed = [], False
     for image in images:
         try:
-            answers.append(_answer(model, image, test_split))
+            answer = _answer(model, image, test_split)
         except (DatasetError, OSError, ValueError) as error:
             _say(_line(error))
             failed = True
+            continue
+        answers.append(answer)
+        if not as_json:
+            click.echo(_table(answer))
     if as_json:
         click.echo(json.dumps(answers, indent=2, ensure_ascii=False))
-    elif answers:
-        click.echo("\n\n".join(map(_table, answers)))
     sys.exit(failed)
 
 
@@ -213,7 +223,7 @@ def _answer(
     model: "keras.Sequential", image: str, test_split: Callable[[], fc.Split]
 ) -> dict[str, Any]:
     """Predict one picture and return what is to be printed, as JSON data."""
-    from fashion_cnn.unlikeness import in_words, unlikeness
+    from fashion_cnn.unlikeness import unlikeness
 
     true_class = None
     if image.isascii() and image.isdigit():
@@ -228,7 +238,10 @@ def _answer(
         prediction = fc.predict(model, pixels)
     (measure,) = unlikeness(pixels[np.newaxis])
     if measure > 1:
-        _say(f"{image}: {in_words(measure)}")
+        _say(
+            f"{image}: unlike the clothes that the network has learned from (unlikeness "
+            f"{measure:.1f}, where 1 is rare); do not rely on the prediction"
+        )
     return {
         "image": image,
         "class": prediction.class_name,
@@ -311,13 +324,7 @@ def doctor(data_dir: str | None) -> None:
 
 
 @commands.command()
-@click.option(
-    "--checkpoint",
-    type=click.Path(dir_okay=False),
-    default=DEFAULT_CHECKPOINT,
-    show_default=True,
-    help="The saved model. If there is none yet, the page offers to train one.",
-)
+@click.argument("checkpoint", type=click.Path(), default=DEFAULT_CHECKPOINT)
 @data_dir_option
 @click.option(
     "--host",
@@ -329,10 +336,14 @@ def doctor(data_dir: str | None) -> None:
 def demo(checkpoint: str, data_dir: str | None, host: str, port: int) -> None:
     """Serve a web page that predicts your pictures, on this machine.
 
+    Without CHECKPOINT it uses best-cnn-model.keras; if there is no such file yet, the page offers
+    to train a network and to save it there.
+
     \b
     Example:
       fashion-cnn demo --port 8000
     """
+    click.echo("Starting the page …", err=True)
     _import_tensorflow()
     try:
         from fashion_cnn.demo import serve

@@ -71,10 +71,12 @@ class DatasetError(Exception):
 
 
 class NotAvailableError(DatasetError):
-    """The data set is neither on disk nor to be had by download: the case for a fallback.
+    """The data set is neither on disk nor to be had by download: the case for a fallback."""
 
-    The first two lines of the message say what is missing, the others what to do about it.
-    """
+    @property
+    def summary(self) -> str:
+        """What is missing, without what was tried and the ways out, which are Python."""
+        return " ".join(str(self).splitlines()[:2])
 
 
 class Split(NamedTuple):

@@ -24,7 +24,14 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from fashion_cnn.checkpoint import load_model
-from fashion_cnn.data import CLASS_NAMES, DatasetError, Split, data_source, load_fashion_mnist
+from fashion_cnn.data import (
+    CLASS_NAMES,
+    DatasetError,
+    NotAvailableError,
+    Split,
+    data_source,
+    load_fashion_mnist,
+)
 from fashion_cnn.explain import layer_outputs, occlusion_map
 from fashion_cnn.language import CLASS_NAMES_KO
 from fashion_cnn.model import build_cnn
@@ -46,7 +53,7 @@ SYSTEM_FONTS = ("system-ui", "sans-serif")  # the visitor's, which have the visi
 CANVAS_SIDE = 280  # pixels of the drawing
 PREVIEW_SIDE = 192  # pixels of a preparation step, at most
 STEPS = {
-    "upright": "turned upright",
+    "upright": "upright",
     "grey": "light on dark",
     "trimmed": "trimmed",
     "resized": "shrunk to 28 pixels",
@@ -69,6 +76,8 @@ STYLE = """
 #examples .grid-container {grid-template-columns: repeat(5, minmax(0, 1fr))}
 #examples, #examples .grid-wrap {min-height: 0}
 #examples .caption-label {display: none}
+#answer .html-container, #steps .html-container, #looked .html-container,
+#layers .html-container {padding: 0}
 .answer {font-size: 1.4rem; margin: 0}
 .careful {border-left: 0.3rem solid #d97706; padding-left: 0.7rem; margin: 0.5rem 0 0}
 """
@@ -177,7 +186,7 @@ class Demo:
         self.model = load_model(self.checkpoint)
         noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
         steps = photo_steps(noise)
-        for _ in self._answers(steps.centred, steps):
+        for _ in self._answers(steps.centred, _steps(steps)):
             pass
 
     def page(self) -> gr.Blocks:
@@ -194,8 +203,8 @@ class Demo:
             with gr.Column(visible=self.model is None) as no_network:
                 gr.Markdown(
                     f"## There is no trained network yet\nNone was found at `{self.checkpoint}`. "
-                    "Training one with the recipe FAST takes about half a minute on two cores; "
-                    "the data set, 30 MB, is downloaded first if it is not here."
+                    "Training one with the recipe FAST takes up to a minute on two cores; the data "
+                    "set, 30 MB, is downloaded first if it is not here."
                 )
                 training = gr.Button("Train a network now", variant="primary")
             training_status = gr.HTML(elem_id="training", min_height=40, visible=self.model is None)
@@ -245,16 +254,18 @@ class Demo:
             whats_there: dict[str, Any] = {
                 "fn": self.whats_there,
                 "outputs": [
-                    *(no_network, training_status, network, inputs.about_test, inputs.gallery),
-                    *(inputs.number, inputs.show),
+                    *(no_network, training, training_status, network),
+                    *(inputs.about_test, inputs.gallery, inputs.number, inputs.show),
                 ],
                 "show_progress": "hidden",
                 "api_visibility": "private",
             }
             page.load(**whats_there).then(None, js=ANNOUNCE)
             training.click(
-                self.train, None, training_status, api_visibility="private", **in_turn
-            ).then(**whats_there).then(None, js=ANNOUNCE)
+                lambda: gr.update(interactive=False), None, training, api_visibility="private"
+            ).then(self.train, None, training_status, api_visibility="private", **in_turn).then(
+                **whats_there
+            ).then(None, js=ANNOUNCE)
         return page
 
     def whats_there(self) -> list[Any]:
@@ -263,6 +274,7 @@ class Demo:
         has_test = self.test is not None
         return [
             gr.update(visible=not ready),
+            gr.update(interactive=True),
             gr.update(visible=not ready),
             gr.update(visible=ready),
             ""
@@ -307,8 +319,13 @@ class Demo:
             save_history(history, self.checkpoint)
             self.test = data.test
             self._open()
+        except NotAvailableError as error:
+            return (
+                f"<p class='careful'>{escape(error.summary)} Connect this machine to the internet "
+                "and try again, or put the four files there.</p>"
+            )
         except (DatasetError, OSError, ValueError, KeyboardInterrupt) as error:
-            return f"<p class='careful'>{escape(str(error)).replace(chr(10), '<br>')}</p>"
+            return f"<p class='careful'>{escape(str(error))}</p>"
         accuracy = evaluate(model, data.validation).accuracy
         gr.Info(f"Trained in {time.monotonic() - start:.0f} s; validation accuracy {accuracy:.4f}")
         return ""
@@ -316,6 +333,7 @@ class Demo:
     def of_photo(self, path: str | None) -> Iterator[Answer]:
         """Answer an uploaded file."""
         if path is None:
+            yield NO_ANSWER
             return
         yield from self._of(path, name=Path(path).name)
 
@@ -333,13 +351,15 @@ class Demo:
             np.unique(self.test.labels, return_index=True)[1][event.index]
         )
 
-    def of_test_image(self, number: int | None) -> Iterator[Answer]:
+    def of_test_image(self, number: float | None) -> Iterator[Answer]:
         """Answer an image of the test split, and say whether the answer is right."""
         assert self.test is not None
-        if number is None or not 0 <= number < len(self.test.labels):
-            yield _refusal(f"expected a number from 0 to {len(self.test.labels) - 1:,}")
+        if number is None or number not in range(len(self.test.labels)):
+            yield _refusal(f"expected a whole number from 0 to {len(self.test.labels) - 1:,}")
             return
-        yield from self._answers(self.test.images[number], true_label=int(self.test.labels[number]))
+        number = int(number)
+        image, true_label = self.test.images[number], int(self.test.labels[number])
+        yield from self._answers(image, _test_image(number, image), true_label)
 
     def _of(self, photo: str | ArrayLike, *, name: str = "") -> Iterator[Answer]:
         try:
@@ -347,13 +367,10 @@ class Demo:
         except (OSError, ValueError) as error:
             yield _refusal(str(error).replace(str(photo), name) if name else str(error))
             return
-        yield from self._answers(steps.centred, steps)
+        yield from self._answers(steps.centred, _steps(steps))
 
     def _answers(
-        self,
-        image: NDArray[np.float32],
-        steps: PhotoSteps | None = None,
-        true_label: int | None = None,
+        self, image: NDArray[np.float32], origin: str, true_label: int | None = None
     ) -> Iterator[Answer]:
         """Give the answer at once, then how it came about, the slowest part last."""
         if self.model is None:
@@ -371,7 +388,7 @@ class Demo:
         )
         yield (
             *[gr.skip()] * 2,
-            _steps(steps) if steps else "",  # a test image is prepared already
+            origin,
             _layers(layer_outputs(self.model, image)),
             f"{LOOKED}<p>Covering the picture, patch by patch …</p>",
         )
@@ -425,7 +442,7 @@ def _tabs() -> _Inputs:
             allow_preview=False,
             buttons=[],
         )
-        number = gr.Number(0, label="Or its number in the test split", precision=0)
+        number = gr.Number(0, label="Or its number in the test split", step=1)
         show = gr.Button("Show this test image")
     return _Inputs(photo, drawing, about_test, gallery, number, show)
 
@@ -465,11 +482,10 @@ def _answer(label: int, probability: float, measure: float, true_label: int | No
         parts.append(f"<p>{verdict}</p>")
     if measure > 1:
         parts.append(
-            "<p class='careful'><strong>Do not rely on this.</strong> The picture is unlike all "
-            f"that the network has learned from: {measure:.1f} times as far from the nearest class "
-            "as 99 % of the data set's images are at most. (About "
-            f"{WARNED_OF_FASHION_MNIST} of 100 images of the data set gets this warning, of other "
-            f"things about {WARNED_OF_OTHER_THINGS} of 100.)</p>"
+            "<p class='careful'><strong>Do not rely on this.</strong> The picture is unlike the "
+            f"clothes that the network has learned from (unlikeness {measure:.1f}; of the data "
+            f"set's images about {WARNED_OF_FASHION_MNIST} in 100 is above 1, of other pictures "
+            f"about {WARNED_OF_OTHER_THINGS} in 100).</p>"
         )
     return "".join(parts)
 
@@ -482,6 +498,12 @@ def _steps(steps: PhotoSteps) -> str:
         preview.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
         figures.append(_figure(preview, f"{STEPS[name]}, {width}×{height}", STEPS[name]))
     return f"<h2>How the picture was prepared</h2>{_figures(figures)}"
+
+
+def _test_image(number: int, image: NDArray[np.float32]) -> str:
+    picture = Image.fromarray(_bytes(image[..., 0]))
+    figure = _figure(picture, "what the network sees, 28×28", f"test image {number}")
+    return f"<h2>Test image {number:,}</h2>{_figures([figure])}"
 
 
 def _layers(outputs: dict[str, NDArray[np.float32]]) -> str:

@@ -273,9 +273,10 @@ def train(
                 verbose=verbose,
             )
         except KeyboardInterrupt:
+            finished = keep_progress.saved_epochs
             raise KeyboardInterrupt(
-                f"interrupted in epoch {keep_progress.saved_epochs + 1}. Train again with the "
-                f"same arguments to go on after epoch {keep_progress.saved_epochs}"
+                f"interrupted in epoch {finished + 1}. Train again with the same arguments to "
+                + (f"go on after epoch {finished}" if finished else "start over")
             ) from None
     return history
 

@@ -43,28 +43,6 @@ def unlikeness(images: NDArray[np.float32]) -> NDArray[np.float64]:
     return distances / unit
 
 
-def in_words(measure: float) -> str:
-    """Say what `unlikeness` above 1 means, and how often the warning is right.
-
-    Parameters
-    ----------
-    measure : float
-        What `unlikeness` gave for an image.
-
-    Returns
-    -------
-    str
-        Two sentences, without the last full stop.
-    """
-    return (
-        f"expected an image like Fashion-MNIST's, got one that is {measure:.2f} times as far "
-        "from the nearest class (by its shades in 7×7 cells) as 99 % of its images are at "
-        "most; do not rely on the prediction. Of 100 images of the data set about "
-        f"{WARNED_OF_FASHION_MNIST} gets this warning, of 100 pictures of other things about "
-        f"{WARNED_OF_OTHER_THINGS}"
-    )
-
-
 def describe(images: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the square roots of the mean grey values in 7×7 cells, then the lightest pixel.
 
