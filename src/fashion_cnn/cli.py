@@ -60,12 +60,7 @@ def main() -> NoReturn:
     except click.Abort:
         _say("interrupted")
         sys.exit(INTERRUPTED)
-    except (
-        DatasetError,
-        ImportError,
-        OSError,
-        ValueError,
-    ) as error:  # what the verbs raise for a bad input
+    except (DatasetError, ImportError, OSError, ValueError) as error:  # the verbs' refusals
         _say(_line(error))
         sys.exit(1)
 
