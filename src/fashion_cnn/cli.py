@@ -18,6 +18,7 @@ import numpy as np
 
 import fashion_cnn as fc
 from fashion_cnn.data import DATA_DIR_VARIABLE, DatasetError, NotAvailableError, data_source
+from fashion_cnn.unlikeness import unlikeness
 
 if TYPE_CHECKING:
     import keras
@@ -218,8 +219,6 @@ def _answer(
     model: "keras.Sequential", image: str, test_split: Callable[[], fc.Split]
 ) -> dict[str, Any]:
     """Predict one picture and return what is to be printed, as JSON data."""
-    from fashion_cnn.unlikeness import unlikeness
-
     true_class = None
     if image.isascii() and image.isdigit():
         images, labels = test_split()
