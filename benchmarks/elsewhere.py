@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 from bench import RESULTS, epoch_seconds, hardware, ratio, versions
-from measure import write_table
+from measure import renew
 
 import fashion_cnn as fc
 
@@ -133,14 +133,5 @@ def render_table() -> str:
     return "\n".join([*lines, "", note, ""])
 
 
-def main() -> None:
-    """Measure, unless told not to, and renew the table."""
-    if "--table-only" not in sys.argv:
-        ELSEWHERE.write_text(json.dumps(measure(), indent=1) + "\n")
-    table = render_table()
-    print(table)
-    write_table("elsewhere", table)
-
-
 if __name__ == "__main__":
-    main()
+    renew("elsewhere", ELSEWHERE, measure, render_table)

@@ -1,7 +1,10 @@
 """What the runs measure about themselves, and where it is written."""
 
+import json
 import re
 import resource
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -17,6 +20,17 @@ def table_in(readme: Path, name: str) -> str:
     """Return what stands between the marks of a table."""
     (table,) = _between_marks(name).findall(readme.read_text("utf-8"))
     return table
+
+
+def renew(
+    name: str, results: Path, measure: Callable[[], object], render_table: Callable[[], str]
+) -> None:
+    """Measure, unless ``--table-only`` says not to, keep the results, and write the table."""
+    if "--table-only" not in sys.argv:
+        results.write_text(json.dumps(measure(), indent=1) + "\n")
+    table = render_table()
+    print(table)
+    write_table(name, table)
 
 
 def write_table(name: str, table: str) -> None:

@@ -5,7 +5,6 @@ writes the README's table.
 """
 
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -17,14 +16,14 @@ from typing import Any
 
 import gradio_client
 from bench import RESULTS, hardware, versions
-from measure import ROOT, write_table
+from measure import ROOT, renew
 from playwright.sync_api import Page, sync_playwright
 
 PAGE = RESULTS.with_name("page.json")
 PHOTOS = sorted((ROOT / "notebooks" / "photos").glob("*.png"))
 PROGRAM = [sys.executable, "-m", "fashion_cnn"]
 PORT = 7859
-WARM_UPS, UPLOADS, AT_ONCE = 5, 50, 50
+COMMANDS, WARM_UPS, UPLOADS, AT_ONCE = 10, 5, 50, 50
 # The time from the choice of a file to each of the two answers, in the browser's own clock.
 STOPWATCH = """() => {
     const stopwatch = window.stopwatch = {};
@@ -45,7 +44,7 @@ STOPWATCH = """() => {
 def command_seconds(*args: str) -> float:
     """Return the median seconds of a whole process."""
     seconds = []
-    for _ in range(10):
+    for _ in range(COMMANDS):
         start = time.perf_counter()
         subprocess.run([*PROGRAM, *args], check=True, stdout=subprocess.DEVNULL)
         seconds.append(time.perf_counter() - start)
@@ -94,7 +93,9 @@ def measure() -> dict[str, Any]:
                     ][WARM_UPS:]
                     browser.close()
                 client = gradio_client.Client(url, verbose=False)
-                files = [gradio_client.handle_file(str(PHOTOS[n % 10])) for n in range(AT_ONCE)]
+                files = [
+                    gradio_client.handle_file(str(PHOTOS[n % len(PHOTOS)])) for n in range(AT_ONCE)
+                ]
                 start = time.perf_counter()
                 for job in [client.submit(file, api_name="/predict") for file in files]:
                     job.result()
@@ -117,8 +118,8 @@ def render_table() -> str:
     ]
     lines = ["| what | measured |", "|---|---|", *(f"| {what} | {how} |" for what, how in rows)]
     note = (
-        f"Commands: median of 10. Uploads: {len(results['answers'])} of ten drawings, one after "
-        f"another, once warm, in headless Chromium on the same machine. `make page`; "
+        f"Commands: median of {COMMANDS}. Uploads: {len(results['answers'])} of ten drawings, one "
+        f"after another, once warm, in headless Chromium on the same machine. `make page`; "
         f"{results['hardware']}; {results['versions']}."
     )
     return "\n".join([*lines, "", note, ""])
@@ -129,15 +130,5 @@ def _spread(milliseconds: list[float]) -> str:
     return f"median {middle:.0f} ms, slowest {slowest:.0f} ms"
 
 
-def main() -> None:
-    """Measure, unless told not to, and renew the table."""
-    if "--table-only" not in sys.argv:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        PAGE.write_text(json.dumps(measure(), indent=1) + "\n")
-    table = render_table()
-    print(table)
-    write_table("page", table)
-
-
 if __name__ == "__main__":
-    main()
+    renew("page", PAGE, measure, render_table)

@@ -301,6 +301,7 @@ def test_data_fetches_only_when_asked_to(run, keras_cache, serve, mirrors, tiny_
     code, out, err = run("data")
     assert (code, out) == (1, "")
     assert "t10k-labels-idx1-ubyte.gz is damaged" in err
+    assert err.endswith("Add --fetch to download it\n")
 
 
 def test_no_data_and_no_internet_is_one_line(run, keras_cache, mirrors, checkpoint):

@@ -383,6 +383,23 @@ def test_an_example_and_a_number_show_test_images(visit, url, trained, tiny):
 
 
 @pytest.mark.browser
+def test_the_end_of_one_page_leaves_the_pictures_of_another(visit, url, trained, looked_up):
+    def shown(page):
+        page.get_by_role("tab", name="Test image").click()
+        pictures = page.get_by_role("button", name="Thumbnail").get_by_role("img")
+        expect(pictures).to_have_count(10)
+        page.wait_for_load_state("networkidle")
+        return [picture.evaluate("img => img.naturalWidth") for picture in pictures.all()]
+
+    page = visit(url)
+    with served(trained[2], TINY_DIR, looked_up) as another:
+        anothers = visit(another)
+        assert all(shown(anothers))
+        anothers.context.close()
+    assert all(shown(page))
+
+
+@pytest.mark.browser
 def test_pictures_are_dropped_and_pasted(visit, url, trained, pictures):
     page = visit(url, permissions=["clipboard-read", "clipboard-write"])
     name = expected_name(trained, pictures / "dress.png")

@@ -270,7 +270,7 @@ def _verify_or_download(directory: Path, is_cache: bool, *, download: bool = Tru
             if not is_cache:
                 raise DatasetError(f"{problem}. Delete it and run again to download it")
             if not download:
-                raise DatasetError(problem)
+                raise NotAvailableError(f"{problem}.")
             warnings.warn(f"{problem}. Downloading it again.", stacklevel=3)
         elif has_own_sums:
             raise DatasetError(

@@ -7,6 +7,7 @@ otherwise, sends nothing anywhere and loads nothing from another host.
 import base64
 import io
 import os
+import tempfile
 import threading
 import time
 import warnings
@@ -65,7 +66,7 @@ LAYERS = {
     "pool1": "of every 2×2 cells the largest stays",
     "conv2": "filters over those maps find parts",
     "pool2": "again the largest of 2×2",
-    "hidden": "what the network makes of all the maps, in 100 numbers",
+    "hidden": "what the network makes of all the maps",
 }
 STYLE = """
 .figures {display: flex; flex-wrap: wrap; gap: 1rem}
@@ -120,38 +121,41 @@ def serve(
     # It also asks its own page whether it answers, in which no proxy has a part.
     no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
     os.environ["no_proxy"] = ",".join(filter(None, [no_proxy, "localhost", "127.0.0.1", host]))
-    demo = Demo(checkpoint, data_dir)
-    page = demo.page()
-    try:
-        _, url, _ = page.launch(
-            server_name=host,
-            server_port=port,
-            share=False,
-            ssr_mode=False,
-            prevent_thread_lock=True,
-            quiet=True,
-            enable_monitoring=False,
-            footer_links=[],
-            max_file_size=MOST_UPLOAD,
-            css=STYLE,
-            theme=gr.themes.Default(
-                primary_hue="blue",  # white on it can be read
-                font=SYSTEM_FONTS,
-                font_mono=SYSTEM_FONTS,
-            ),
-        )
-    except OSError as error:
-        raise OSError(
-            f"the page cannot listen on {host}, port {port}, which may be taken; "
-            "choose another port, or another host"
-        ) from error
-    try:
-        on_start(url)
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        demo.is_closing.set()
-    finally:
-        page.close(verbose=False)
+    # By default all servers share a folder for their pictures, and the end of one empties it.
+    with tempfile.TemporaryDirectory(prefix="fashion-cnn-", ignore_cleanup_errors=True) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        demo = Demo(checkpoint, data_dir)
+        page = demo.page()
+        try:
+            _, url, _ = page.launch(
+                server_name=host,
+                server_port=port,
+                share=False,
+                ssr_mode=False,
+                prevent_thread_lock=True,
+                quiet=True,
+                enable_monitoring=False,
+                footer_links=[],
+                max_file_size=MOST_UPLOAD,
+                css=STYLE,
+                theme=gr.themes.Default(
+                    primary_hue="blue",  # white on it can be read
+                    font=SYSTEM_FONTS,
+                    font_mono=SYSTEM_FONTS,
+                ),
+            )
+        except OSError as error:
+            raise OSError(
+                f"the page cannot listen on {host}, port {port}, which may be taken; "
+                "choose another port, or another host"
+            ) from error
+        try:
+            on_start(url)
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            demo.is_closing.set()
+        finally:
+            page.close(verbose=False)
 
 
 class Demo:
@@ -286,9 +290,13 @@ class Demo:
             gr.update(visible=has_test),
         ]
 
+    def _example_numbers(self) -> NDArray[np.int64]:
+        """Return the number of the first test image of each class."""
+        assert self.test is not None
+        return np.unique(self.test.labels, return_index=True)[1]
+
     def _examples(self) -> list[tuple[Image.Image, str]]:
         assert self.test is not None
-        firsts = np.unique(self.test.labels, return_index=True)[1]
         return [
             (
                 Image.fromarray(_bytes(self.test.images[index, ..., 0])).resize(
@@ -296,7 +304,7 @@ class Demo:
                 ),
                 NAMES[self.test.labels[index]],
             )
-            for index in firsts
+            for index in self._example_numbers()
         ]
 
     def train(self, progress: gr.Progress = gr.Progress()) -> str:  # noqa: B008 (Gradio's way)
@@ -346,10 +354,7 @@ class Demo:
 
     def of_example(self, event: gr.SelectData) -> Iterator[Answer]:
         """Answer one of the pictured test images."""
-        assert self.test is not None
-        yield from self.of_test_image(
-            np.unique(self.test.labels, return_index=True)[1][event.index]
-        )
+        yield from self.of_test_image(self._example_numbers()[event.index])
 
     def of_test_image(self, number: float | None) -> Iterator[Answer]:
         """Answer an image of the test split, and say whether the answer is right."""
