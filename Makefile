@@ -1,7 +1,7 @@
-# The commands of the project; `make help` lists them. DATA_DIR=path chooses where the data is,
-# PYTHON=python3.13 which interpreter a new .venv gets, NOTEBOOKS=path which notebooks are run.
+# The commands of the project; `make help` lists them. DATA_DIR=path says where the data is,
+# PYTHON=python3.13 which interpreter a new .venv gets, LANGUAGE=ko that you read Korean.
 PYTHON ?= python3
-NOTEBOOKS := $(wildcard notebooks/*.ipynb notebooks/ko/*.ipynb)
+EDITION := $(if $(filter ko%,$(LANGUAGE)),notebooks/ko,notebooks)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
@@ -10,7 +10,8 @@ ifeq ($(origin DATA_DIR),command line)
 export FASHION_CNN_DATA_DIR := $(DATA_DIR)
 endif
 
-.PHONY: help setup notebook demo test faults lint bench photos page figure screenshot pins clean
+.PHONY: help setup notebook notebooks demo test test-slow test-all faults lint house \
+  bench photos page figure screenshot pins clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -23,17 +24,25 @@ $(READY): pyproject.toml constraints.txt
 	  { echo "expected Python 3.11, 3.12 or 3.13, got $$($(PYTHON) --version 2>&1); run: make PYTHON=python3.13 ..."; exit 1; }
 	@echo "Setting up $(VENV) with the pinned packages; this takes a few minutes the first time."
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-notebook: $(READY) ## run the notebooks, in both languages; results in runs/
-	$(BIN)/python notebooks/run.py $(NOTEBOOKS)
+notebook: $(READY) ## run the tutorial; results in runs/ (LANGUAGE=ko: the Korean edition)
+	$(BIN)/python notebooks/run.py $(EDITION)/fashion_cnn.ipynb
+
+notebooks: $(READY) ## run every notebook, in both languages; results in runs/
+	$(BIN)/python notebooks/run.py notebooks/*.ipynb notebooks/ko/*.ipynb
 
 demo: $(READY) ## serve the web page on this machine
 	$(BIN)/fashion-cnn demo
 
-test: $(READY) ## run the tests
+test: $(READY) ## run the quick tests, offline, on the drawn stand-in data (3 minutes)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+test-slow: $(READY) ## run the slow tests: browser, kills, mutations, notebooks, real data
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m slow
+
+test-all: test test-slow ## run all tests (15 minutes)
 
 faults: $(READY) ## kill trainings 200 times and resume them (about 15 minutes)
 	$(BIN)/python tests/faults.py --kills 200
@@ -43,20 +52,23 @@ lint: $(READY) ## check format, style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(READY) ## measure the README's tables (some hours; goes on where it was cut off)
+house: $(READY) ## draw which module imports which
+	$(BIN)/python tests/test_house.py docs/house.svg
+
+bench: $(READY) ## measure the tables of docs/benchmarks.md (some hours; resumes)
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/elsewhere.py
 
-photos: $(READY) ## measure the README's table on photos (some minutes)
+photos: $(READY) ## measure the table of docs/photos.md (some minutes)
 	$(BIN)/python benchmarks/photos.py
 
 page: $(READY) ## time the web page and the command line (some minutes; needs Chromium)
 	$(BIN)/python benchmarks/page.py
 
-screenshot: $(READY) ## take the README's picture of the web page (needs Chromium and the real data)
-	FASHION_CNN_SCREENSHOT=docs/demo.png $(BIN)/python -m pytest tests/test_demo.py -k trains
+screenshot: $(READY) ## take the picture of the web page (needs Chromium and the real data)
+	FASHION_CNN_SCREENSHOT=docs/demo.png $(BIN)/python -m pytest tests/app/test_demo.py -m slow -k comes_about
 
-figure: $(READY) ## take the README's picture from the committed notebook
+figure: $(READY) ## take the README's pictures from the committed notebooks
 	$(BIN)/python benchmarks/readme_figure.py
 
 pins: $(READY) ## renew constraints.txt with the newest releases
@@ -64,5 +76,5 @@ pins: $(READY) ## renew constraints.txt with the newest releases
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links --no-emit-package fashion-cnn --output-file constraints.txt pyproject.toml
 
-clean: ## remove .venv, runs and the models that notebooks saved
-	rm -rf $(VENV) runs notebooks/*.keras notebooks/*.npz notebooks/ko/*.keras notebooks/ko/*.npz
+clean: ## remove .venv, runs and the models and studies that notebooks saved
+	rm -rf $(VENV) runs study *.keras *.training-state.npz *.history.json

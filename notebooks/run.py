@@ -1,8 +1,7 @@
 """Run notebooks top to bottom in a real Jupyter kernel, showing what they print as they go.
 
 ``python notebooks/run.py notebooks/fashion_cnn.ipynb`` (or ``make notebook``) writes the executed
-copy as ``runs/fashion_cnn.ipynb`` and ``runs/fashion_cnn.html`` under the current directory, and
-ends by printing what the cell tagged ``report`` shows.
+copy as ``runs/fashion_cnn.ipynb`` and ``runs/fashion_cnn.html`` under the current directory.
 """
 
 import asyncio
@@ -11,6 +10,7 @@ import re
 import signal
 import sys
 import time
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,18 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
+from nbconvert.preprocessors import ClearOutputPreprocessor
 
-# Notes of TensorFlow's and Graphviz's C++ parts about the machine, which no setting turns off.
-MACHINE_NOTES = re.compile(
-    r"^(?:[IWE]0000 .*|WARNING: All log messages before absl.*|To enable the following "
-    r"instructions: .*|Fontconfig warning: .*)\n",
-    re.MULTILINE,
-)
+DATA_DIR_VARIABLE = "FASHION_CNN_DATA_DIR"
+# Text and pictures that fit a phone and do not sprawl on a desk.
+STYLE = """
+<style>
+body.jp-Notebook {max-width: 60rem; margin: 0 auto; padding: 1rem}
+.jp-InputPrompt, .jp-OutputPrompt {display: none}
+.jp-OutputArea-output img, .jp-OutputArea-output svg {max-width: 100%; height: auto}
+.jp-RenderedHTMLCommon, .jp-OutputArea-output {overflow-x: auto; overflow-wrap: break-word}
+</style>
+</head>"""
 
 
 class ShowingClient(NotebookClient):
@@ -33,22 +38,24 @@ class ShowingClient(NotebookClient):
     def output(
         self, outs: list[nbformat.NotebookNode], msg: dict, display_id: str | None, cell_index: int
     ) -> Any:
-        """Record an output as usual, without notes about the machine, and show its text."""
+        """Record an output as usual, and show its text, unless it is a picture's."""
         content = msg["content"]
-        if msg["msg_type"] == "stream" and content["name"] == "stderr":
-            content["text"] = MACHINE_NOTES.sub("", content["text"])
-            if not content["text"]:
-                return None
-        print(_text(content), end="", flush=True)
+        data = content.get("data", {})
+        is_picture = any(kind.startswith("image/") for kind in data)
+        if "text" in content:
+            print(content["text"], end="", flush=True)
+        elif "text/plain" in data and not is_picture:
+            print(data["text/plain"], flush=True)
         return super().output(outs, msg, display_id, cell_index)
 
 
-def run(path: Path, output_dir: Path) -> nbformat.NotebookNode:
+def run(path: Path, output_dir: Path) -> None:
     """Execute a notebook and write the executed copy as .ipynb and .html.
 
-    Both are written as far as the run came when a cell fails.
+    If a cell fails, both hold what ran until then, and no outputs of an earlier run.
     """
     notebook = nbformat.read(path, as_version=4)
+    notebook, _ = ClearOutputPreprocessor().preprocess(notebook, {})
     code_cells = sum(cell.cell_type == "code" for cell in notebook.cells)
 
     def announce(cell: nbformat.NotebookNode, cell_index: int) -> None:
@@ -58,7 +65,7 @@ def run(path: Path, output_dir: Path) -> nbformat.NotebookNode:
             print(f"\n[{number}/{code_cells}] {first_line}", flush=True)
 
     def interrupt_cell_on_ctrl_c(notebook: nbformat.NotebookNode) -> None:
-        # nbclient would shut the kernel down; a cell that is interrupted can say how to go on.
+        # nbclient would shut the kernel down; a cell that is interrupted can say how to resume.
         if os.name == "posix":
             kernel: Any = client.km
             asyncio.get_running_loop().add_signal_handler(
@@ -79,35 +86,41 @@ def run(path: Path, output_dir: Path) -> nbformat.NotebookNode:
     finally:
         output_dir.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, output_dir / path.name)
-        html, _ = HTMLExporter().from_notebook_node(notebook)
-        (output_dir / path.with_suffix(".html").name).write_text(html, encoding="utf-8")
-    return notebook
+        page = output_dir / path.with_suffix(".html").name
+        page.write_text(html_of(notebook), encoding="utf-8")
 
 
-def report_of(notebook: nbformat.NotebookNode) -> str:
-    """Return the text of the cells tagged ``report``."""
-    return "\n".join(
-        _text(output)
-        for cell in notebook.cells
-        if "report" in cell.metadata.get("tags", [])
-        for output in cell.outputs
+def html_of(notebook: nbformat.NotebookNode) -> str:
+    """Return a notebook as a page that loads nothing from another host."""
+    title = next(
+        (cell.source.splitlines()[0].lstrip("# ") for cell in notebook.cells if cell.source), ""
     )
-
-
-def _text(output: dict) -> str:
-    """Return what of an output a terminal can show."""
-    if "text" in output:
-        return output["text"]
-    plain = output.get("data", {}).get("text/plain")
-    return f"{plain}\n" if plain else ""
+    language = "ko" if re.search("[가-힣]", title) else "en"
+    exporter = HTMLExporter(mathjax_url="", require_js_url="", jquery_url="", mermaid_js_url="")
+    html, _ = exporter.from_notebook_node(
+        notebook, {"metadata": {"name": title, "language_code": language}}
+    )
+    # The template leaves out the alternative texts that the pictures carry.
+    alts = (
+        output.metadata[kind].get("alt", "")
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        for kind in output.get("data", {})
+        if kind in output.metadata
+    )
+    no_alt = r'(?<=alt=")No description has been provided for this image(?=")'
+    html = re.sub(no_alt, lambda _: escape(next(alts)), html)
+    # What is left of scripts from other hosts: empty addresses, and MathJax's settings.
+    html = re.sub(r"<script[^>]*>(?:(?!</script>).)*</script>", "", html, flags=re.DOTALL)
+    return html.replace("</head>", STYLE, 1)
 
 
 def main() -> None:
     """Run the notebooks named on the command line."""
-    variable = "FASHION_CNN_DATA_DIR"
-    if os.environ.get(variable):
-        # The kernel works in the notebook's directory, the path was meant from here.
-        os.environ[variable] = str(Path(os.environ[variable]).expanduser().absolute())
+    if os.environ.get(DATA_DIR_VARIABLE):
+        # The kernel works in the notebook's directory; a relative path was meant from here.
+        place = Path(os.environ[DATA_DIR_VARIABLE]).expanduser().absolute()
+        os.environ[DATA_DIR_VARIABLE] = str(place)
     for path in map(Path, sys.argv[1:]):
         parts = path.parent.parts
         below = parts[parts.index("notebooks") + 1 :] if "notebooks" in parts else ()
@@ -115,16 +128,16 @@ def main() -> None:
         start = time.monotonic()
         print(f"Running {path}", flush=True)
         try:
-            notebook = run(path, output_dir)
+            run(path, output_dir)
         except (CellExecutionError, DeadKernelError) as error:
             raise SystemExit(
                 f"\n{path} stopped with an error:\n{error}\n"
-                f"What ran is in {output_dir}. If you cut off a training, run the same command "
-                "again: it goes on after the last finished epoch."
+                f"What ran is in {output_dir}. If you interrupted a training, run the same command "
+                "again: it resumes after the last finished epoch."
             ) from None
         executed = output_dir / path.name
-        print(f"\nWrote {executed} and {executed.with_suffix('.html')}", end=" ")
-        print(f"after {time.monotonic() - start:.0f} s.\n\n{report_of(notebook)}", flush=True)
+        seconds = time.monotonic() - start
+        print(f"\nWrote {executed} and {executed.with_suffix('.html')} after {seconds:.0f} s.")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,13 @@ if os.environ.get(DATA_DIR_VARIABLE):
     os.environ[DATA_DIR_VARIABLE] = str(Path(os.environ[DATA_DIR_VARIABLE]).absolute())
 
 
+def pytest_collection_modifyitems(items):
+    """What needs the real data or a browser is slow."""
+    for item in items:
+        if item.get_closest_marker("real_data") or item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch):
     """Look up no other machine, so that a test cannot depend on one."""
@@ -51,7 +58,7 @@ def trained(tiny, tmp_path_factory):
 @pytest.fixture(scope="session")
 def real_dir():
     """The directory of the real Fashion-MNIST, for tests marked real_data."""
-    place, _ = data_module._data_directory(None)
+    place, _ = data_module.data_directory()
     if all(
         (place / name).is_file() and pooch.file_hash(str(place / name)) == sha256
         for name, sha256 in FASHION_MNIST_SHA256.items()

@@ -155,6 +155,7 @@ def inject(kills: int, scratch: Path, seed: int = 0) -> Report:
             "best.keras",
             "model.npz",
             "history.json",
+            "best.history.json",
         }
         shutil.rmtree(never)
         shutil.rmtree(often)

@@ -1,117 +1,258 @@
-import json
-import zipfile
-from pathlib import Path
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
 
 import keras
 import numpy as np
 import pytest
+from conftest import TINY_DIR
 
 import fashion_cnn as fc
+from fashion_cnn import checkpoint as checkpoint_module
 
-FIXTURES = Path(__file__).parent / "fixtures"
-IMAGES = (np.arange(5 * 28 * 28).reshape(5, 28, 28, 1) % 251 / 250).astype(np.float32)
-
-
-@pytest.mark.parametrize("name", ["keras-3.4.1.keras", "keras-2.12.h5"])
-def test_reads_what_older_keras_wrote(name):
-    model = fc.load_model(FIXTURES / name)
-    expected = np.loadtxt((FIXTURES / name).with_suffix(".txt"))
-    np.testing.assert_allclose(model.predict(IMAGES, verbose=0), expected, atol=1e-5)
+RECIPE = fc.Recipe(learning_rate=1e-2, batch_size=32, epochs=6, patience=2)
 
 
-def test_reads_other_sizes_and_gives_a_compiled_model(tmp_path, tiny):
-    model = fc.build_cnn(filters=(2, 3), dense_units=5, dropout_rate=0.1)
-    model.save(tmp_path / "small.keras")
-    loaded = fc.load_model(str(tmp_path / "small.keras"))
-    np.testing.assert_array_equal(
-        loaded.predict(IMAGES, verbose=0), model.predict(IMAGES, verbose=0)
-    )
-    assert loaded.get_layer("dropout").rate == 0.1
-    loaded.evaluate(*tiny.test, verbose=0)
+def build():
+    return fc.build_cnn(filters=(4, 8), dense_units=16)
 
 
-def test_reads_a_model_trained_with_another_optimizer(tmp_path, tiny):
-    model = fc.build_cnn(filters=(2, 3))
-    model.compile(optimizer="lion", loss="sparse_categorical_crossentropy")
-    model.fit(*tiny.validation, verbose=0)
-    model.save(tmp_path / "lion.keras")
-    for saved, loaded in zip(
-        model.get_weights(), fc.load_model(tmp_path / "lion.keras").get_weights(), strict=True
-    ):
-        np.testing.assert_array_equal(saved, loaded)
+class Interrupt(keras.callbacks.Callback):
+    """Send what Ctrl-C and a notebook's stop button send, in the middle of an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.interrupted_epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == (self.interrupted_epoch, 9):
+            os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_runs_nothing_that_the_file_holds(tmp_path):
-    """A file that would run code when Keras builds its layers only has its sizes read."""
-    good, evil, proof = tmp_path / "good.keras", tmp_path / "evil.keras", tmp_path / "proof"
-    fc.build_cnn(filters=(2, 3)).save(good)
-    with zipfile.ZipFile(good) as source, zipfile.ZipFile(evil, "w") as target:
-        for item in source.namelist():
-            content = source.read(item)
-            if item == "config.json":
-                config = json.loads(content)
-                layer = config["config"]["layers"][1]
-                layer["module"], layer["registered_name"] = "pathlib", "Path"
-                layer["config"]["kernel_initializer"] = {
-                    "module": "builtins",
-                    "class_name": "function",
-                    "config": "exec",
-                    "registered_name": f"open({str(proof)!r}, 'w')",
-                }
-                layer["build_config"] = {"input_shape": f"__import__('os').mkdir({str(proof)!r})"}
-                content = json.dumps(config).encode()
-            target.writestr(item, content)
-    np.testing.assert_array_equal(
-        fc.load_model(evil).get_weights()[0], fc.load_model(good).get_weights()[0]
-    )
-    assert not proof.exists()
-
-
-def test_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match="expected a saved model at"):
-        fc.load_model(tmp_path / "none.keras")
-
-
-@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
-@pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04 cut short"])
-def test_not_a_model(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match="expected a model saved by Keras"):
-        fc.load_model(tmp_path / name)
-
-
-def test_cut_short(tmp_path):
-    path = tmp_path / "model.keras"
-    fc.build_cnn(filters=(2, 3)).save(path)
-    path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(ValueError, match="cut short"):
-        fc.load_model(path)
-
-
-def test_other_architecture(tmp_path):
-    path = tmp_path / "dense.keras"
-    keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()]).save(path)
+def interrupt_in(epoch, data, path, recipe=RECIPE, **arguments):
+    """Train until an interrupt in this epoch, counted from 0."""
+    advice = f"resume after epoch {epoch}" if epoch else "start over"
     with pytest.raises(
-        ValueError, match=r"expected a model with the layers Conv2D, .* got Flatten"
+        KeyboardInterrupt, match=rf"interrupted in epoch {epoch + 1}.*Train again.*{advice}"
     ):
-        fc.load_model(path)
+        fc.train(
+            build(),
+            data,
+            recipe,
+            checkpoint=path,
+            callbacks=[Interrupt(epoch)],
+            verbose=0,
+            **({"seed": 1} | arguments),
+        )
 
 
-def test_says_which_layer_differs(tmp_path):
-    path = tmp_path / "valid.keras"
-    layers = keras.layers
-    keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            layers.Conv2D(2, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(2),
-            layers.Conv2D(3, 3, padding="valid", activation="relu"),
-            layers.MaxPooling2D(2),
-            layers.Flatten(),
-            layers.Dense(5, activation="relu"),
-            layers.Dropout(0.4),
-            layers.Dense(10, activation="softmax"),
-        ]
-    ).save(path)
-    with pytest.raises(ValueError, match=r"padding='same' in layer 3 \(Conv2D\).* got 'valid'"):
-        fc.load_model(path)
+@pytest.fixture
+def interrupted(tiny, tmp_path):
+    """A checkpoint whose run was interrupted in its third epoch."""
+    path = tmp_path / "best.keras"
+    interrupt_in(2, tiny, path)
+    return path
+
+
+def test_resumed_run_is_bit_equal(tiny, interrupted, tmp_path, capsys):
+    resumed, uninterrupted = build(), build()
+    interrupt_in(4, tiny, interrupted)
+    history = fc.train(resumed, tiny, RECIPE, checkpoint=interrupted, seed=1, verbose=2)
+    assert "Resuming after epoch 4 of at most 6" in capsys.readouterr().out
+    other = tmp_path / "other.keras"
+    expected = fc.train(uninterrupted, tiny, RECIPE, checkpoint=other, seed=1, verbose=0)
+    assert history.history == expected.history
+    assert history.epoch == expected.epoch
+    assert_equal_weights(resumed, uninterrupted)
+    assert_equal_weights(fc.load_model(interrupted), fc.load_model(other))
+    assert_equal_weights(resumed, fc.load_model(interrupted))
+    assert sorted(os.listdir(tmp_path)) == [
+        "best.history.json",
+        "best.keras",
+        "other.history.json",
+        "other.keras",
+    ]
+
+
+@pytest.mark.parametrize("epochs", [20, 2], ids=["stopped early", "epochs ran out"])
+def test_killed_after_the_last_epoch(tiny, tmp_path, monkeypatch, epochs):
+    """The run had ended, but was cut off before it could put the best weights back."""
+    path, other = tmp_path / "best.keras", tmp_path / "other.keras"
+    recipe = fc.Recipe(learning_rate=3e-2, batch_size=32, epochs=epochs, patience=1)
+    expected_model = build()
+    expected = fc.train(expected_model, tiny, recipe, checkpoint=other, seed=1, verbose=0)
+    assert (len(expected.epoch) < recipe.epochs) == (epochs == 20)
+
+    def crash(self, logs=None):
+        raise RuntimeError("crash")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_module.KeepProgress, "on_train_end", crash)
+        with pytest.raises(RuntimeError, match="crash"):
+            fc.train(build(), tiny, recipe, checkpoint=path, seed=1, verbose=0)
+    model = build()
+    history = fc.train(model, tiny, recipe, checkpoint=path, seed=1, verbose=0)
+    assert history.history == expected.history
+    assert_equal_weights(model, expected_model)
+    assert_equal_weights(fc.load_model(path), fc.load_model(other))
+    assert sorted(os.listdir(tmp_path)) == [
+        "best.history.json",
+        "best.keras",
+        "other.history.json",
+        "other.keras",
+    ]
+
+
+def assert_equal_weights(one, other):
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("what", ["deleted", "of another run"])
+def test_resume_puts_the_best_file_back(tiny, tmp_path, what):
+    """Also where no later epoch is better, so that nothing else would write it."""
+    path, other = tmp_path / "best.keras", tmp_path / "other.keras"
+    recipe = fc.Recipe(learning_rate=3e-2, batch_size=32, epochs=20, patience=3)
+    expected = fc.train(build(), tiny, recipe, checkpoint=other, seed=1, verbose=0)
+    best = int(np.argmin(expected.history["val_loss"]))
+    interrupt_in(best + 1, tiny, path, recipe)
+    path.unlink()
+    if what == "of another run":
+        build().save(path)
+    fc.train(build(), tiny, recipe, checkpoint=path, seed=1, verbose=0)
+    assert_equal_weights(fc.load_model(path), fc.load_model(other))
+
+
+def test_starting_over_leaves_no_state_of_the_old_run(tiny, interrupted):
+    interrupt_in(0, tiny, interrupted, seed=2, resume=False)
+    assert not interrupted.with_suffix(".training-state.npz").exists()
+
+
+def test_two_trainings_never_write_the_same_new_file(tmp_path):
+    with checkpoint_module.replacing(tmp_path / "best.keras") as one:
+        one.write_bytes(b"one")
+        with checkpoint_module.replacing(tmp_path / "best.keras") as other:
+            assert one != other
+            other.write_bytes(b"other")
+        assert (tmp_path / "best.keras").read_bytes() == b"other"
+    assert (tmp_path / "best.keras").read_bytes() == b"one"
+
+
+def test_state_of_another_run_is_refused_by_name(tiny, interrupted):
+    fewer = tiny._replace(train=fc.Split(tiny.train.images[:64], tiny.train.labels[:64]))
+    before = interrupted.with_suffix(".training-state.npz").read_bytes()
+    for name, arguments in {
+        "recipe": (build(), tiny, fc.BOOK, 1),
+        "seed": (build(), tiny, RECIPE, 2),
+        "network": (fc.build_cnn(filters=(4, 9), dense_units=16), tiny, RECIPE, 1),
+        "data set": (build(), fewer, RECIPE, 1),
+    }.items():
+        model, data, recipe, seed = arguments
+        with pytest.raises(ValueError, match=f"with another {name}[^&]*resume=False"):
+            fc.train(model, data, recipe, checkpoint=interrupted, seed=seed, verbose=0)
+    assert interrupted.with_suffix(".training-state.npz").read_bytes() == before
+
+
+def test_another_dropout_rate_is_another_network(tiny, interrupted):
+    model = fc.build_cnn(filters=(4, 8), dense_units=16, dropout_rate=0.1)
+    with pytest.raises(ValueError, match="another network"):
+        fc.train(model, tiny, RECIPE, checkpoint=interrupted, seed=1, verbose=0)
+
+
+def test_resume_false_starts_over(tiny, interrupted, capsys):
+    history = fc.train(
+        build(), tiny, RECIPE, checkpoint=interrupted, seed=2, resume=False, verbose=2
+    )
+    out = capsys.readouterr().out
+    assert "Resuming" not in out
+    assert "Epoch 1/6" in out
+    assert len(history.history["loss"]) == len(history.epoch)
+
+
+@pytest.mark.parametrize("spoil", [lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b"x" + b])
+def test_damaged_state_is_refused(tiny, interrupted, spoil):
+    state_path = interrupted.with_suffix(".training-state.npz")
+    state_path.write_bytes(spoil(state_path.read_bytes()))
+    with pytest.raises(ValueError, match="resume=False, to start over"):
+        fc.train(build(), tiny, RECIPE, checkpoint=interrupted, seed=1, verbose=0)
+
+
+@pytest.mark.slow
+def test_states_with_flipped_bits_are_refused_or_whole(interrupted):
+    """A flip is refused, or hits bytes that mean nothing, such as a date; it is never taken."""
+    state_path = interrupted.with_suffix(".training-state.npz")
+    content = state_path.read_bytes()
+    intact = checkpoint_module.TrainingState.load(state_path)
+    chance = np.random.default_rng(0)
+    ends = [*range(200), *range(len(content) - 2_000, len(content), 7)]
+    for position in [*ends, *chance.integers(len(content), size=300)]:
+        flipped = bytearray(content)
+        flipped[position] ^= 1 << chance.integers(8)
+        state_path.write_bytes(flipped)
+        try:
+            state = checkpoint_module.TrainingState.load(state_path)
+        except ValueError:
+            continue
+        assert state.history == intact.history
+        for name in ("variables", "best_weights"):
+            for a, b in zip(getattr(state, name), getattr(intact, name), strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_pickles_in_a_state_are_not_run(tiny, tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "proof"),)
+
+    np.savez(tmp_path / "best.training-state.npz", facts=np.array([Payload()], dtype=object))
+    with pytest.raises(ValueError, match="resume=False, to start over"):
+        fc.train(build(), tiny, RECIPE, checkpoint=tmp_path / "best.keras", verbose=0)
+    assert not (tmp_path / "proof").exists()
+
+
+@pytest.mark.slow
+def test_full_disk_keeps_the_previous_best(tmp_path):
+    """In a process that may write no file larger than the first best one was."""
+    code = f"""
+        import resource
+        import keras, fashion_cnn as fc
+
+        class DiskFull(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch, logs=None):
+                if epoch == 1:
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+        data = fc.load_fashion_mnist({str(TINY_DIR)!r})
+        model = fc.build_cnn(filters=(4, 8), dense_units=16)
+        recipe = fc.Recipe(learning_rate=1e-3, batch_size=32, epochs=3, patience=2)
+        fc.train(model, data, recipe, checkpoint="best.keras", callbacks=[DiskFull()], verbose=0)
+    """
+    finished = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert finished.returncode == 1
+    last_line = finished.stderr.strip().splitlines()[-1]
+    assert os.strerror(errno.EFBIG) in last_line
+    assert "epoch 2 cannot be saved" in last_line
+    assert "train again with the same arguments" in last_line
+    assert sorted(os.listdir(tmp_path)) == ["best.keras", "best.training-state.npz"]
+    fc.load_model(tmp_path / "best.keras")
+    state = checkpoint_module.TrainingState.load(tmp_path / "best.training-state.npz")
+    assert state.finished_epochs == 1
+
+
+def test_unwritable_place_keeps_the_previous_best(tiny, interrupted, monkeypatch):
+    """Even root cannot write where a directory is."""
+    before = interrupted.read_bytes()
+    monkeypatch.setattr(checkpoint_module.secrets, "token_hex", lambda n: "fixed")
+    (interrupted.parent / f".new-fixed-{interrupted.name}").mkdir()
+    monkeypatch.setattr(checkpoint_module.Path, "unlink", lambda self, missing_ok: None)
+    with pytest.raises(OSError, match="epoch 1 cannot be saved"):
+        fc.train(build(), tiny, RECIPE, checkpoint=interrupted, seed=1, resume=False, verbose=0)
+    assert interrupted.read_bytes() == before

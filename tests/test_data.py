@@ -154,7 +154,7 @@ def test_offline_without_data_lists_places_failures_and_ways_out(keras_cache):
 
 
 def test_fallback_is_loud(keras_cache):
-    with pytest.warns(UserWarning, match="Going on with stand-in data") as warnings:
+    with pytest.warns(UserWarning, match="Continuing with stand-in data") as warnings:
         data = fc.load_fashion_mnist(fallback=TINY_DIR)
     assert warnings[0].filename == __file__
     assert not data.source.is_fashion_mnist
@@ -264,9 +264,9 @@ IMAGES, LABELS = np.zeros((3, 28, 28)), np.array([0, 1, 2])
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        (TRAIN_IMAGES, b"<html>", "not a sound gzip file"),
+        (TRAIN_IMAGES, b"<html>", "not an intact gzip file"),
         (TRAIN_IMAGES, b"", "IDX header"),
-        (TRAIN_IMAGES, gzip.compress(idx(IMAGES))[:-4], "not a sound gzip file"),
+        (TRAIN_IMAGES, gzip.compress(idx(IMAGES))[:-4], "not an intact gzip file"),
         (TRAIN_IMAGES, gzip.compress(b""), "IDX header"),
         (TRAIN_IMAGES, gzip.compress(idx(LABELS)), "IDX header of 3 dimensions"),
         (TRAIN_IMAGES, gzip.compress(idx(IMAGES, type_code=0x0D)), "IDX header of 3 dimensions"),

@@ -4,6 +4,7 @@ import faults
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL and no forkserver")
 def test_nothing_is_lost_by_kills(tmp_path):
     report = faults.inject(20, tmp_path)

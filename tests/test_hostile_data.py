@@ -24,7 +24,7 @@ MUTATIONS = 1_000
 
 @pytest.fixture
 def small(tmp_path):
-    """A sound data set of a few images, quick to load."""
+    """An intact data set of a few images, quick to load."""
     directory = tmp_path / "small"
     directory.mkdir()
     chance = np.random.default_rng(0)
@@ -53,25 +53,27 @@ def mutate(content, chance):
     return mutated if mutated != content else content + b"\0"
 
 
+@pytest.mark.slow
 def test_no_mutated_file_passes_the_sums(small):
     chance = np.random.default_rng(1)
     for _ in range(MUTATIONS):
         name = list(FASHION_MNIST_SHA256)[chance.integers(4)]
-        sound = (small / name).read_bytes()
-        (small / name).write_bytes(mutate(sound, chance))
+        intact = (small / name).read_bytes()
+        (small / name).write_bytes(mutate(intact, chance))
         with pytest.raises(fc.DatasetError):
             fc.load_fashion_mnist(small)
-        (small / name).write_bytes(sound)
+        (small / name).write_bytes(intact)
     fc.load_fashion_mnist(small)
 
 
+@pytest.mark.slow
 def test_no_mutated_header_or_length_passes_the_parser(small):
     """As before, but with sums that match: what is wrong must be seen in the file itself."""
     chance = np.random.default_rng(2)
     for _ in range(MUTATIONS):
         name = list(FASHION_MNIST_SHA256)[chance.integers(4)]
-        sound = (small / name).read_bytes()
-        content = gzip.decompress(sound)
+        intact = (small / name).read_bytes()
+        content = gzip.decompress(intact)
         header_size = 16 if "images" in name else 8
         header = mutate(content[:header_size], chance)
         body = content[header_size:]
@@ -81,30 +83,31 @@ def test_no_mutated_header_or_length_passes_the_parser(small):
         write_sums(small)
         with pytest.raises(fc.DatasetError):
             fc.load_fashion_mnist(small)
-        (small / name).write_bytes(sound)
+        (small / name).write_bytes(intact)
     write_sums(small)
     fc.load_fashion_mnist(small)
 
 
+@pytest.mark.slow
 def test_no_mutated_gzip_file_makes_the_parser_fall_over(small):
     """Arbitrary bytes behind matching sums: refused, or no change to the data; never a crash."""
     chance = np.random.default_rng(3)
-    sound_data = fc.load_fashion_mnist(small)
+    intact_data = fc.load_fashion_mnist(small)
     refused = 0
     for _ in range(MUTATIONS):
         name = list(FASHION_MNIST_SHA256)[chance.integers(4)]
-        sound = (small / name).read_bytes()
-        (small / name).write_bytes(mutate(sound, chance))
+        intact = (small / name).read_bytes()
+        (small / name).write_bytes(mutate(intact, chance))
         write_sums(small)
         try:
             data = fc.load_fashion_mnist(small)
         except fc.DatasetError:
             refused += 1
         else:  # only bytes that gzip ignores, such as the time in its header
-            for split, sound_split in zip(data[:3], sound_data[:3], strict=True):
-                np.testing.assert_array_equal(split.images, sound_split.images)
-                np.testing.assert_array_equal(split.labels, sound_split.labels)
-        (small / name).write_bytes(sound)
+            for split, intact_split in zip(data[:3], intact_data[:3], strict=True):
+                np.testing.assert_array_equal(split.images, intact_split.images)
+                np.testing.assert_array_equal(split.labels, intact_split.labels)
+        (small / name).write_bytes(intact)
     assert refused > 0.8 * MUTATIONS
 
 
@@ -249,6 +252,7 @@ def not_found(handler):
     handler.send_error(404)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [cut_off, trickle, stall, silence, captive_portal, not_found])
 def test_bad_mirror_is_passed_over(
     keras_cache, tiny_is_real, serve, mirrors, misbehaving_server, monkeypatch, answer
@@ -262,6 +266,7 @@ def test_bad_mirror_is_passed_over(
     assert sorted(path.name for path in keras_cache.iterdir()) == sorted(FASHION_MNIST_SHA256)
 
 
+@pytest.mark.slow
 def test_eight_processes_at_once(tmp_path, misbehaving_server):
     all_have_asked = threading.Barrier(8, timeout=60)
 

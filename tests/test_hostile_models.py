@@ -166,7 +166,7 @@ def test_external_links_are_not_followed(good, tmp_path, kind):
                 "0", (3, 3, 1, 2), "float32", external=[(str(tmp_path / "raw"), 0, 72)]
             )
 
-    with pytest.raises(ValueError, match=r"cannot be read|claims 72 bytes|expected weights"):
+    with pytest.raises(ValueError, match="cannot be read"):
         fc.load_model(with_weights(good, tmp_path, edit))
 
 
@@ -174,7 +174,7 @@ def test_missing_weights_are_an_error(good, tmp_path):
     def edit(file):
         del file["layers/dense"]
 
-    with pytest.raises(ValueError, match=r"cannot be read|expected weights"):
+    with pytest.raises(ValueError, match="cannot be read"):
         fc.load_model(with_weights(good, tmp_path, edit))
 
 
@@ -193,7 +193,7 @@ def test_sizes_that_the_weights_do_not_fill(good, tmp_path, size):
     def edit(config):
         config["config"]["layers"][6]["config"]["units"] = size
 
-    with pytest.raises(ValueError, match="expected weights for 2 and 3 filters"):
+    with pytest.raises(ValueError, match=r"units=5 in layer 6 \(Dense\)"):
         fc.load_model(with_config(good, tmp_path, edit))
 
 
@@ -212,7 +212,7 @@ def test_shape_bomb(good, tmp_path):
         del variables["0"]
         variables.create_dataset("0", (16_000, 16_000), "float32", chunks=True)
 
-    with pytest.raises(ValueError, match="claims 1,024,000,000 bytes and stores fewer"):
+    with pytest.raises(ValueError, match="not stored whole"):
         fc.load_model(with_weights(good, tmp_path, edit))
 
 
@@ -221,7 +221,7 @@ def test_impossible_sizes(good, tmp_path, size):
     def edit(config):
         config["config"]["layers"][1]["config"]["filters"] = size
 
-    with pytest.raises(ValueError, match="above 0"):
+    with pytest.raises(ValueError, match=r"filters=2 in layer 1 \(Conv2D\)"):
         fc.load_model(with_config(good, tmp_path, edit))
 
 
@@ -245,11 +245,15 @@ def test_configurations_that_make_no_sense(good, tmp_path, config):
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
-def test_archive_bomb(tmp_path, name):
+def test_archive_bomb(good, tmp_path, name):
     path = tmp_path / "bomb.keras"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        zipfile.ZipFile(good) as source,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
         for member in ("config.json", "model.weights.h5"):
-            archive.writestr(member, bytes(50_000_000) if member == name else b"{}")
+            content = bytes(50_000_000) if member == name else source.read(member)
+            archive.writestr(member, content)
     with pytest.raises(ValueError, match=r"unpacks to more than 1,000,000 bytes|is compressed"):
         fc.load_model(path)
 

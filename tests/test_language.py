@@ -1,8 +1,16 @@
+import ast
+import os
+import subprocess
+import sys
 import warnings
+from string import Formatter
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+from conftest import ROOT, TINY_DIR
 from matplotlib.font_manager import fontManager
 
 import fashion_cnn as fc
@@ -11,12 +19,14 @@ from fashion_cnn import language
 plt.switch_backend("agg")
 # As the book names them.
 BOOK = "티셔츠,바지,스웨터,드레스,코트,샌달,셔츠,스니커즈,가방,앵클 부츠"
+SOURCE = ROOT / "src" / "fashion_cnn"
 
 
 @pytest.fixture(autouse=True)
-def _close_and_look_anew():
+def _english_before_and_after():
     language.korean_font.cache_clear()
     yield
+    fc.use_language("en")
     language.korean_font.cache_clear()
     plt.close("all")
 
@@ -29,28 +39,63 @@ def no_korean_font(monkeypatch):
     monkeypatch.setattr(language.importlib.util, "find_spec", lambda name: None)
 
 
-def draw_everything(tiny, language):
-    """Draw every picture that has words, for a language; return the figures."""
+def marked_texts():
+    """Every text in the source that is marked for translation, and the class names."""
+    found = {text for _, _, text, _, _ in extract_from_dir(SOURCE)}
+    return found | set(fc.CLASS_NAMES)
+
+
+def catalogue():
+    with open(language.LOCALE / "ko" / "LC_MESSAGES" / "fashion_cnn.po", "rb") as file:
+        return read_po(file)
+
+
+def test_no_marked_text_lacks_its_korean():
+    translated = {message.id for message in catalogue() if message.id and message.string}
+    assert marked_texts() == translated
+    assert not any(message.fuzzy for message in catalogue() if message.id)
+
+
+def test_the_standard_tool_finds_every_marked_text():
+    """Babel reads no f-strings, so none may hold a mark."""
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+                assert "_" not in names, f"{path}:{node.lineno}"
+
+
+def test_translations_have_the_same_fields():
+    def fields(text):
+        return sorted(str(field) for _, field, *_ in Formatter().parse(text) if field)
+
+    for message in catalogue():
+        if message.id:
+            assert fields(message.id) == fields(message.string)
+
+
+def draw_everything(tiny):
+    """Draw every picture that has words; return the figures."""
     images, labels = tiny.test.images[:3], tiny.test.labels[:3]
     probabilities = np.full((3, 10), 0.05, np.float32)
     probabilities[:, 4] = 0.55
-    prediction = fc.Prediction(4, "Coat", 0.55, probabilities[0])
+    prediction = fc.Prediction(4, "Coat", 0.55, probabilities[0], 0.4)
     model = fc.build_cnn()
     history = type("History", (), {})()
     history.history = {name: [0.5] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
     return [
-        fc.plot_images(images, labels, [4, 4, 4], language=language),
-        fc.plot_history(history, language=language),
-        fc.plot_prediction(images[0], prediction, true_label=8, language=language),
-        fc.plot_confusion_matrix([0, 1], [0, 2], language=language).figure,
-        fc.plot_reliability(labels, probabilities, language=language),
-        fc.plot_filters(model, model, language=language),
-        fc.plot_layers(images[0], fc.layer_outputs(model, images[0]), language=language),
-        fc.plot_occlusion(images[0], np.zeros((28, 28)), language=language),
-        fc.plot_convolution_step(images[0], np.eye(3), 0.1, 5, 5, language=language),
-        fc.plot_strides(language=language),
-        fc.plot_photo_steps(images[0], language=language),
-        fc.plot_pooling(np.eye(4), language=language),
+        fc.plot_images(images, labels, [4, 4, 4]),
+        fc.plot_history(history),
+        fc.plot_prediction(images[0], prediction, true_label=8),
+        fc.plot_confusion_matrix([0, 1], [0, 2]).figure,
+        fc.plot_photo_steps(images[0]),
+        fc.inside.plot_reliability(labels, probabilities),
+        fc.inside.plot_filters(model, model),
+        fc.inside.plot_layers(images[0], fc.inside.layer_outputs(model, images[0])),
+        fc.inside.plot_occlusion(images[0], np.zeros((28, 28))),
+        fc.inside.plot_convolution_step(images[0], np.eye(3), 0.1, 5, 5),
+        fc.inside.plot_strides(),
+        fc.inside.plot_pooling(np.eye(4)),
     ]
 
 
@@ -63,36 +108,80 @@ def has_hangul(text):
 
 
 def test_class_names():
-    assert ",".join(fc.class_names("ko")) == BOOK
-    assert fc.class_names() == fc.class_names("en") == fc.CLASS_NAMES
-    with pytest.raises(ValueError, match="'en' or 'ko', got 'kr'"):
-        fc.class_names("kr")
+    assert fc.class_names() == fc.CLASS_NAMES
+    fc.use_language("ko")
+    assert ",".join(fc.class_names()) == BOOK
+    fc.use_language("en")
+    assert fc.class_names() == fc.CLASS_NAMES
+    with pytest.raises(ValueError, match=r"'en' or 'ko', .*, got 'kr'"):
+        fc.use_language("kr")
+    assert fc.class_names() == fc.CLASS_NAMES
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("", "Bag"), ("en", "Bag"), ("ko", "가방"), ("fr", "got 'fr'")]
+)
+def test_environment_variable(value, expected):
+    done = subprocess.run(
+        [sys.executable, "-c", "import fashion_cnn as fc; print(fc.class_names()[8])"],
+        env=os.environ | {language.LANGUAGE_VARIABLE: value, "PYTHONUTF8": "1"},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert expected in done.stdout + done.stderr
+    assert (done.returncode == 0) == (value != "fr")
+
+
+def test_tables_and_warnings_are_korean(tiny, trained):
+    model, history, _ = trained
+    fc.use_language("ko")
+    report = fc.reproduction_report(
+        model, tiny, history, validation=fc.evaluate(model, tiny.validation)
+    )
+    assert all(has_hangul(name) for name in [*report.index, *report.columns])
+    assert has_hangul(str(fc.load_fashion_mnist(TINY_DIR).source))
+    with pytest.warns(fc.UnlikeDataWarning, match="믿지 마세요"):
+        prediction = fc.predict(model, np.random.default_rng(0).random((28, 28)))
+    assert prediction.class_name in BOOK
 
 
 def test_every_picture_in_korean_with_a_glyph_for_each_letter(tiny):
     """Matplotlib warns of each letter that no font has; pytest makes that an error."""
     before = dict(plt.rcParams)
-    for number, figure in enumerate(draw_everything(tiny, "ko")):
+    fc.use_language("ko")
+    for number, figure in enumerate(draw_everything(tiny)):
         assert has_hangul(texts(figure)), number
+        assert has_hangul(figure.get_label()), number
         figure.draw_without_rendering()
     assert dict(plt.rcParams) == before
 
 
+def test_a_korean_picture_keeps_what_the_notebook_sets_up(monkeypatch):
+    """In a notebook the first figure makes Matplotlib interactive, without which none is shown."""
+    monkeypatch.setitem(plt.rcParams, "interactive", False)
+    fc.use_language("ko")
+    with language.words_in_pictures():
+        plt.rcParams["interactive"] = True
+    assert plt.rcParams["interactive"]
+
+
 def test_every_picture_in_english(tiny):
-    for figure in draw_everything(tiny, "en"):
+    for number, figure in enumerate(draw_everything(tiny)):
         assert not has_hangul(texts(figure))
+        assert len(figure.get_label()) > 10, number
 
 
 def test_english_where_there_is_no_korean_font(tiny, no_korean_font):
+    fc.use_language("ko")
     with pytest.warns(UserWarning, match="no Korean font.*pip install") as caught:
-        figures = draw_everything(tiny, "ko")
+        figures = draw_everything(tiny)
     assert {warning.filename for warning in caught} == {__file__}  # it names the caller's line
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for figure in figures:
             assert not has_hangul(texts(figure))
             figure.draw_without_rendering()
-    assert "Coat" in texts(figures[2])
+    assert fc.class_names()[4] == "코트"  # only pictures need a font
 
 
 def test_the_font_of_the_package_serves_where_the_system_has_none(monkeypatch):

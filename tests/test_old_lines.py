@@ -44,6 +44,7 @@ def test_saving_as_h5_warns_and_as_keras_does_not(tmp_path, caplog):
             assert sum("legacy" in record.getMessage() for record in caplog.records) == expected
 
 
+@pytest.mark.slow
 def test_plot_model_without_graphviz_prints_and_returns_nothing(tmp_path):
     code = (
         "import IPython.core.magics.namespace  # by which Keras knows a notebook\n"

@@ -10,6 +10,7 @@ import warnings
 import zlib
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -314,7 +315,7 @@ def ppm(width, height):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "cannot be read.*save it anew as JPEG or PNG"),
+        (b"", "cannot be read.*save it again as JPEG or PNG"),
         (b"hello", "cannot be read"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "cannot be read.*JPEG or PNG"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n", "cannot be read"),
@@ -411,6 +412,7 @@ def hostile(n):
         yield bytes(content)
 
 
+@pytest.mark.slow
 def test_500_hostile_files(tmp_path):
     path = tmp_path / "hostile"
     returned = 0
@@ -426,6 +428,7 @@ def test_500_hostile_files(tmp_path):
     assert 20 < returned < 480
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
 def test_memory_is_bounded(tmp_path):
     """A file of 50,000 × 50,000 costs nothing, the largest accepted some bytes a pixel."""
@@ -575,3 +578,16 @@ def test_the_warning_says_what_was_measured(benchmark):
     assert benchmark["warned_of_other_things"](results) == WARNED_OF_OTHER_THINGS
     assert results["photos"]["n"] >= 1_000
     assert results["photos"]["accuracy"] >= results["direct"]["accuracy"] - 0.02
+
+
+def test_plot_photo_steps():
+    photo = np.ones((300, 200))
+    photo[50:250, 60:160] = 0.2
+    steps = fc.photo_steps(photo)
+    for given in (photo, steps):
+        figure = fc.plot_photo_steps(given)
+        for ax, name, image in zip(figure.axes, steps._fields, steps, strict=True):
+            assert ax.get_title() == f"{name}, {image.shape[1]}×{image.shape[0]}"
+            np.testing.assert_array_equal(ax.images[0].get_array(), np.squeeze(image))
+    axes_of = plt.figure()
+    assert fc.plot_photo_steps(steps, figure=axes_of) is axes_of

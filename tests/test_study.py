@@ -1,14 +1,10 @@
 import importlib
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from pathlib import Path
 
-import joblib
 import numpy as np
 import pytest
 from conftest import TINY_DIR
@@ -16,74 +12,58 @@ from scipy import stats
 
 import fashion_cnn as fc
 
+distributed = pytest.importorskip("distributed")
 study_module = importlib.import_module("fashion_cnn.study")
 RECIPE = fc.Recipe(learning_rate=1e-3, batch_size=100, epochs=2, patience=2)
-COLUMNS = [
-    "epochs",
-    "validation_loss",
-    "validation_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "seconds",
-]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread_each():
-    """The same number of threads on every machine and backend, for results that are equal."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        yield
-
-
-@pytest.fixture
-def starts(monkeypatch):
-    """The seeds of the processes that are started, in order."""
-    seeds = []
-
-    class Popen(subprocess.Popen):
-        def __init__(self, command, **options):
-            super().__init__(command, **options)
-            self.seed = json.loads(command[-1])["seed"]
-            seeds.append(self.seed)
-
-    monkeypatch.setattr(study_module.subprocess, "Popen", Popen)
-    return seeds
-
-
-def run(directory, seeds, recipe=RECIPE):
-    return fc.study(recipe, seeds, directory=directory, data_dir=TINY_DIR)
-
-
-def wait_until(condition, seconds=60, pause=0.05):
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(pause)
-    assert condition()
+FIGURES = ["epochs", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy"]
+SMALL = {"filters": (4, 8), "dense_units": 16}
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("study")
-    return run(directory, [1, 2, 3]), directory
+def client():
+    """A cluster inside this process, whose worker has two threads."""
+    options = {"processes": False, "n_workers": 1, "threads_per_worker": 2}
+    with distributed.Client(**options, dashboard_address="127.0.0.1:0") as client:
+        yield client
 
 
-def test_a_row_is_what_train_and_evaluate_give(finished, tiny, tmp_path):
-    table, directory = finished
-    model = fc.build_cnn()
+@pytest.fixture
+def run(client, tmp_path):
+    """Train small networks; the keyword arguments are those of a study."""
+
+    def study(seeds, recipe=RECIPE, **changed):
+        options = {"model": fc.build_cnn(**SMALL), "directory": tmp_path, "data_dir": TINY_DIR}
+        return fc.study(recipe, seeds, client=client, **options | changed)
+
+    return study
+
+
+@pytest.fixture
+def trained_seeds(monkeypatch):
+    """The seeds that are trained, in order."""
+    seeds, train = [], study_module.train
+
+    def noted(*args, seed, **options):
+        seeds.append(seed)
+        return train(*args, seed=seed, **options)
+
+    monkeypatch.setattr(study_module, "train", noted)
+    return seeds
+
+
+def test_a_row_is_what_train_and_evaluate_give(run, tiny, tmp_path, capsys):
+    table = run([1, 2, 3])
+    assert "3/3" in capsys.readouterr().err  # the progress bar
+    assert list(table.columns) == [*FIGURES, "seconds"]
+    assert list(table.index) == [1, 2, 3, "mean", "std", "95 % from", "95 % to"]
+    model = fc.build_cnn(**SMALL)
     fc.train(model, tiny, RECIPE, checkpoint=tmp_path / "best.keras", seed=2, verbose=0)
-    test = fc.evaluate(model, tiny.test)
-    assert list(table.columns) == COLUMNS
-    assert table.loc[2, "epochs"] == 2
-    assert table.loc[2, "test_accuracy"] == pytest.approx(test.accuracy, abs=0.011)
-    assert table.loc[2, "test_loss"] == pytest.approx(test.loss, rel=1e-2)
-    kept = fc.load_model(directory / "seed-2.keras")
-    assert fc.evaluate(kept, tiny.test).loss == pytest.approx(test.loss, rel=1e-2)
+    expected = [2, *fc.evaluate(model, tiny.validation), *fc.evaluate(model, tiny.test)]
+    np.testing.assert_allclose(table.loc[2, FIGURES].astype(float), expected, rtol=1e-5)
+    kept = fc.load_model(tmp_path / "seed-2.keras")
+    assert fc.evaluate(kept, tiny.test).loss == pytest.approx(expected[3], rel=1e-5)
 
-
-def test_summary_rows_are_numpys_and_scipys(finished):
-    table, _ = finished
-    for column in COLUMNS:
+    for column in FIGURES:
         values = table.loc[[1, 2, 3], column].to_numpy(dtype=float)
         assert table.loc["mean", column] == pytest.approx(np.mean(values))
         assert table.loc["std", column] == pytest.approx(np.std(values, ddof=1))
@@ -93,138 +73,135 @@ def test_summary_rows_are_numpys_and_scipys(finished):
             assert table.loc["95 % to", column] == pytest.approx(high)
 
 
-def test_goes_on_with_the_seeds_that_are_missing(finished, starts):
-    table, directory = finished
-    (directory / "seed-3.json").unlink()
-    again = run(directory, [1, 2, 3])
-    assert starts == [3]
-    np.testing.assert_array_equal(
-        again.loc[[1, 2, 3], COLUMNS[:5]], table.loc[[1, 2, 3], COLUMNS[:5]]
-    )
+def test_resumes_with_the_seeds_that_are_missing(run, tmp_path, trained_seeds):
+    table = run([1, 2])
+    (tmp_path / "seed-2.json").unlink()
+    again = run([1, 2])
+    assert sorted(trained_seeds) == [1, 2, 2]
+    np.testing.assert_array_equal(again.loc[[1, 2], FIGURES], table.loc[[1, 2], FIGURES])
 
 
-def test_a_process_that_dies_loses_only_its_own_seed(finished, tmp_path, starts):
-    table, _ = finished
-
-    def kill_seed_1():
-        """After its first epoch, as soon as its state is there."""
-        state_path = tmp_path / "seed-1.training-state.npz"
-        wait_until(state_path.exists, pause=0.001)
-        (process,) = (
-            process for process in study_module._running[str(tmp_path)] if process.seed == 1
-        )
-        process.kill()
-
-    killer = threading.Thread(target=kill_seed_1, daemon=True)
-    killer.start()
-    again = run(tmp_path, [1, 2])
-    killer.join()
-    assert sorted(starts) == [1, 1, 2]
-    np.testing.assert_array_equal(again.loc[[1, 2], COLUMNS[:5]], table.loc[[1, 2], COLUMNS[:5]])
-    assert np.isnan(again.loc[1, "seconds"])
-    assert again.loc["mean", "seconds"] == again.loc[2, "seconds"]
-
-
-def test_a_process_that_keeps_dying_is_given_up(tmp_path, starts, monkeypatch):
-    monkeypatch.setattr(study_module.sys, "executable", str(tmp_path / "dies"))
-    (tmp_path / "dies").write_text("#!/bin/sh\necho out of luck >&2\nkill -9 $$\n")
-    (tmp_path / "dies").chmod(0o755)
-    with pytest.raises(RuntimeError, match=r"seed 5: exit code -9, see .*seed-5\.log"):
-        run(tmp_path, [5])
-    assert starts == [5, 5, 5]
-    assert (tmp_path / "seed-5.log").read_text() == "out of luck\n"
-
-
-def test_an_error_of_one_seed_keeps_the_others(tmp_path):
+def test_an_error_of_one_seed_keeps_the_others(run, tmp_path):
     # A directory lies where the best model of seed 1 must go.
     (tmp_path / "seed-1.keras").mkdir()
-    with pytest.raises(RuntimeError, match=r"1 of 2 trainings failed: seed 1: exit code 1, see"):
-        run(tmp_path, [0, 1])
+    with pytest.raises(OSError, match="epoch 1 cannot be saved"):
+        run([0, 1])
     assert (tmp_path / "seed-0.json").exists()
-    assert "epoch 1 cannot be saved" in (tmp_path / "seed-1.log").read_text()
+    assert not (tmp_path / "seed-1.json").exists()
 
 
-def test_other_recipe_in_the_same_directory(finished):
-    _, directory = finished
-    with pytest.raises(ValueError, match=r"seed-1\.json holds a result of another recipe"):
-        run(directory, [1], fc.BOOK)
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{}"])
-def test_damaged_result_is_named(tmp_path, content):
-    (tmp_path / "seed-0.json").write_text(content)
-    with pytest.raises(ValueError, match=r"result of a study in .*seed-0\.json, found none"):
-        run(tmp_path, [0])
+def test_another_recipe_or_network_in_the_same_directory(run):
+    run([1])
+    with pytest.raises(ValueError, match=r"seed-1\.json is of another recipe; delete or move it"):
+        run([1], fc.BOOK)
+    with pytest.raises(ValueError, match=r"seed-1\.json is of another network"):
+        run([1], model=fc.build_cnn(filters=(4, 9), dense_units=16))
 
 
 @pytest.mark.parametrize("seeds", [[], [1, 1]])
-def test_seeds_are_needed_and_different(tmp_path, seeds):
+def test_seeds_are_needed_and_different(run, seeds):
     with pytest.raises(ValueError, match="at least one seed and each only once"):
-        run(tmp_path, seeds)
+        run(seeds)
 
 
-def test_on_a_dask_cluster_of_two_workers(finished, tmp_path):
-    distributed = pytest.importorskip("distributed")
-    table, _ = finished
-    with (
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address=None,
-            local_directory=str(tmp_path / "dask"),
-        ) as cluster,
-        distributed.Client(cluster) as client,
-        joblib.parallel_config(backend="dask"),
-    ):
-        assert len(client.scheduler_info()["workers"]) == 2
-        on_cluster = run(tmp_path / "results", [1, 2])
-        ran = client.run(lambda: "fashion_cnn" in sys.modules)
-    assert all(ran.values())
-    np.testing.assert_array_equal(
-        on_cluster.loc[[1, 2], COLUMNS[:5]], table.loc[[1, 2], COLUMNS[:5]]
-    )
-
-
-def has_ended(pid):
-    """Whether it is gone, or dead and not yet taken note of."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    status = Path(f"/proc/{pid}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z"
-
-
-# A study that would take an hour, in a process that tells which processes it starts.
-LONG_STUDY = """
-import importlib, subprocess, sys
+@pytest.mark.slow
+def test_the_default_cluster_has_a_worker_per_core_and_survives_a_dead_one(tmp_path):
+    """A worker is killed in its first training: Dask starts another, which resumes."""
+    code = f"""
+import os, sys, threading, time
+from pathlib import Path
 import fashion_cnn as fc
-study_module = importlib.import_module("fashion_cnn.study")
-class Popen(subprocess.Popen):
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        print(self.pid, flush=True)
-study_module.subprocess.Popen = Popen
-recipe = fc.Recipe(learning_rate=1e-3, batch_size=1, epochs=999, patience=999)
-fc.study(recipe, range(4), directory=sys.argv[1], data_dir=sys.argv[2])
+
+def kill_a_worker(directory):
+    state = directory / "seed-1.training-state.npz"
+    while not state.exists():
+        time.sleep(0.001)
+    import distributed
+    client = distributed.default_client()
+    workers = client.scheduler_info()["workers"]
+    print(len(workers), flush=True)
+    (busy,) = [w for w, keys in client.processing().items() if keys][:1]
+    os.kill(client.run(os.getpid, workers=[busy])[busy], 9)
+
+if __name__ == "__main__":
+    directory = Path({str(tmp_path)!r})
+    threading.Thread(target=kill_a_worker, args=(directory,), daemon=True).start()
+    recipe = fc.Recipe(learning_rate=1e-3, batch_size=20, epochs=6, patience=6)
+    table = fc.study(recipe, [1, 2], directory=directory, data_dir={str(TINY_DIR)!r})
+    print(table["seconds"].isna().any(), table["epochs"].tolist()[:2])
 """
-
-
-@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
-def test_its_processes_end_with_it(tmp_path, signal_):
-    process = subprocess.Popen(
-        [sys.executable, "-c", LONG_STUDY, str(tmp_path), str(TINY_DIR)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
+    (tmp_path / "study.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "study.py"], capture_output=True, text=True, cwd=tmp_path
     )
-    with process:
-        first = int(process.stdout.readline())
-        wait_until(lambda: (tmp_path / "seed-0.training-state.npz").exists())
-        process.send_signal(signal_)
-        others = [int(line) for line in process.stdout]
+    assert done.returncode == 0, done.stderr
+    workers, resumed = done.stdout.splitlines()
+    assert int(workers) == len(os.sched_getaffinity(0))
+    assert resumed == "True [6.0, 6.0]"
+
+
+@pytest.mark.slow
+def test_on_a_cluster_of_two_workers(run, tmp_path):
+    """The package is imported there, and the results are those of one process."""
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
+    with (
+        distributed.LocalCluster(host="127.0.0.1", local_directory=tmp_path, **options) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        there = fc.study(
+            RECIPE,
+            [1, 2],
+            model=fc.build_cnn(**SMALL),
+            directory=tmp_path / "there",
+            data_dir=TINY_DIR,
+            client=client,
+        )
+        assert all(client.run(lambda: "fashion_cnn" in sys.modules).values())
+    here = run([1, 2])
+    # To rounding: threads may add up in another order.
+    np.testing.assert_allclose(there.loc[[1, 2], FIGURES], here.loc[[1, 2], FIGURES], rtol=1e-2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
+def test_its_workers_end_with_it(tmp_path, signal_):
+    code = f"""
+import os, sys
+import fashion_cnn as fc
+if __name__ == "__main__":
+    recipe = fc.Recipe(learning_rate=1e-3, batch_size=1, epochs=999, patience=999)
+    fc.study(recipe, range(4), directory={str(tmp_path)!r}, data_dir={str(TINY_DIR)!r})
+"""
+    (tmp_path / "study.py").write_text(code)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "study.py"],
+        stderr=subprocess.DEVNULL,
+        # A shell in the background makes its children deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    wait_until(lambda: (tmp_path / "seed-0.training-state.npz").exists())
+    workers = children_of(process.pid)
+    assert len(workers) >= 2
+    process.send_signal(signal_)
+    process.wait(timeout=60)
     assert process.returncode != 0
-    for pid in [first, *others]:
-        wait_until(lambda pid=pid: has_ended(pid))
+    wait_until(lambda: not any(map(is_alive, workers)))
     assert not list(tmp_path.glob("*.json"))
+
+
+def wait_until(condition, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert condition()
+
+
+def children_of(pid):
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], stdout=subprocess.PIPE).stdout
+    pids = [int(child) for child in found.split()]
+    return pids + [grandchild for child in pids for grandchild in children_of(child)]
+
+
+def is_alive(pid):
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], stdout=subprocess.PIPE).stdout
+    return bool(state) and not state.startswith(b"Z")

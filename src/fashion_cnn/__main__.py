@@ -1,6 +1,6 @@
-"""Let ``python -m fashion_cnn`` be ``fashion-cnn``."""
+"""Make ``python -m fashion_cnn`` the same as ``fashion-cnn``."""
 
-from fashion_cnn.cli import main
+from fashion_cnn.app.cli import main
 
 if __name__ == "__main__":
     main()

@@ -1,43 +1,26 @@
-"""Give the training images batch by batch: in a new order every epoch, varied as a recipe says.
+"""The training images, batch by batch: in a new order every epoch, augmented as a recipe says.
 
-Order and variation depend on the seed and the number of the epoch and step alone, so a run that
-goes on in the middle sees the images as it would have seen them.
+Order and augmentation depend only on the seed and on the number of the epoch and step, so a
+resumed run sees the images that it would have seen without the interruption.
 """
 
 import math
-from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from fashion_cnn.data import IMAGE_SHAPE, Split
-
-if TYPE_CHECKING:
-    from fashion_cnn.training import Recipe
+from fashion_cnn.images import IMAGE_SHAPE, Split
+from fashion_cnn.recipe import Recipe
 
 PREFETCHED_BATCHES = 8
 _ERASED_SIDES = (3, 14)  # pixels, shortest and longest
 
 
 def training_batches(
-    split: Split, recipe: "Recipe", seed: int, *, first_epoch: int
+    split: Split, recipe: Recipe, seed: int, *, first_epoch: int
 ) -> tf.data.Dataset:
-    """Give the batches of one epoch after another, from `first_epoch` on, counted from 0.
+    """Return the batches of one epoch after another, from `first_epoch` on, counted from 0.
 
-    Parameters
-    ----------
-    split : Split
-        The images to learn from.
-    recipe : Recipe
-        Its batch size, flips, shifts and erasing.
-    seed : int
-        Seed of order and variation.
-    first_epoch : int
-        How many epochs to leave out.
-
-    Returns
-    -------
-    tf.data.Dataset
-        Pairs of float32 images (batch, 28, 28, 1) in [0, 1] and int64 labels (batch,).
+    They are pairs of float32 images (batch, 28, 28, 1) in [0, 1] and int64 labels (batch,).
     """
     steps = math.ceil(len(split.labels) / recipe.batch_size)
 
@@ -65,7 +48,7 @@ def training_batches(
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
-    """Give every image once, in order, as `training_batches` gives them."""
+    """Return every image once, in order, in batches like those of `training_batches`."""
     n = len(split.labels)
     return _prefetched(
         tf.data.Dataset.range(0, n, batch_size).map(
@@ -75,10 +58,10 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
 
 
 def _prefetched(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Prepare a few batches ahead, without tuning.
+    """Prepare a few batches ahead, without autotuning.
 
-    TensorFlow 2.21's tuner sleeps for up to a minute between two looks, and the end of a
-    training often waits until it wakes up.
+    TensorFlow 2.21's autotuner sleeps for up to a minute at a time, and the end of a training
+    often waits until it wakes up.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -86,7 +69,7 @@ def _prefetched(batches: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def _taken(split: Split, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Take images and labels out of NumPy's arrays: as tensors they would be in memory twice."""
+    """Take images and labels from NumPy's arrays: tensors would hold a second copy in memory."""
     images, labels = tf.numpy_function(
         lambda chosen: (split.images[chosen], split.labels[chosen]),
         [indices],
@@ -97,8 +80,8 @@ def _taken(split: Split, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.cast(images, tf.float32), tf.ensure_shape(labels, [None])
 
 
-def _moved(images: tf.Tensor, recipe: "Recipe", seed: tf.Tensor) -> tf.Tensor:
-    """Mirror half of the images, and shift each by up to `recipe.shift` pixels, zeros moving in."""
+def _moved(images: tf.Tensor, recipe: Recipe, seed: tf.Tensor) -> tf.Tensor:
+    """Mirror half of the images if asked to, and shift each by up to `recipe.shift` pixels."""
     n = tf.shape(images)[0]
     height, width = IMAGE_SHAPE
     shift = recipe.shift

@@ -14,56 +14,38 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-CLASS_NAMES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
-IMAGE_SHAPE = (28, 28)
-DATA_DIR_VARIABLE = "FASHION_CNN_DATA_DIR"
+from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE, Split
+from fashion_cnn.language import gettext as _
 
+DATA_DIR_VARIABLE = "FASHION_CNN_DATA_DIR"
 # The image and the label file of each part (Xiao, Rasul, Vollgraf 2017, arXiv:1708.07747).
 TRAIN_FILES = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
 TEST_FILES = ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
 FASHION_MNIST_SHA256 = {
-    "train-images-idx3-ubyte.gz": (
-        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"
-    ),
-    "train-labels-idx1-ubyte.gz": (
-        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"
-    ),
-    "t10k-images-idx3-ubyte.gz": (
-        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"
-    ),
-    "t10k-labels-idx1-ubyte.gz": (
-        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
-    ),
+    TRAIN_FILES[0]: "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    TRAIN_FILES[1]: "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    TEST_FILES[0]: "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    TEST_FILES[1]: "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
 }
-# The digits' files have the same names, and people get them by mistake.
+# The handwritten digits' files have the same names, and people get them by mistake.
 MNIST_DIGITS_MD5 = {
     "f68b3c2dcbeaaa9fbdd348bbdeb94873",
     "d53e105ee54ea40749a09fcbcd1e9432",
     "9fb629c4189551a2d022fa330f9573f3",
     "ec29112dd5afa0611ce80d1b7f02629c",
 }
+SUMS_FILE = "SHA256SUMS"  # a directory with one holds a data set of the user's own
 MIRRORS = (
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
 )
 DOWNLOAD_TIMEOUT = (5, 30)  # seconds to connect, seconds without a byte
-SLOWEST_DOWNLOAD = 50_000  # bytes a second, on average once PATIENCE is over
+SLOWEST_DOWNLOAD = 50_000  # bytes a second, on average, once PATIENCE is over
 PATIENCE = 30  # seconds
 
 # An IDX header: two zero bytes, the element type, the number of dimensions, then each dimension.
 IDX_UNSIGNED_BYTE = 0x08
-MOST_EXPANSION = 1_032  # gzip's limit, unpacked bytes for one packed
+MOST_EXPANSION = 1_032  # unpacked bytes for one packed byte: gzip's limit
 
 
 class DatasetError(Exception):
@@ -71,27 +53,12 @@ class DatasetError(Exception):
 
 
 class NotAvailableError(DatasetError):
-    """The data set is neither on disk nor to be had by download: the case for a fallback."""
+    """The data set is not on this machine and cannot be downloaded; a fallback applies."""
 
     @property
     def summary(self) -> str:
-        """What is missing, without what was tried and the ways out, which are Python."""
+        """What is missing, without the failed downloads and the fixes that are Python."""
         return " ".join(str(self).splitlines()[:2])
-
-
-class Split(NamedTuple):
-    """Images and their labels; a tuple, so that ``model.fit(*split)`` works.
-
-    Attributes
-    ----------
-    images : ndarray of float32, shape (n, 28, 28, 1)
-        Grey values in [0, 1]; 0 is the black background.
-    labels : ndarray of int64, shape (n,)
-        Index into ``CLASS_NAMES``, 0 to 9.
-    """
-
-    images: NDArray[np.float32]
-    labels: NDArray[np.int64]
 
 
 class Source(NamedTuple):
@@ -103,7 +70,7 @@ class Source(NamedTuple):
         The directory that holds the four files.
     is_fashion_mnist : bool
         Whether the files are Fashion-MNIST, byte for byte. If not, they are stand-in data that
-        matched the ``SHA256SUMS`` beside them, and figures from them mean nothing.
+        matched the ``SHA256SUMS`` beside them, and results from them mean nothing.
     """
 
     directory: Path
@@ -112,20 +79,24 @@ class Source(NamedTuple):
     def __str__(self) -> str:
         """Return one line for a person."""
         if self.is_fashion_mnist:
-            return f"Fashion-MNIST (SHA-256 verified) in {_shown(self.directory)}"
-        return (
-            f"stand-in data in {_shown(self.directory)}, not Fashion-MNIST: "
-            "figures from it mean nothing"
-        )
+            text = _("Fashion-MNIST (SHA-256 verified) in {directory}")
+        else:
+            text = _("stand-in data in {directory}, not Fashion-MNIST: its results mean nothing")
+        return text.format(directory=_shown(self.directory))
 
 
 class FashionMNIST(NamedTuple):
-    """The three splits of a data set and where they came from."""
+    """The three splits of a data set, and where they came from."""
 
     train: Split
     validation: Split
     test: Split
     source: Source
+
+    def __repr__(self) -> str:
+        """Return one line with the sizes, not the pixels."""
+        sizes = (f"{name}: {len(getattr(self, name).labels):,}" for name in self._fields[:3])
+        return f"FashionMNIST({', '.join(sizes)} images; {self.source})"
 
 
 def load_fashion_mnist(
@@ -138,18 +109,18 @@ def load_fashion_mnist(
     """Load Fashion-MNIST, verified, scaled to [0, 1] and split as the book splits it.
 
     The four files are looked for in one directory: `data_dir`, else the environment variable
-    ``FASHION_CNN_DATA_DIR``, else the cache that `keras.datasets` uses as well
-    (``$KERAS_HOME`` or ``~/.keras``, then ``datasets/fashion-mnist``). Files that are missing
-    there are downloaded into it. Every file must match Fashion-MNIST's SHA-256 or, in a
-    directory with a ``SHA256SUMS`` file of its own, the sum listed there.
+    ``FASHION_CNN_DATA_DIR``, else the cache that `keras.datasets` shares
+    (``$KERAS_HOME`` or ``~/.keras``, then ``datasets/fashion-mnist``). Missing files are
+    downloaded to it. Every file must match Fashion-MNIST's SHA-256 or, in a directory with a
+    ``SHA256SUMS`` file of its own, the sum listed there.
 
     Parameters
     ----------
     data_dir : path, optional
-        The directory with the four ``.gz`` files.
+        The directory with the four ``.gz`` files. It must exist.
     fallback : path, optional
-        A directory to use, with a warning, if the data is neither there nor to be downloaded.
-        Damaged or foreign files outside the cache are an error all the same.
+        A directory to use, with a warning, if the data is neither there nor can be downloaded.
+        Damaged or foreign files outside the cache are still an error.
     validation_fraction : float
         The part of the 60,000 training images that is held out for validation, in (0, 1).
     seed : int
@@ -170,28 +141,28 @@ def load_fashion_mnist(
 
     Examples
     --------
-    >>> data = load_fashion_mnist()                          # doctest: +SKIP
-    >>> CLASS_NAMES[data.validation.labels[0]]               # doctest: +SKIP
-    'Bag'
+    >>> load_fashion_mnist("data/tiny")  # the drawn stand-in of the repository
+    FashionMNIST(train: 800, validation: 200, test: 200 images; stand-in data in ...)
     """
     if not 0 < validation_fraction < 1:
         raise ValueError(
             "expected validation_fraction between 0 and 1 (0.2 holds out a fifth), "
             f"got {validation_fraction!r}"
         )
-    directory, is_cache = _data_directory(data_dir)
     try:
-        source = _verify_or_download(directory, is_cache)
+        source = data_source(data_dir, download=True)
     except NotAvailableError as error:
         if fallback is None:
             raise
-        fallback_directory = _absolute(fallback)
-        if not all((fallback_directory / name).is_file() for name in FASHION_MNIST_SHA256):
+        if not all((_absolute(fallback) / name).is_file() for name in FASHION_MNIST_SHA256):
             raise DatasetError(
-                f"{error}\nThe fallback {_shown(fallback_directory)} lacks the four files, too."
+                f"{error}\nThe fallback {_shown(_absolute(fallback))} lacks the four files, too."
             ) from error
-        source = _verify_or_download(fallback_directory, is_cache=False)
-        warnings.warn(f"Going on with {source}.\nThe reason: {error}", stacklevel=2)
+        source = data_source(fallback)
+        warnings.warn(
+            _("Continuing with {source}.\nReason: {reason}").format(source=source, reason=error),
+            stacklevel=2,
+        )
 
     images, labels = _read_part(source.directory, TRAIN_FILES)
     train, validation = _split_indices(len(labels), validation_fraction, seed)
@@ -203,30 +174,50 @@ def load_fashion_mnist(
     )
 
 
-def data_source(data_dir: str | os.PathLike[str] | None = None, *, fetch: bool = False) -> Source:
-    """Find the data set and verify it, without reading it.
+def data_source(
+    data_dir: str | os.PathLike[str] | None = None, *, download: bool = False
+) -> Source:
+    """Find the data set and verify it, without reading it; download what is missing if asked to.
 
-    Parameters
-    ----------
-    data_dir : path, optional
-        As for `load_fashion_mnist`.
-    fetch : bool
-        Whether to download what is missing.
-
-    Returns
-    -------
-    Source
-        Where it is, and whether it is Fashion-MNIST.
-
-    Raises
-    ------
-    DatasetError
-        If a file is missing, damaged or foreign and was not to be fetched or could not be.
+    A damaged file is downloaded again only in Keras's cache: elsewhere it is the user's own.
     """
-    return _verify_or_download(*_data_directory(data_dir), download=fetch)
+    directory, is_cache = data_directory(data_dir)
+    if not is_cache and not directory.is_dir():
+        raise DatasetError(
+            f"expected a directory at {_shown(directory)}, found none. "
+            "Check its spelling; to download the data set there, make it first"
+        )
+    has_own_sums = (directory / SUMS_FILE).is_file()
+    sums = _own_sums(directory) if has_own_sums else FASHION_MNIST_SHA256
+    mirrors = list(MIRRORS)
+    for name in FASHION_MNIST_SHA256:
+        path = directory / name
+        if path.exists():
+            problem = _problem_with(path, sums[name])
+            if problem is None:
+                continue
+            if has_own_sums:
+                raise DatasetError(
+                    f"{problem}. If you changed the file yourself, write the sums again: "
+                    f"sha256sum *.gz > {SUMS_FILE}"
+                )
+            if not is_cache:
+                raise DatasetError(f"{problem}. Delete it and run again to download it")
+            if not download:
+                raise NotAvailableError(f"{problem}.")
+            warnings.warn(f"{problem}. Downloading it again.", stacklevel=3)
+        elif has_own_sums:
+            raise DatasetError(
+                f"expected {name} beside {_shown(directory / SUMS_FILE)}, found none"
+            )
+        if not download:
+            lack = f"has no {name}" if directory.exists() else "does not exist"
+            raise NotAvailableError(f"{_shown(directory)} {lack}.")
+        _download(name, directory, mirrors)
+    return Source(directory, is_fashion_mnist=sums == FASHION_MNIST_SHA256)
 
 
-def _data_directory(data_dir: str | os.PathLike[str] | None) -> tuple[Path, bool]:
+def data_directory(data_dir: str | os.PathLike[str] | None = None) -> tuple[Path, bool]:
     """Return the directory to look in, and whether it is Keras's cache."""
     chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     if chosen:
@@ -239,53 +230,9 @@ def _absolute(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.abspath(Path(path).expanduser()))
 
 
-def _verify_or_download(directory: Path, is_cache: bool, *, download: bool = True) -> Source:
-    """Check the four files of `directory`, fetching those that are missing, if asked to.
-
-    A damaged file is fetched again only in the cache: elsewhere it is the user's own.
-    """
-    has_own_sums = (directory / "SHA256SUMS").is_file()
-    sums = _own_sums(directory) if has_own_sums else FASHION_MNIST_SHA256
-    mirrors = list(MIRRORS)
-    for name in FASHION_MNIST_SHA256:
-        path = directory / name
-        if path.exists():
-            found = _digest(path, "sha256")
-            if found == sums[name]:
-                if _is_digits(path):
-                    raise DatasetError(
-                        f"{_shown(path)} is of the handwritten digits (MNIST), not Fashion-MNIST. "
-                        "Put Fashion-MNIST's file there"
-                    )
-                continue
-            problem = (
-                f"{_shown(path)} is {_what_else(path, found)}: expected SHA-256 {sums[name]}, "
-                f"got {found} ({path.stat().st_size:,} bytes)"
-            )
-            if has_own_sums:
-                raise DatasetError(
-                    f"{problem}. If you changed the file yourself, write the sums anew: "
-                    "sha256sum *.gz > SHA256SUMS"
-                )
-            if not is_cache:
-                raise DatasetError(f"{problem}. Delete it and run again to download it")
-            if not download:
-                raise NotAvailableError(f"{problem}.")
-            warnings.warn(f"{problem}. Downloading it again.", stacklevel=3)
-        elif has_own_sums:
-            raise DatasetError(
-                f"expected {name} beside {_shown(directory / 'SHA256SUMS')}, found no such file"
-            )
-        if not download:
-            lack = f"has no {name}" if directory.exists() else "does not exist"
-            raise NotAvailableError(f"{_shown(directory)} {lack}.")
-        _download(name, directory, mirrors)
-    return Source(directory, is_fashion_mnist=sums == FASHION_MNIST_SHA256)
-
-
 def _own_sums(directory: Path) -> Mapping[str, str]:
     """Read a SHA256SUMS file: lines of a sum, a space, a space or asterisk, a name."""
-    path = directory / "SHA256SUMS"
+    path = directory / SUMS_FILE
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -296,9 +243,29 @@ def _own_sums(directory: Path) -> Mapping[str, str]:
     if missing:
         raise DatasetError(
             f"expected the sums of all four files in {_shown(path)}, found none for "
-            f"{', '.join(missing)}. Write it with: sha256sum *.gz > SHA256SUMS"
+            f"{', '.join(missing)}. Write it with: sha256sum *.gz > {SUMS_FILE}"
         )
     return {name: sums[name] for name in FASHION_MNIST_SHA256}
+
+
+def _problem_with(path: Path, sha256: str) -> str | None:
+    """Say what a file is that is not the expected one; None if it is."""
+    found = _digest(path, "sha256")
+    if _digest(path, "md5") in MNIST_DIGITS_MD5:
+        what = "of the handwritten digits (MNIST), not Fashion-MNIST"
+    elif found == sha256:
+        return None
+    else:
+        known = [name for name, known in FASHION_MNIST_SHA256.items() if found == known]
+        what = (
+            f"Fashion-MNIST's {known[0]} under another name"
+            if known
+            else "damaged, cut short or another file"
+        )
+    return (
+        f"{_shown(path)} is {what}: expected SHA-256 {sha256}, "
+        f"got {found} ({path.stat().st_size:,} bytes)"
+    )
 
 
 def _digest(path: Path, algorithm: str) -> str:
@@ -309,23 +276,9 @@ def _digest(path: Path, algorithm: str) -> str:
         raise DatasetError(f"{_shown(path)} cannot be read: {error}") from error
 
 
-def _what_else(path: Path, sha256: str) -> str:
-    """Say what a file is that is not the one expected."""
-    for name, known in FASHION_MNIST_SHA256.items():
-        if sha256 == known:
-            return f"Fashion-MNIST's {name} under another name"
-    if _is_digits(path):
-        return "of the handwritten digits (MNIST), not Fashion-MNIST"
-    return "damaged, cut short or another file"
-
-
-def _is_digits(path: Path) -> bool:
-    return _digest(path, "md5") in MNIST_DIGITS_MD5
-
-
-def _fetch(url: str, output_file: str, _: object) -> None:
+def _fetch(url: str, output_file: str, _pooch: object) -> None:
     """Download for pooch, with a progress bar, giving up on a mirror that trickles."""
-    import requests
+    import requests  # heavy, and rarely needed
     import urllib3
     from tqdm import tqdm
 
@@ -338,7 +291,7 @@ def _fetch(url: str, output_file: str, _: object) -> None:
         total = int(response.headers.get("Content-Length", 0))
         with tqdm(desc=url.rpartition("/")[2], total=total, unit="B", unit_scale=True) as bar:
             try:
-                # read1 returns what has come, so that the clock is looked at after every packet.
+                # read1 returns what has arrived, so the clock is checked after every packet.
                 while chunk := response.raw.read1(2**16):
                     bar.update(file.write(chunk))
                     seconds = time.monotonic() - start
@@ -349,15 +302,15 @@ def _fetch(url: str, output_file: str, _: object) -> None:
 
 
 def _download(name: str, directory: Path, mirrors: list[str]) -> None:
-    """Fetch one file from the first mirror that has it, whole; pooch replaces it atomically.
+    """Download one file from the first mirror that has it intact; pooch replaces it atomically.
 
-    A mirror that fails goes to the end of the list, for the next files.
+    A mirror that fails moves to the end of the list for the remaining files.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tqdm's, on widgets for notebooks that are not used here
-        import pooch
+        warnings.simplefilter("ignore")  # tqdm's, about notebook widgets, which are not used here
+        import pooch  # heavy, and rarely needed
 
-    lack = f"has no sound {name}" if directory.exists() else "did not exist"
+    lack = f"has no intact {name}" if directory.exists() else "did not exist"
     failures = []
     for mirror in tuple(mirrors):
         registry = {name: f"sha256:{FASHION_MNIST_SHA256[name]}"}
@@ -373,7 +326,7 @@ def _download(name: str, directory: Path, mirrors: list[str]) -> None:
         f"Fashion-MNIST is not complete on this machine and cannot be downloaded.\n"
         f"Looked in {_shown(directory)}, which {lack}.\n"
         f"Tried to download it:\n{tried}\n"
-        "Three ways out:\n"
+        "Any of these fixes it:\n"
         f"  1. put the four files ({', '.join(FASHION_MNIST_SHA256)}) into that directory;\n"
         f"  2. set {DATA_DIR_VARIABLE} to a directory that holds them;\n"
         "  3. use the drawn stand-in set in a clone of the repository: "
@@ -384,7 +337,7 @@ def _download(name: str, directory: Path, mirrors: list[str]) -> None:
 def _read_part(
     directory: Path, names: tuple[str, str]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Read an image file (n, 28, 28) and its label file (n,), and check that they agree."""
+    """Read an image file (n, 28, 28) and its label file (n,), and check that they match."""
     image_path, label_path = (directory / name for name in names)
     images = _read_idx(image_path, ndim=3)
     labels = _read_idx(label_path, ndim=1)
@@ -411,7 +364,7 @@ def _read_part(
 def _read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
     """Read a gzipped IDX file of unsigned bytes with `ndim` dimensions.
 
-    No more is unpacked than the header promises, and one byte, which must not be there.
+    At most one byte more than the header promises is unpacked, to see that there is none.
     """
     magic = bytes([0, 0, IDX_UNSIGNED_BYTE, ndim])
     try:
@@ -432,7 +385,7 @@ def _read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
             content = file.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DatasetError(
-            f"{_shown(path)} is not a sound gzip file: {_first_line(error)}. "
+            f"{_shown(path)} is not an intact gzip file: {_first_line(error)}. "
             "Delete it and fetch it again"
         ) from error
     if len(content) != size:
@@ -442,89 +395,6 @@ def _read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
             f"{shape}), got {got}"
         )
     return np.frombuffer(content, np.uint8).reshape(shape)
-
-
-def check_split(split: Split, name: str) -> None:
-    """Refuse images and labels that a network cannot rightly be trained or evaluated on.
-
-    Parameters
-    ----------
-    split : Split
-        Or any pair of images and labels.
-    name : str
-        What to call it in the message.
-
-    Raises
-    ------
-    ValueError
-        If the images are not floats in [0, 1] of shape (n, 28, 28, 1), or the labels not n
-        integers from 0 to 9.
-    """
-    if len(split) != 2:
-        raise ValueError(
-            f"expected a pair of images and labels, such as data.validation, "
-            f"got {len(split)} parts; pass one split, not the whole data set"
-        )
-    images, labels = (np.asarray(part) for part in split)
-    if images.shape[1:] != (*IMAGE_SHAPE, 1) or images.size == 0:
-        raise ValueError(
-            f"expected {name} images of shape (n, 28, 28, 1), got {images.shape}. "
-            f"{_shape_mend(images)}"
-        )
-    check_values(images, f"{name} images")
-    if labels.shape != (len(images),):
-        mend = "use labels.argmax(axis=1)" if labels.ndim == 2 else "each image needs one label"
-        raise ValueError(
-            f"expected {name} labels of shape ({len(images)},), got {labels.shape}; {mend}"
-        )
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"expected {name} labels of an integer dtype, got {labels.dtype}; "
-            "convert them with labels.astype(int)"
-        )
-    if labels.min() < 0 or labels.max() >= len(CLASS_NAMES):
-        raise ValueError(
-            f"expected {name} labels from 0 to {len(CLASS_NAMES) - 1}, "
-            f"got {labels.min()} to {labels.max()}; look up their meaning in CLASS_NAMES"
-        )
-
-
-def check_values(images: NDArray[np.generic], name: str) -> None:
-    """Refuse images that are not floats in [0, 1]; the ValueError names the mend."""
-    if not np.issubdtype(images.dtype, np.floating):
-        mend = (
-            "divide them by 255 if they hold 0 to 255"
-            if np.issubdtype(images.dtype, np.integer)
-            else "convert them with np.asarray(images, dtype=np.float32)"
-        )
-        raise ValueError(f"expected {name} of floats in [0, 1], got dtype {images.dtype}; {mend}")
-    low, high = images.min(), images.max()  # NaN if any value is
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError(
-            f"expected finite values in {name}, got NaN or infinity; look where they come from"
-        )
-    if low < 0 or high > 1:
-        raise ValueError(
-            f"expected {name} in [0, 1], got values from {low:g} to {high:g}; "
-            "divide by 255 if they were 0 to 255"
-        )
-    if 0 < high <= np.float32(1 / 255):
-        raise ValueError(
-            f"expected {name} that reach up to 1, got values up to {high:g}; "
-            "they may have been divided by 255 twice"
-        )
-
-
-def _shape_mend(images: NDArray[np.generic]) -> str:
-    if images.size == 0:
-        return "There are no images."
-    if images.shape[1:] == IMAGE_SHAPE:
-        return "Add the channel axis: images[..., np.newaxis]."
-    if images.shape[1:] == (1, *IMAGE_SHAPE):
-        return "Move the channel axis to the end: np.moveaxis(images, 1, -1)."
-    if images.shape in (IMAGE_SHAPE, (*IMAGE_SHAPE, 1)):
-        return "For one image, use predict(model, image)."
-    return "Resize the images to 28×28 grey pixels."
 
 
 def _split_indices(
@@ -542,7 +412,7 @@ def _split_indices(
 
 
 def _scaled(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Split:
-    # dtype= makes NumPy divide in float32: nothing of the set's size exists in float64.
+    # dtype= makes NumPy divide in float32: no array of the set's size ever exists in float64.
     scaled = np.divide(images, 255, dtype=np.float32)[..., np.newaxis]
     return Split(scaled, labels.astype(np.int64))
 

@@ -1,169 +1,148 @@
-"""Class names and the words in pictures, in English and in Korean."""
+"""The reader's language: English, or Korean after ``use_language("ko")``.
+
+Texts are marked where they stand, as ``_("text")`` with ``from fashion_cnn.language import gettext
+as _``, and translated in a gettext catalogue, ``locale/ko/LC_MESSAGES/fashion_cnn.po``.
+"""
 
 import contextlib
 import functools
 import importlib.util
+import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-from fashion_cnn.data import CLASS_NAMES
+from fashion_cnn.images import CLASS_NAMES
 
-# As the book 혼자 공부하는 머신러닝+딥러닝 names them.
-CLASS_NAMES_KO = (
-    "티셔츠",
-    "바지",
-    "스웨터",
-    "드레스",
-    "코트",
-    "샌달",
-    "셔츠",
-    "스니커즈",
-    "가방",
-    "앵클 부츠",
+LANGUAGES = ("en", "ko")
+LANGUAGE_VARIABLE = "FASHION_CNN_LANGUAGE"
+LOCALE = Path(__file__).with_name("locale")
+KOREAN_FONTS = (
+    *("Noto Sans KR", "Noto Sans CJK KR", "Noto Sans CJK JP", "NanumGothic", "Nanum Gothic"),
+    *("Malgun Gothic", "Apple SD Gothic Neo", "AppleGothic", "Gulim", "UnDotum", "Baekmuk Gulim"),
 )
-_CLASS_NAMES = {"en": CLASS_NAMES, "ko": CLASS_NAMES_KO}
-_KOREAN = {
-    "accuracy": "정확도",
-    "after": "훈련 후",
-    "average pooling": "평균 풀링",
-    "before": "훈련 전",
-    "best epoch": "최적 에포크",
-    "bias": "절편",
-    "but it is": "정답",
-    "centred": "가운데 놓음",
-    "confidence: probability of the predicted label": "확신도: 예측한 레이블의 확률",
-    "drop in the probability": "확률 감소량",
-    "epoch": "에포크",
-    "feature map": "특성 맵",
-    "filter": "필터",
-    "grey": "회색조",
-    "image": "이미지",
-    "images": "이미지 개수",
-    "input": "입력",
-    "loss": "손실",
-    "max pooling": "최대 풀링",
-    "number of weights": "가중치 개수",
-    "one cell of padding": "패딩 한 칸",
-    "predicted label": "예측 레이블",
-    "probability": "확률",
-    "products": "곱",
-    "resized": "축소",
-    "same padding": "세임 패딩",
-    "sharpened": "선명하게",
-    "stride": "스트라이드",
-    "sum": "합",
-    "train": "훈련",
-    "trimmed": "여백 자름",
-    "true label": "정답 레이블",
-    "true": "정답",
-    "upright": "똑바로 세움",
-    "valid padding": "밸리드 패딩",
-    "validation": "검증",
-    "weight": "가중치",
-    "window": "윈도",
-}
-_PREFERRED_FONTS = ("Noto Sans KR", "Noto Sans CJK KR", "NanumGothic", "Malgun Gothic")
+_chosen: str | None = None
 
 
-def class_names(language: str = "en") -> tuple[str, ...]:
-    """Return the ten class names in label order.
+def use_language(language: str) -> None:
+    """Choose the language of pictures, class names, tables, reports and warnings from now on.
+
+    Without this call, the environment variable ``FASHION_CNN_LANGUAGE`` decides; else it is
+    English.
 
     Parameters
     ----------
     language : {"en", "ko"}
-        English as in the data set, or Korean as in the book.
-
-    Returns
-    -------
-    tuple of str
-        Ten names.
+        English, as in the data set, or Korean, as in the book.
 
     Raises
     ------
     ValueError
-        If the language is another one.
+        If it is another language.
 
     Examples
     --------
-    >>> class_names("ko")[8]
+    >>> use_language("ko")
+    >>> class_names()[8]
     '가방'
+    >>> use_language("en")
     """
-    if language not in _CLASS_NAMES:
-        raise ValueError(f"expected language 'en' or 'ko', got {language!r}")
-    return _CLASS_NAMES[language]
+    global _chosen
+    if language not in LANGUAGES:
+        raise ValueError(
+            f"expected the language 'en' or 'ko', from use_language or {LANGUAGE_VARIABLE}, "
+            f"got {language!r}"
+        )
+    _chosen = language
 
 
-class Words(NamedTuple):
-    """What a picture is labelled with.
+def current_language() -> str:
+    """Return the language in use: ``"en"`` or ``"ko"``."""
+    if _chosen is None:
+        use_language(os.environ.get(LANGUAGE_VARIABLE) or "en")
+    assert _chosen is not None
+    return _chosen
 
-    Attributes
-    ----------
-    class_names : tuple of str
-        Ten names, in label order.
-    say : callable
-        Gives a word of a picture in its language.
+
+def class_names() -> tuple[str, ...]:
+    """Return the ten class names, in label order, in the language in use.
+
+    Examples
+    --------
+    >>> class_names()[8]
+    'Bag'
     """
+    return tuple(map(gettext, CLASS_NAMES))
 
-    class_names: tuple[str, ...]
-    say: Callable[[str], str]
+
+def gettext(text: str) -> str:
+    """Return an English text in the language in use."""
+    return translated(text, current_language())
+
+
+def translated(text: str, language: str) -> str:
+    """Return an English text in a given language, or as it is if the catalogue lacks it."""
+    return text if language == "en" else _catalogue(language).get(text, text)
+
+
+@functools.cache
+def _catalogue(language: str) -> dict[str, str]:
+    from babel.messages.pofile import read_po  # heavy, and not needed for English
+
+    with open(LOCALE / language / "LC_MESSAGES" / "fashion_cnn.po", "rb") as file:
+        return {str(message.id): str(message.string) for message in read_po(file) if message.id}
 
 
 @contextlib.contextmanager
-def words_for_plots(language: str) -> Iterator[Words]:
-    """Give the words of a language, and let the text made meanwhile use a font that has them.
+def words_in_pictures() -> Iterator[None]:
+    """Let the text drawn meanwhile use a font that has its letters; every plot is decorated so.
 
-    Without a Korean font, the words are English and a warning says so: Matplotlib would draw an
-    empty box for each letter.
+    Where no font has the Korean letters, the words are English, with a warning: Matplotlib would
+    draw an empty box for each letter.
     """
-    import matplotlib as mpl
-
-    names = class_names(language)
+    language = current_language()
     if language == "en":
-        yield Words(names, str)
+        yield
         return
+    import matplotlib as mpl  # heavy, and here only for pictures
+
     font = korean_font()
-    if font is None:
-        warnings.warn(
-            "found no Korean font, so the picture is labelled in English. Install one, such as "
-            "NanumGothic (pip install koreanize-matplotlib), and start Python again",
-            stacklevel=4,
-        )
-        yield Words(CLASS_NAMES, str)
+    if font is not None:
+        # Not mpl.rc_context: it would undo what the first figure of a notebook sets up.
+        families = mpl.rcParams["font.family"]
+        mpl.rcParams["font.family"] = [*families, font]
+        try:
+            yield
+        finally:
+            mpl.rcParams["font.family"] = families
         return
-    with mpl.rc_context({"font.family": [*mpl.rcParams["font.family"], font]}):
-        yield Words(names, lambda word: _KOREAN[word])
+    warnings.warn(
+        "found no Korean font, so the picture is labelled in English. Install one, such as "
+        "NanumGothic (pip install koreanize-matplotlib), and restart Python",
+        stacklevel=4,
+    )
+    use_language("en")
+    try:
+        yield
+    finally:
+        use_language(language)
 
 
 @functools.cache
 def korean_font() -> str | None:
     """Return the family name of an installed font that has the Korean letters, if there is one.
 
-    A font of the system is looked for first, then the one that the package koreanize-matplotlib
-    brings, without importing that package, which would change Matplotlib's settings.
+    The system's fonts come first, then the one in the package koreanize-matplotlib, which is not
+    imported, because that would change Matplotlib's settings.
     """
-    from matplotlib.font_manager import fontManager
+    from matplotlib.font_manager import fontManager  # heavy, and here only for pictures
 
+    installed = set(fontManager.get_font_names())
     package = importlib.util.find_spec("koreanize_matplotlib")
-    found = _families_with_korean()
-    if not found and package and package.origin:
-        fontManager.addfont(Path(package.origin).parent / "fonts" / "NanumGothic.ttf")
-        found = _families_with_korean()
-    preferred = [family for family in _PREFERRED_FONTS if family in found]
-    return next(iter(preferred + found), None)
-
-
-def _families_with_korean() -> list[str]:
-    from matplotlib.font_manager import fontManager, get_font
-
-    letters = {ord(letter) for letter in "".join((*CLASS_NAMES_KO, *_KOREAN.values()))}
-    families = set()
-    for entry in fontManager.ttflist:
-        # Matplotlib's "Last Resort" has a box for every letter there is.
-        if entry.style != "normal" or entry.name.startswith("Last Resort"):
-            continue
-        with contextlib.suppress(OSError, RuntimeError):  # a font file that is gone or damaged
-            if letters <= get_font(entry.fname).get_charmap().keys():
-                families.add(entry.name)
-    return sorted(families)
+    for font in KOREAN_FONTS:
+        if font in installed:
+            return font
+    if package is None or package.origin is None:
+        return None
+    fontManager.addfont(Path(package.origin).parent / "fonts" / "NanumGothic.ttf")
+    return "NanumGothic"

@@ -1,9 +1,33 @@
-"""Build the network of the tutorial: two convolutions, two poolings, two dense layers."""
+"""Build the network of the tutorial, or read it from a file without running anything stored there.
 
+The network: two convolutions, two poolings, two dense layers.
+"""
+
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
 import keras
 from keras import layers
+from numpy.typing import NDArray
 
-from fashion_cnn.data import CLASS_NAMES, IMAGE_SHAPE
+from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE
+
+# At the end of the name of a model that was trained on stand-in data. The name is part of Keras's
+# own file format, and model.summary() shows it.
+STAND_IN_SUFFIX = "_trained_on_stand_in_data"
+# What decides which numbers a layer computes; its name and its initializers do not.
+_DECISIVE_KEYS = (
+    *("filters", "kernel_size", "strides", "padding", "dilation_rate", "groups", "pool_size"),
+    *("units", "rate", "activation", "use_bias", "data_format"),
+)
+_SIZES = ("filters", "units", "rate")  # which build_cnn's caller may choose
+_WEIGHTED_LAYERS = (0, 2, 5, 7)  # the convolutions and the dense layers
+_MOST_CONFIG_BYTES = 1_000_000  # a configuration has a few thousand
 
 
 def build_cnn(
@@ -25,7 +49,7 @@ def build_cnn(
     dense_units : int
         Width of the hidden dense layer.
     dropout_rate : float
-        The part of the hidden layer's outputs set to 0 in each training step, in [0, 1).
+        The part of the hidden layer's outputs that each training step sets to 0, in [0, 1).
 
     Returns
     -------
@@ -66,3 +90,141 @@ def build_cnn(
 def compile_cnn(model: keras.Model) -> None:
     """Compile a network with the book's optimizer, loss and metric."""
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+
+
+def architecture(model: keras.Sequential) -> list[Any]:
+    """Describe what the layers of a model compute, as JSON data."""
+    return [[type(layer).__name__, _decisive(layer.get_config())] for layer in model.layers]
+
+
+def _decisive(config: dict[str, Any]) -> dict[str, Any]:
+    """Pick the keys that decide what a layer computes, in the types that JSON gives them."""
+    decisive = {key: config[key] for key in _DECISIVE_KEYS if key in config}
+    return json.loads(json.dumps(decisive))
+
+
+def name_after_training(model: keras.Model, *, is_stand_in: bool) -> None:
+    """Let a model's name say whether it was trained on stand-in data."""
+    model.name = model.name.removesuffix(STAND_IN_SUFFIX) + STAND_IN_SUFFIX * is_stand_in
+
+
+def is_trained_on_stand_in(model: keras.Model) -> bool:
+    """Tell whether a model's results mean nothing, because stand-in data is all it has seen."""
+    return model.name.endswith(STAND_IN_SUFFIX)
+
+
+def load_model(path: str | os.PathLike[str]) -> keras.Sequential:
+    """Load a model of `build_cnn`'s architecture, with any number of filters and units.
+
+    Only the configuration of the layers, eight arrays of weights and the model's name are read:
+    the network is built anew, so nothing stored in the file runs. The file may come from `train`,
+    from Keras's own ``model.save``, or from the book's code, which wrote ``.h5`` files before
+    Keras 3. The name of a model that was trained on stand-in data ends in
+    ``_trained_on_stand_in_data``.
+
+    Parameters
+    ----------
+    path : path
+        A ``.keras`` file, or a ``.h5`` file of a whole model.
+
+    Returns
+    -------
+    keras.Sequential
+        The network, compiled as `build_cnn` compiles it, with the saved weights.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not a saved model, or holds a model of another architecture.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"expected a saved model at {path}, found no such file; train writes one"
+        )
+    try:
+        config = json.loads(_read_config(path))["config"]
+        saved = [layer for layer in config["layers"] if layer["class_name"] != "InputLayer"]
+        kinds = [str(layer["class_name"]) for layer in saved]
+        configs = [dict(layer["config"]) for layer in saved]
+    except Exception as error:  # a hostile file can raise anything
+        raise ValueError(
+            f"expected a model saved by Keras in {path}, found none ({error!r}); "
+            "the file may be cut short or of another kind"
+        ) from error
+    expected_kinds = [kind for kind, _config in architecture(build_cnn())]
+    if kinds != expected_kinds:
+        raise ValueError(
+            f"expected a model with the layers {', '.join(expected_kinds)} in {path}, "
+            f"got {', '.join(kinds)}"
+        )
+    _compare_layers(path, configs, build_cnn(), but=_SIZES)
+    rate = configs[6].get("rate")
+    if not isinstance(rate, int | float) or not 0 <= rate < 1:
+        raise ValueError(f"expected a dropout rate in [0, 1) in {path}, got {rate!r}")
+    try:
+        weights = _read_weights(path, [config.get("name") for config in configs])
+        filters = weights[0].shape[-1], weights[2].shape[-1]
+        model = build_cnn(filters=filters, dense_units=weights[4].shape[-1], dropout_rate=rate)
+        model.set_weights(weights)
+    except Exception as error:
+        raise ValueError(f"the weights in {path} cannot be read: {error}") from error
+    _compare_layers(path, configs, model)
+    name_after_training(model, is_stand_in=str(config.get("name")).endswith(STAND_IN_SUFFIX))
+    return model
+
+
+def _compare_layers(
+    path: Path, configs: list[dict[str, Any]], model: keras.Sequential, but: Sequence[str] = ()
+) -> None:
+    """Refuse saved layers that compute something else than a model's."""
+    for number, (config, (kind, decisive)) in enumerate(
+        zip(configs, architecture(model), strict=True), 1
+    ):
+        for key, value in decisive.items():
+            if key not in but and config.get(key, value) != value:
+                raise ValueError(
+                    f"expected {key}={value!r} in layer {number} ({kind}) of {path}, "
+                    f"got {config[key]!r}"
+                )
+
+
+def _read_config(path: Path) -> str | bytes:
+    """Read the configuration of a model, JSON text."""
+    if path.suffix == ".h5":
+        with h5py.File(path, "r") as file:
+            return file.attrs["model_config"]
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo("config.json").file_size > _MOST_CONFIG_BYTES:
+            raise ValueError(f"config.json unpacks to more than {_MOST_CONFIG_BYTES:,} bytes")
+        return archive.read("config.json")
+
+
+def _read_weights(path: Path, layer_names: list[Any]) -> list[NDArray[Any]]:
+    """Read kernel and bias of each of the four layers that have any."""
+    if path.suffix == ".h5":
+        with h5py.File(path, "r") as file:
+            groups = [f"model_weights/{layer_names[n]}" for n in _WEIGHTED_LAYERS]
+            names = [
+                f"{group}/{name}" for group in groups for name in file[group].attrs["weight_names"]
+            ]
+            return [_read_array(file, name) for name in names]
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo("model.weights.h5").compress_type != zipfile.ZIP_STORED:
+            raise ValueError("model.weights.h5 is compressed, which Keras never does")
+        with archive.open("model.weights.h5") as member, h5py.File(member, "r") as file:
+            groups = [
+                f"layers/{layer}/vars" for layer in ("conv2d", "conv2d_1", "dense", "dense_1")
+            ]
+            return [_read_array(file, f"{group}/{n}") for group in groups for n in (0, 1)]
+
+
+def _read_array(file: h5py.File, name: str) -> NDArray[Any]:
+    """Read an array that takes as much memory as it takes of this file."""
+    dataset = file[name]
+    is_whole = dataset.chunks is None and dataset.id.get_storage_size() == dataset.nbytes
+    if not is_whole or dataset.external or h5py.h5i.get_file_id(dataset.id) != file.id:
+        raise ValueError(f"{name} is not stored whole, uncompressed and in this file")
+    return dataset[()]

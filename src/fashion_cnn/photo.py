@@ -10,30 +10,34 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageFile, ImageOps
 from scipy import ndimage
 
-from fashion_cnn.data import IMAGE_SHAPE, check_values
+from fashion_cnn.images import IMAGE_SHAPE, check_values
+from fashion_cnn.language import gettext as _
+from fashion_cnn.language import words_in_pictures
+from fashion_cnn.plotting import canvas, draw_image
 
-# Nothing that starts another program, as EPS does with Ghostscript.
+# None that starts another program, as EPS starts Ghostscript.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM")
 SIDE = IMAGE_SHAPE[0]
 MOST_PIXELS = 50_000_000
 MOST_BYTES = 8 * MOST_PIXELS  # 16-bit RGBA; no picture of MOST_PIXELS needs more
-WORKING_SIDE = 320  # a longer picture is reduced, by a whole number, to 320 to 639 pixels
+WORKING_SIDE = 320  # a longer picture is reduced, by a whole factor, to 320 to 639 pixels
 ORIENTATION = 0x0112  # EXIF's tag
 
 SMOOTHING = 1 / 300  # of the longer side: noise is averaged, outlines stay
-TOLERANCES = (0.12, 0.08, 0.05, 0.03)  # of what is fitted as background, from start to end
+TOLERANCES = (0.12, 0.08, 0.05, 0.03)  # around the fitted background, from start to end
 MOST_BORDER = 1_500  # pixels to fit
 LEAST_CONTRAST = 2 / 255
 OUTLINE = 0.3  # of the object's median grey: where an outline blurred by the lens is trimmed
-NOISES = 5  # what differs from the background by so many standard deviations stands out
+NOISES = 5  # standard deviations from the background from which something stands out
 LEAST_OBJECT = 1 / 20  # of the picture's longer side
 LEAST_PART = 1 / 50  # of the largest part's area; smaller ones are specks
 MARGIN = 1 / 100  # of the longer side, kept around the object for its soft outline
-LIGHT = 0.8  # mean grey of an opaque part that would vanish on white
+LIGHT = 0.8  # mean grey above which an opaque part would vanish on white
 SHARPENING = 0.5
 SHARPENING_RADIUS = 1.0  # pixels, the paper's
 
@@ -41,20 +45,18 @@ _pillow_lock = threading.Lock()
 
 
 class PhotoSteps(NamedTuple):
-    """The pictures on the way from a photo to an image like the data set's.
-
-    All are float32 in [0, 1].
+    """The pictures on the way from a photo to an image like the data set's, float32 in [0, 1].
 
     Attributes
     ----------
     upright : ndarray, shape (h, w, 3)
-        The photo in RGB, turned upright, at most 639 pixels long, no longer transparent.
+        The photo in RGB, turned upright, at most 639 pixels a side, no longer transparent.
     grey : ndarray, shape (h, w)
         Light on dark: 0 is the background, whatever its colour and shade was.
     trimmed : ndarray, shape (h', w')
         What stands out from the background.
     resized : ndarray
-        The same with a longer side of 28 pixels.
+        The same, its longer side 28 pixels.
     sharpened : ndarray
         The same, stretched to the full range of grey values and sharpened.
     centred : ndarray, shape (28, 28, 1)
@@ -73,7 +75,7 @@ def prepare_photo(photo: str | os.PathLike[str] | Image.Image | ArrayLike) -> ND
     """Turn a photo of one garment on an even background into an image like the data set's.
 
     The steps are those of Fashion-MNIST's makers (arXiv:1708.07747, section 2); `photo_steps`
-    returns each, ``plot_photo_steps`` draws them. An image of the data set stays what it is.
+    returns each, `plot_photo_steps` draws them. An image of the data set stays as it is.
 
     Parameters
     ----------
@@ -98,14 +100,14 @@ def prepare_photo(photo: str | os.PathLike[str] | Image.Image | ArrayLike) -> ND
 
     Examples
     --------
-    >>> predict(model, prepare_photo("shoe.jpg")).class_name     # doctest: +SKIP
-    'Sneaker'
+    >>> prepare_photo("notebooks/photos/dress.png").shape
+    (28, 28, 1)
     """
     return photo_steps(photo).centred
 
 
 def photo_steps(photo: str | os.PathLike[str] | Image.Image | ArrayLike) -> PhotoSteps:
-    """Do what `prepare_photo` does and return every step.
+    """Do what `prepare_photo` does, and return every step.
 
     Parameters
     ----------
@@ -134,6 +136,40 @@ def photo_steps(photo: str | os.PathLike[str] | Image.Image | ArrayLike) -> Phot
     return PhotoSteps(upright, grey, trimmed, resized, sharpened, _centred(sharpened))
 
 
+@words_in_pictures()
+def plot_photo_steps(
+    photo: PhotoSteps | str | os.PathLike[str] | Image.Image | ArrayLike,
+    *,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw how a photo becomes an image like the data set's, a panel for each step.
+
+    Parameters
+    ----------
+    photo : path, PIL.Image.Image, array_like or PhotoSteps
+        A photo as for `prepare_photo`, or what `photo_steps` returned for it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The upright photo on the left, the image for `predict` on the right.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `prepare_photo` does.
+    """
+    steps = photo if isinstance(photo, PhotoSteps) else photo_steps(photo)
+    words = [_("upright"), _("grey"), _("trimmed"), _("resized"), _("sharpened"), _("centred")]
+    alt = _("A photo becomes an image of 28×28 pixels: {steps}").format(steps=", ".join(words))
+    figure = canvas(figure, (12, 2.6), alt)
+    for ax, word, image in zip(figure.subplots(1, len(steps)), words, steps, strict=True):
+        draw_image(ax, image)
+        ax.set_title(f"{word}, {image.shape[1]}×{image.shape[0]}", fontsize=9)
+        ax.axis("off")
+    return figure
+
+
 def _small_and_upright(photo: str | os.PathLike[str] | Image.Image | ArrayLike) -> Image.Image:
     """Return an RGB or RGBA image of at most 639 pixels a side."""
     if isinstance(photo, Image.Image):
@@ -153,7 +189,7 @@ def _small_and_upright(photo: str | os.PathLike[str] | Image.Image | ArrayLike) 
 
 
 def _read(source: Path | Image.Image, name: str) -> Image.Image:
-    """Decode, reduce and turn; whatever Pillow stumbles over is one ValueError."""
+    """Decode, reduce and turn a picture; whatever Pillow fails on is one ValueError."""
     try:
         with _own_pillow_settings():
             if isinstance(source, Image.Image):
@@ -175,20 +211,20 @@ def _read(source: Path | Image.Image, name: str) -> Image.Image:
     # Damaged files make Pillow's decoders raise almost anything, SyntaxError and IndexError too.
     except Exception as error:
         raise ValueError(
-            f"expected a sound picture in {', '.join(FORMATS)}, got {name}, which cannot be read "
-            f"({str(error) or type(error).__name__}); save it anew as JPEG or PNG"
+            f"expected an intact picture in {', '.join(FORMATS)}, got {name}, which cannot be read "
+            f"({str(error) or type(error).__name__}); save it again as JPEG or PNG"
         ) from error
 
 
 class _RefusedError(Exception):
-    """A picture that was understood and is refused; the message says why."""
+    """A picture that was read and is refused; the message says why."""
 
 
 @contextmanager
 def _own_pillow_settings() -> Iterator[None]:
-    """Read by this module's limits, whatever the program has set, and leave its settings alone."""
+    """Apply this module's limits, whatever the program has set, and then restore its settings."""
     with _pillow_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd metadata, which is not looked at
+        warnings.simplefilter("ignore")  # about odd metadata, which is not used
         kept = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = MOST_PIXELS, False
         try:
@@ -272,7 +308,7 @@ def _reduced(image: Image.Image) -> Image.Image:
 
 
 def _over_white_or_black(image: Image.Image) -> NDArray[np.float32]:
-    """Return the picture in RGB, its transparent parts white, or black if it is light itself."""
+    """Return the picture in RGB, its transparent parts white, or black if the rest is light."""
     if image.mode != "RGBA":
         return np.divide(np.asarray(image.convert("RGB")), 255, dtype=np.float32)
     rgba = np.divide(np.asarray(image), 255, dtype=np.float32)
@@ -303,10 +339,10 @@ def _grey_on_black(rgb: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArr
 
 
 def _background(smooth: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
-    """Fit a shade that changes smoothly to the border, where most of the pixels are background.
+    """Fit a smoothly changing shade to the border, where most of the pixels are background.
 
-    The object may reach the border: the fit starts from each of several border colours, drops
-    what is far from it, and the start that most of the border agrees with wins.
+    The object may reach the border: a fit starts from each of several border colours and drops
+    what is far from it; the fit that agrees with most of the border wins.
 
     Returns
     -------
@@ -343,7 +379,7 @@ def _fitted(
     fit = np.outer(np.eye(at.shape[1], dtype=np.float32)[0], start)
     near = _is_near(colours, at @ fit, TOLERANCES[0])
     for tolerance in TOLERANCES[1:]:
-        # Drawn a little to an even colour, for where the border says nothing.
+        # Regularized towards an even colour, for where the border says nothing.
         draw = np.diag([0.01, 1, 1, 1, 1, 1]).astype(np.float32) * (0.01 * int(near.sum()) + 1)
         fit = fit + np.linalg.solve(
             at[near].T @ at[near] + draw, at[near].T @ (colours - at @ fit)[near]
@@ -389,10 +425,10 @@ def _trimmed(grey: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.f
 
 
 def _resized(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale the longer side to 28 pixels, averaging all that falls on a pixel.
+    """Scale the longer side to 28 pixels, averaging everything that falls on a pixel.
 
-    The makers took single pixels of a picture of 51 by 73; of a photo ten times as large that
-    would be chance.
+    The makers took single pixels of a 51×73 picture; in a photo ten times as large, single pixels
+    are noise.
     """
     height, width = grey.shape
     scale = SIDE / max(height, width)
@@ -407,7 +443,7 @@ def _sharpened(grey: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _stretched(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Let the lightest pixel be 1, as in every image of the data set."""
+    """Scale the lightest pixel to 1, as in every image of the data set."""
     return grey / max(grey.max(), np.float32(1 / 255))
 
 

@@ -1,4 +1,4 @@
-"""Train the network: recipes, and the training run with checkpoint and early stopping."""
+"""Train the network: one call with checkpoint, early stopping and exact resume."""
 
 import contextlib
 import functools
@@ -6,9 +6,10 @@ import hashlib
 import json
 import math
 import os
+import random
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,135 +20,23 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from fashion_cnn.batches import evaluation_batches, training_batches
-from fashion_cnn.checkpoint import KeepProgress, TrainingState, architecture
-from fashion_cnn.data import IMAGE_SHAPE, FashionMNIST, Split, check_split
-from fashion_cnn.model import compile_cnn
+from fashion_cnn.checkpoint import (
+    KeepProgress,
+    TrainingState,
+    default_checkpoint,
+    state_path_of,
+)
+from fashion_cnn.data import FashionMNIST
+from fashion_cnn.images import Split, check_split
+from fashion_cnn.model import architecture, compile_cnn, name_after_training
+from fashion_cnn.recipe import BOOK, Recipe
 
 MOST_STEPS_PER_CALL = 16
 WHITENING_IMAGES = 1_000
-VALIDATION_BATCH_SIZE = 256  # a larger one gains nothing and needs more memory
+VALIDATION_BATCH_SIZE = 256  # larger ones are no faster and need more memory
 LEAST_SPEEDUP = 1.1  # of bfloat16 over float32, below which it is not worth its rounding
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Every number of a training run.
-
-    Attributes
-    ----------
-    learning_rate : float
-        Step size of Adam; the largest one if it changes.
-    batch_size : int
-        Images per step.
-    epochs : int
-        The most epochs a run takes.
-    patience : int
-        Epochs without a lower validation loss after which the run stops.
-    warmup : float, optional
-        The part of all steps, in (0, 1), in which the step size rises from 0; in the rest it falls
-        to 0 along half a cosine wave. None keeps the step size as it is.
-    weight_decay : float
-        The part of every weight, but no bias, that a step takes away, times the step size.
-    dropout_rate : float, optional
-        In this run, in place of the rate the network was built with; None leaves it. A network
-        built without dropout stays without.
-    whitening : bool
-        Whether the first convolution starts from filters that whiten the training images'
-        patches, not from random ones.
-    flip : bool
-        Whether half of the images, drawn anew every epoch, are mirrored left to right.
-    shift : int
-        Pixels by which an image is moved at most, up or down and left or right.
-    erasing : float
-        The part of the images, in [0, 1], in which a rectangle is painted over.
-    precision : {"float32", "bfloat16", "fastest"}
-        What the network computes in; the weights are float32 all the same. "fastest" is bfloat16
-        if a short timing at the start finds this machine quicker with it, else float32.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of its range.
-    """
-
-    learning_rate: float
-    batch_size: int
-    epochs: int
-    patience: int
-    warmup: float | None = None
-    weight_decay: float = 0.0
-    dropout_rate: float | None = None
-    whitening: bool = False
-    flip: bool = False
-    shift: int = 0
-    erasing: float = 0.0
-    precision: Literal["float32", "bfloat16", "fastest"] = "float32"
-
-    def __post_init__(self) -> None:
-        """Refuse numbers that no training can be run with."""
-        for name in ("batch_size", "epochs", "patience", "shift"):
-            if not isinstance(getattr(self, name), int):
-                raise ValueError(f"expected {name} of type int, got {getattr(self, name)!r}")
-        for name in ("learning_rate", "weight_decay", "erasing"):
-            if not isinstance(getattr(self, name), int | float):
-                raise ValueError(f"expected {name} of type float, got {getattr(self, name)!r}")
-        for name, is_valid, expected in (
-            ("learning_rate", self.learning_rate > 0, "above 0"),
-            ("batch_size", self.batch_size >= 1, "at least 1"),
-            ("epochs", self.epochs >= 1, "at least 1"),
-            ("patience", self.patience >= 0, "at least 0"),
-            ("warmup", self.warmup is None or 0 < self.warmup < 1, "in (0, 1), or None"),
-            ("weight_decay", self.weight_decay >= 0, "at least 0"),
-            (
-                "dropout_rate",
-                self.dropout_rate is None or 0 <= self.dropout_rate < 1,
-                "in [0, 1), or None",
-            ),
-            ("shift", 0 <= self.shift < min(IMAGE_SHAPE), f"from 0 to {min(IMAGE_SHAPE) - 1}"),
-            ("erasing", 0 <= self.erasing <= 1, "in [0, 1]"),
-            (
-                "precision",
-                self.precision in (*_DTYPE_POLICIES, "fastest"),
-                "'float32', 'bfloat16' or 'fastest'",
-            ),
-        ):
-            if not is_valid:
-                raise ValueError(f"expected {name} {expected}, got {getattr(self, name)!r}")
-
-
 # Keras's names for what a layer computes in; its weights are float32 in both.
 _DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-
-BOOK = Recipe(learning_rate=1e-3, batch_size=32, epochs=20, patience=2)
-"""The recipe of the book and the note."""
-
-FAST = Recipe(
-    learning_rate=6e-3,  # can be so large as it rises from 0 and falls back to it
-    batch_size=128,  # large enough to keep two cores busy, small enough for 750 steps
-    epochs=2,
-    patience=2,
-    warmup=0.25,
-    dropout_rate=0.0,  # two epochs are too short to learn by heart
-    whitening=True,  # worth an epoch: the filters need not find the edges first
-    precision="fastest",
-)
-"""The book's validation accuracy in a fraction of its time."""
-
-BEST = Recipe(
-    learning_rate=3e-3,
-    batch_size=128,
-    epochs=30,
-    patience=30,  # the last epochs, with the smallest steps, are the best ones
-    warmup=0.1,
-    weight_decay=0.05,  # in place of early stopping: keeps the weights small
-    dropout_rate=0.0,  # images that are never twice the same hold the network back enough
-    whitening=True,
-    flip=True,  # a coat is a coat from either side
-    shift=1,  # and a pixel further left
-    erasing=0.5,  # and with a patch over it, so no single spot may decide
-    precision="fastest",
-)
-"""As accurate as we could make this network; benchmarks/NOTES.md tells what was tried."""
 
 
 def train(
@@ -155,7 +44,7 @@ def train(
     data: FashionMNIST,
     recipe: Recipe = BOOK,
     *,
-    checkpoint: str | os.PathLike[str] = "best-cnn-model.keras",
+    checkpoint: str | os.PathLike[str] | None = None,
     seed: int = 42,
     resume: bool = True,
     callbacks: Iterable[keras.callbacks.Callback] = (),
@@ -165,14 +54,15 @@ def train(
 
     The weights are drawn anew from `seed`, whatever the model held before, so the same network,
     data, recipe and seed give the same run (on a CPU, with the same versions, number of threads
-    and precision; "fastest" is decided by a timing). To go on from weights that a model already
-    has, use Keras's own ``model.fit``. Afterwards the model holds the weights of the best epoch,
-    the same as the saved file, and is compiled as `build_cnn` compiles it.
+    and precision; "fastest" is decided by a timing). To continue from the weights that a model
+    already has, use Keras's own ``model.fit``. Afterwards the model holds the weights of the best
+    epoch, as the saved file does, and is compiled as `build_cnn` compiles it.
 
     After every epoch the state of the run is kept beside the checkpoint, as
-    ``….training-state.npz``. If the run is cut off (Ctrl-C, a crash, a lost machine), call `train`
-    again with the same arguments: it goes on after the last finished epoch and ends as if
-    nothing had happened, bit for bit. A finished run removes its state.
+    ``….training-state.npz``. If the run is interrupted (Ctrl-C, a crash, a lost machine), call
+    `train` again with the same arguments: it resumes after the last finished epoch and ends as if
+    nothing had happened, bit for bit. A finished run removes its state and leaves its history,
+    ``….history.json``.
 
     Parameters
     ----------
@@ -183,42 +73,67 @@ def train(
         ``data.train`` is learned from; ``data.validation`` decides which epoch is best.
     recipe : Recipe
         The numbers of the run.
-    checkpoint : path
-        Where the best model is saved, as a ``.keras`` file. Missing directories are made.
+    checkpoint : path, optional
+        Where to save the best model, as a ``.keras`` file. Missing directories are made. By
+        default ``best-cnn-model.keras``, or ``stand-in-model.keras`` for stand-in data.
     seed : int
-        Seed of the first weights, of the order of the images and how they are varied, and of
-        dropout. It also sets Python's, NumPy's and TensorFlow's global seeds.
+        Seed of the first weights, of the order and augmentation of the images, and of dropout. It
+        also sets Python's, NumPy's and TensorFlow's global seeds.
     resume : bool
-        Whether to go on with an interrupted run. False starts over.
+        Whether to resume an interrupted run. False starts over.
     callbacks : iterable of keras.callbacks.Callback
         Called after early stopping and before the epoch is saved; not after every step, but after
-        as many as TensorFlow takes at a stretch, at most 16. What they remember themselves is
-        not kept for a resumed run.
+        as many as TensorFlow takes in one call, at most 16. Their own memory is not kept for a
+        resumed run.
     verbose : {"auto", 0, 1, 2}
-        As in ``model.fit``: 0 is silent, 1 draws a progress bar, 2 prints a line an epoch.
+        As in ``model.fit``: 0 is silent, 1 draws a progress bar, 2 prints a line per epoch.
 
     Returns
     -------
     keras.callbacks.History
-        ``history.history`` has a list with one number an epoch for ``loss``, ``accuracy``,
+        ``history.history`` has a list with one number per epoch for ``loss``, ``accuracy``,
         ``val_loss`` and ``val_accuracy``, in the precision of the run.
 
     Raises
     ------
+    TypeError
+        If `data` is not a whole data set, or `recipe` not a `Recipe`.
     ValueError
         If `checkpoint` does not end in ``.keras``, if a split is not float images in [0, 1] of
         shape (n, 28, 28, 1) with labels 0 to 9, or if the kept state is damaged or belongs to
         another recipe, seed, network or data set.
     OSError
-        If an epoch cannot be saved; what was saved before it stays as it was.
+        If an epoch cannot be saved; what was saved before stays as it was.
+    RuntimeError
+        If Keras computes with another backend than TensorFlow.
+
+    Examples
+    --------
+    >>> model = build_cnn()
+    >>> history = train(model, data, FAST, verbose=0)
+    >>> len(history.history["val_accuracy"])
+    2
     """
-    checkpoint = Path(checkpoint).expanduser()
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            f"expected Keras's backend to be TensorFlow, got {keras.backend.backend()}; set "
+            "KERAS_BACKEND=tensorflow before Keras is imported, and start Python again"
+        )
+    if not isinstance(data, FashionMNIST):
+        raise TypeError(
+            "expected the whole data set that load_fashion_mnist returns, with its validation "
+            f"split, got {type(data).__name__}; call train(model, data)"
+        )
+    if not isinstance(recipe, Recipe):
+        raise TypeError(
+            f"expected a Recipe, such as fashion_cnn.FAST without quotes, got {recipe!r}"
+        )
+    checkpoint = Path(checkpoint or default_checkpoint(data.source)).expanduser()
     if checkpoint.suffix != ".keras":
         raise ValueError(f"expected a checkpoint file that ends in .keras, got {str(checkpoint)!r}")
     check_split(data.train, "train")
     check_split(data.validation, "validation")
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    state_path = state_path_of(checkpoint)
     identity = {
         "recipe": asdict(recipe),
         "seed": seed,
@@ -226,6 +141,7 @@ def train(
         "data set": fingerprint(data.train, data.validation),
     }
     run = json.loads(json.dumps(identity))  # as the state's file gives it back
+    state_path = state_path_of(checkpoint)
     state = _interrupted_run(state_path, run) if resume and state_path.exists() else None
     finished_epochs = state.finished_epochs if state else 0
     # Another precision would be another run, so a resumed one keeps its own.
@@ -233,7 +149,7 @@ def train(
     if verbose != 0:
         if state:
             print(
-                f"Going on after epoch {finished_epochs} of at most {recipe.epochs} ({state_path})."
+                f"Resuming after epoch {finished_epochs} of at most {recipe.epochs} ({state_path})."
             )
         if run["precision"] != "float32":
             print(f"Computing in {run['precision']}.")
@@ -241,6 +157,7 @@ def train(
     _draw_weights(model, seed)
     if recipe.whitening:
         _whiten(model, data.train.images, seed)
+    name_after_training(model, is_stand_in=not data.source.is_fashion_mnist)
     steps = math.ceil(len(data.train.labels) / recipe.batch_size)
     history = keras.callbacks.History()
     early_stopping = keras.callbacks.EarlyStopping(
@@ -249,9 +166,7 @@ def train(
     saved_model = keras.models.clone_model(model)
     compile_cnn(saved_model)
     saved_model.optimizer.build(saved_model.trainable_variables)
-    keep_progress = KeepProgress(
-        checkpoint, state_path, run, history, early_stopping, state, saved_model
-    )
+    keep_progress = KeepProgress(checkpoint, run, history, early_stopping, state, saved_model)
     with model.distribute_strategy.scope(), _as_in(recipe, run["precision"], model):
         model.compile(
             optimizer=_optimizer(recipe, steps),
@@ -276,13 +191,13 @@ def train(
             finished = keep_progress.saved_epochs
             raise KeyboardInterrupt(
                 f"interrupted in epoch {finished + 1}. Train again with the same arguments to "
-                + (f"go on after epoch {finished}" if finished else "start over")
+                + (f"resume after epoch {finished}" if finished else "start over")
             ) from None
     return history
 
 
 def _interrupted_run(path: Path, run: dict[str, Any]) -> TrainingState:
-    """Read the state of an interrupted run and make sure that it is this run's."""
+    """Read the state of an interrupted run, and refuse that of another run."""
     state = TrainingState.load(path)
     different = [name for name in run if state.run.get(name) != run[name]]
     if different:
@@ -294,15 +209,10 @@ def _interrupted_run(path: Path, run: dict[str, Any]) -> TrainingState:
         raise ValueError(
             f"{path.absolute()} holds the state of an interrupted training with another "
             f"{' and another '.join(different)}{f' ({details})' if details else ''}. "
-            "Train with the same arguments to go on with it, with another checkpoint to keep it "
-            "for later, or with resume=False (or after deleting the file) to start over"
+            "Train with the same arguments to resume it, with another checkpoint to keep it for "
+            "later, or with resume=False (or after deleting the file) to start over"
         )
     return state
-
-
-def state_path_of(checkpoint: Path) -> Path:
-    """Return where the state of a run is kept."""
-    return checkpoint.with_suffix(".training-state.npz")
 
 
 def fingerprint(*splits: Split) -> str:
@@ -315,9 +225,21 @@ def fingerprint(*splits: Split) -> str:
 
 
 def _draw_weights(model: keras.Sequential, seed: int) -> None:
-    """Give every layer the weights and the dropout state that a network new from `seed` has."""
+    """Give every layer the weights and the dropout state of a new network drawn from `seed`.
+
+    They are those that Keras draws after ``keras.utils.set_random_seed(seed)``. Keras takes their
+    seeds from Python's global generator, which other threads may use in between; here they come
+    from one of its own.
+    """
     keras.utils.set_random_seed(seed)
-    fresh_model = keras.models.clone_model(model)
+    numbers = random.Random(seed)
+    config = model.get_config()
+    for layer in config["layers"]:
+        settings = layer["config"]
+        for drawn in (settings.get("kernel_initializer", {}).get("config", {}), settings):
+            if drawn.get("seed", 0) is None and drawn.get("rate") != 0:
+                drawn["seed"] = numbers.randint(1, 10**9)
+    fresh_model = keras.Sequential.from_config(config)
     for layer, fresh_layer in zip(model.layers, fresh_model.layers, strict=True):
         for variable, fresh_variable in zip(layer.variables, fresh_layer.variables, strict=True):
             variable.assign(fresh_variable)
@@ -326,9 +248,9 @@ def _draw_weights(model: keras.Sequential, seed: int) -> None:
 def _whiten(model: keras.Sequential, images: NDArray[np.float32], seed: int) -> None:
     """Start the first convolution from filters whose outputs are centred and uncorrelated.
 
-    Neighbouring pixels are alike, so filters drawn at random nearly all answer to the brightness
-    of a patch. These answer to its principal components, all equally strongly: one filter for each
-    and one for its negative, which ReLU would cut off, then random mixtures (Coates and Ng 2012,
+    Neighbouring pixels are alike, so nearly all random filters respond to the brightness of a
+    patch. These respond to its principal components, all equally strongly: one filter for each and
+    one for its negative, which ReLU would cut off, then random mixtures (Coates and Ng 2012,
     "Learning feature representations with k-means", on whitening).
     """
     first = model.layers[0]
@@ -343,7 +265,7 @@ def _whiten(model: keras.Sequential, images: NDArray[np.float32], seed: int) -> 
     patches = windows.reshape(-1, height * width)
     mean = patches.mean(axis=0)
     variances, components = np.linalg.eigh(np.atleast_2d(np.cov(patches - mean, rowvar=False)))
-    # The sum keeps noise, in the smallest components, from being blown up.
+    # The added 0.01 keeps the noise in the smallest components from being amplified.
     whitening = (components / np.sqrt(variances + 0.01))[:, ::-1]
     size = height * width
     mixtures = np.random.default_rng(seed).normal(size=(size, filters), scale=size**-0.5)
@@ -353,7 +275,7 @@ def _whiten(model: keras.Sequential, images: NDArray[np.float32], seed: int) -> 
 
 
 def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
-    """Make the recipe's Adam; `steps` are those of an epoch."""
+    """Make the recipe's Adam; `steps` is the number of steps in an epoch."""
     learning_rate: Any = recipe.learning_rate
     if recipe.warmup is not None:
         rising = max(1, round(recipe.warmup * recipe.epochs * steps))
@@ -371,10 +293,10 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
 
 
 def _steps_per_execution(steps: int) -> int:
-    """Choose how many steps TensorFlow takes at a stretch, without Python.
+    """Choose how many steps TensorFlow takes in one call, without returning to Python.
 
-    Keras takes too many in an epoch that the number does not divide, and fails with more than
-    one on several devices.
+    Keras takes too many steps if the number does not divide those of an epoch, and fails with more
+    than one on several devices.
     """
     if tf.distribute.has_strategy():
         return 1
@@ -382,7 +304,7 @@ def _steps_per_execution(steps: int) -> int:
 
 
 def chosen_precision(recipe: Recipe) -> Literal["float32", "bfloat16"]:
-    """Return what to compute in here: "float32" or "bfloat16"."""
+    """Return what to compute in on this machine: "float32" or "bfloat16"."""
     if recipe.precision != "fastest":
         return recipe.precision
     return "bfloat16" if bfloat16_speedup() > LEAST_SPEEDUP else "float32"
@@ -403,7 +325,7 @@ def bfloat16_speedup() -> float:
         for dtype in (tf.float32, tf.bfloat16)
     }
     fastest = dict.fromkeys(inputs, math.inf)
-    for repeat in range(6):  # in turn, so that other work on the machine slows both
+    for repeat in range(6):  # alternately, so that other work on the machine slows both
         for dtype, (images, kernel) in inputs.items():
             start = time.perf_counter()
             step(images, kernel).numpy()
@@ -414,7 +336,7 @@ def bfloat16_speedup() -> float:
 
 @contextlib.contextmanager
 def _as_in(recipe: Recipe, precision: str, model: keras.Sequential) -> Iterator[None]:
-    """Give the model the recipe's dropout and precision; then make it as `build_cnn` made it."""
+    """Give the model the recipe's dropout and precision, then undo that and compile it again."""
     policies = [layer.dtype_policy for layer in model.layers]
     dropouts = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
     rates = [layer.rate for layer in dropouts]

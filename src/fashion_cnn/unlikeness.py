@@ -1,4 +1,4 @@
-"""Measure how unlike Fashion-MNIST an image is, whatever a model says of it (NumPy only)."""
+"""How unlike Fashion-MNIST an image is, whatever a model says of it (NumPy only)."""
 
 from functools import cache
 from pathlib import Path
@@ -6,35 +6,26 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fashion_cnn.data import IMAGE_SHAPE
+from fashion_cnn.images import IMAGE_SHAPE
 
 STATISTICS = Path(__file__).with_name("unlikeness.npz")
 CELLS = 7  # along each side of an image
-# Of 100 images, how many are warned about; benchmarks/photos.py measures it on the test split.
+# How many of 100 images get a warning; benchmarks/photos.py measures both on the test split.
 WARNED_OF_FASHION_MNIST, WARNED_OF_OTHER_THINGS = 1, 73
 
 
 class UnlikeDataWarning(UserWarning):
-    """The image that `predict` was given is unlike all that its model has learned from."""
+    """The image given to `predict` is unlike everything its model has learned from."""
 
 
 def unlikeness(images: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Measure how unlike the data set's training images each image is.
+    """Measure how unlike the training images of Fashion-MNIST images (n, 28, 28, 1) are.
 
-    An image is described by the square roots of its mean grey in 7×7 cells, and by its lightest
-    pixel, which in the data set is always about 1. The measure is the Mahalanobis distance to the
-    nearest of the ten classes, each with a mean and a covariance of its own, in units of the
-    distance that 1 % of the validation images exceed.
-
-    Parameters
-    ----------
-    images : ndarray of float32, shape (n, 28, 28, 1)
-        Grey values in [0, 1].
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-        About 0.4 for a typical image of the data set; what is above 1 is unlike it.
+    An image is described by the square roots of its mean grey in 7×7 cells and by its lightest
+    pixel, which in the data set is always about 1. Unlikeness, of shape (n,), is the Mahalanobis
+    distance to the nearest of the ten classes, each with a mean and a covariance of its own, in
+    units of the distance that 1 % of the validation images exceed. It is about 0.4 for a typical
+    image of the data set.
     """
     means, whitenings, unit = _statistics()
     from_means = describe(images)[:, np.newaxis] - means  # (n, 10, 50)
@@ -46,17 +37,7 @@ def unlikeness(images: NDArray[np.float32]) -> NDArray[np.float64]:
 def describe(images: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the square roots of the mean grey values in 7×7 cells, then the lightest pixel.
 
-    The square root tells a faint trace from black more clearly than light from lighter.
-
-    Parameters
-    ----------
-    images : ndarray of float32, shape (n, 28, 28, 1)
-        Grey values in [0, 1].
-
-    Returns
-    -------
-    ndarray of float64, shape (n, 50)
-        In [0, 1].
+    A square root sets a faint trace apart from black more clearly than light from lighter.
     """
     side = IMAGE_SHAPE[0] // CELLS
     cells = images.reshape(len(images), CELLS, side, CELLS, side).mean(axis=(2, 4), dtype=float)

@@ -1,187 +1,19 @@
-"""What a convolutional network computes, by hand: so that every word of it can be checked."""
+"""What each layer of a trained network computes, sees and looks at."""
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from fashion_cnn.data import CLASS_NAMES, IMAGE_SHAPE
-from fashion_cnn.prediction import EVALUATION_BATCH_SIZE, as_batch
-
-Padding = Literal["same", "valid"]
-
-
-def output_size(size: int, window: int, stride: int = 1, padding: Padding = "valid") -> int:
-    """Return how many places a window of `window` cells takes along `size` cells.
-
-    With valid padding only whole windows count, ``(size - window) // stride + 1``; with same
-    padding every stride-th cell is the middle of one, ``ceil(size / stride)``.
-
-    Parameters
-    ----------
-    size, window, stride : int
-        In cells, at least 1.
-    padding : {"same", "valid"}
-        As in Keras.
-
-    Returns
-    -------
-    int
-        The size of the output, along one axis.
-
-    Raises
-    ------
-    ValueError
-        If a number is below 1, the padding another word, or not even one whole window fits.
-
-    Examples
-    --------
-    >>> output_size(28, window=3, stride=2, padding="valid")
-    13
-    """
-    if min(size, window, stride) < 1:
-        raise ValueError(
-            "expected size, window and stride of at least 1, "
-            f"got size={size}, window={window}, stride={stride}"
-        )
-    if padding == "same":
-        return -(-size // stride)
-    if padding != "valid":
-        raise ValueError(f"expected padding 'same' or 'valid', got {padding!r}")
-    if window > size:
-        raise ValueError(
-            f"expected a window of at most {size} cells, got {window}; no whole window fits. "
-            "Use a smaller window or padding='same'"
-        )
-    return (size - window) // stride + 1
-
-
-def padded_cells(
-    size: int, window: int, stride: int = 1, padding: Padding = "valid"
-) -> tuple[int, int]:
-    """Return how many cells of padding Keras adds before and after `size` cells.
-
-    Parameters
-    ----------
-    size, window, stride : int
-        In cells, at least 1.
-    padding : {"same", "valid"}
-        As in Keras; with valid padding there are none.
-
-    Returns
-    -------
-    tuple of int
-        Before and after. If their sum is odd, the one more comes after.
-
-    Raises
-    ------
-    ValueError
-        As `output_size`.
-    """
-    places = output_size(size, window, stride, padding)
-    if padding == "valid":
-        return 0, 0
-    total = max((places - 1) * stride + window - size, 0)
-    return total // 2, total - total // 2
-
-
-def windows(
-    image: ArrayLike, window: int, stride: int = 1, padding: Padding = "valid"
-) -> NDArray[np.float64]:
-    """Cut out every window that a convolution or a pooling looks at.
-
-    Parameters
-    ----------
-    image : array_like, shape (height, width) or (height, width, channels)
-        Any numbers.
-    window, stride : int
-        In cells, the same down and across.
-    padding : {"same", "valid"}
-        As in Keras; the padded cells are 0.
-
-    Returns
-    -------
-    ndarray of float64, shape (rows, columns, window, window, channels)
-        One window for each cell of the output.
-
-    Raises
-    ------
-    ValueError
-        If the image has another number of axes; otherwise as `output_size`.
-    """
-    cells = np.asarray(image, dtype=np.float64)
-    if cells.ndim == 2:
-        cells = cells[..., np.newaxis]
-    if cells.ndim != 3:
-        raise ValueError(
-            f"expected one image of shape (height, width) or (height, width, channels), "
-            f"got shape {cells.shape}; pass one image, such as images[0]"
-        )
-    around = [padded_cells(size, window, stride, padding) for size in cells.shape[:2]]
-    padded = np.pad(cells, [*around, (0, 0)])
-    every = sliding_window_view(padded, (window, window), axis=(0, 1))[::stride, ::stride]
-    return np.moveaxis(every, 2, -1)  # channels last, as in Keras
-
-
-def convolve(
-    image: ArrayLike,
-    kernels: ArrayLike,
-    biases: ArrayLike,
-    *,
-    stride: int = 1,
-    padding: Padding = "same",
-) -> NDArray[np.float64]:
-    """Compute a convolution as the definition says: products, their sum, plus the bias.
-
-    Without an activation: for what a layer with ReLU gives, take ``np.maximum(0, …)`` of it.
-
-    Parameters
-    ----------
-    image : array_like, shape (height, width) or (height, width, channels)
-        Any numbers.
-    kernels : array_like, shape (window, window, channels, filters)
-        The weights, as ``layer.get_weights()`` gives them.
-    biases : array_like, shape (filters,)
-        One for each filter.
-    stride : int
-        In cells, the same down and across.
-    padding : {"same", "valid"}
-        As in Keras.
-
-    Returns
-    -------
-    ndarray of float64, shape (rows, columns, filters)
-        A feature map for each filter.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not fit together; otherwise as `windows`.
-    """
-    kernels, biases = np.asarray(kernels), np.asarray(biases)
-    if kernels.ndim != 4 or kernels.shape[0] != kernels.shape[1]:
-        raise ValueError(
-            "expected kernels of shape (window, window, channels, filters), "
-            f"got {kernels.shape}; take them from layer.get_weights()"
-        )
-    if biases.shape != kernels.shape[3:]:
-        raise ValueError(f"expected {kernels.shape[3]} biases, got shape {biases.shape}")
-    seen = windows(image, kernels.shape[0], stride, padding)
-    if seen.shape[-1] != kernels.shape[2]:
-        raise ValueError(
-            f"expected an image of {kernels.shape[2]} channels, as the kernels have, "
-            f"got {seen.shape[-1]}"
-        )
-    products = seen[..., np.newaxis] * kernels  # (rows, columns, window, window, channels, filters)
-    return products.sum(axis=(2, 3, 4)) + biases
+from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE, as_batch
+from fashion_cnn.prediction import EVALUATION_BATCH_SIZE
 
 
 def layer_outputs(model: keras.Sequential, images: ArrayLike) -> dict[str, NDArray[np.float32]]:
-    """Return what every layer of a network gives for some images, in prediction.
+    """Return what every layer of a network outputs for some images, in prediction.
 
     Parameters
     ----------
@@ -195,6 +27,11 @@ def layer_outputs(model: keras.Sequential, images: ArrayLike) -> dict[str, NDArr
     dict of str to ndarray of float32
         By the layer's name, in order; the first axis counts the images. The convolutions' outputs
         are feature maps (n, height, width, filters).
+
+    Examples
+    --------
+    >>> layer_outputs(model, data.train.images[:5])["conv1"].shape
+    (5, 28, 28, 32)
     """
     images = np.asarray(images)
     batch = images if images.ndim == 4 and len(images) != 1 else as_batch(images)
@@ -210,7 +47,7 @@ def layer_outputs(model: keras.Sequential, images: ArrayLike) -> dict[str, NDArr
 def most_exciting(
     model: keras.Sequential, images: ArrayLike, layer_name: str, filter_number: int, n: int = 10
 ) -> NDArray[np.int64]:
-    """Find the images that excite a filter most: whose feature map has the largest value.
+    """Find the images that excite a filter most: those with the largest value in its feature map.
 
     Parameters
     ----------
@@ -228,7 +65,12 @@ def most_exciting(
     Returns
     -------
     ndarray of int64, shape (n,)
-        Indices of the images, the most exciting one first.
+        Indices of the images, the most exciting first.
+
+    Examples
+    --------
+    >>> most_exciting(model, data.train.images[:100], "conv2", 0, n=3).shape
+    (3,)
     """
     maps = keras.Model(model.inputs, model.get_layer(layer_name).output[..., filter_number])
     largest = maps.predict(images, batch_size=500, verbose=0).max(axis=(1, 2))
@@ -240,7 +82,7 @@ def occlusion_map(
 ) -> NDArray[np.float32]:
     """Measure where the network looks: how much a black patch there lowers a label's probability.
 
-    The patch is put around every pixel in turn (Zeiler and Fergus 2014, arXiv:1311.2901).
+    The patch is centred on every pixel in turn (Zeiler and Fergus 2014, arXiv:1311.2901).
 
     Parameters
     ----------
@@ -256,13 +98,18 @@ def occlusion_map(
     Returns
     -------
     ndarray of float32, shape (28, 28)
-        Probability without the patch minus probability with the patch around this pixel, in
-        [-1, 1]. Negative where hiding the pixel makes the network surer.
+        Probability without the patch minus probability with the patch on this pixel, in [-1, 1].
+        Negative where hiding the pixel makes the network surer.
 
     Raises
     ------
     ValueError
         If the label or the patch is out of range; for the image, as `predict`.
+
+    Examples
+    --------
+    >>> occlusion_map(model, data.validation.images[0], label=8).shape
+    (28, 28)
     """
     if not 0 <= label < len(CLASS_NAMES):
         raise ValueError(f"expected a label from 0 to {len(CLASS_NAMES) - 1}, got {label}")
@@ -275,7 +122,7 @@ def occlusion_map(
     )
     is_hidden = distances.max(axis=0) <= patch // 2  # (784, 28, 28)
     hidden = np.where(is_hidden[..., np.newaxis], np.float32(0), batch)
-    # Quicker than model.predict, which first sets up an input pipeline.
+    # Quicker than model.predict, which sets up an input pipeline first.
     probabilities = np.asarray(model.predict_on_batch(np.concatenate([batch, hidden])))
     drops = probabilities[0, label] - probabilities[1:, label]
     return drops.reshape(IMAGE_SHAPE)
@@ -298,7 +145,12 @@ def layer_table(model: keras.Sequential) -> pd.DataFrame:
     pandas.DataFrame
         A row for each layer, by name: ``output`` shape; ``parameters``, worked out;
         ``counted by Keras``; ``receptive field`` in pixels, worked out, 28 where it is the whole
-        image; and ``measured``, from which pixels reach the middle cell of the output.
+        image; and ``measured``, from the pixels that reach the middle cell of the output.
+
+    Examples
+    --------
+    >>> layer_table(model)["receptive field"].tolist()
+    [3, 4, 8, 10, 10, 28, 28, 28]
     """
     rows = {}
     field = step = 1

@@ -14,9 +14,9 @@ from conftest import ROOT, TINY_DIR
 from PIL import Image
 
 import fashion_cnn as fc
-from fashion_cnn.cli import commands, main
+from fashion_cnn.app.cli import commands, main
+from fashion_cnn.checkpoint import load_history
 from fashion_cnn.data import DATA_DIR_VARIABLE
-from fashion_cnn.report import load_history, save_history
 
 PROGRAM = [sys.executable, "-m", "fashion_cnn"]
 NAMES = sorted(commands.commands)
@@ -45,11 +45,12 @@ def _tiny_is_the_data(monkeypatch):
 
 @pytest.fixture
 def checkpoint(trained, tmp_path):
-    """The trained model in a place of its own."""
+    """The trained model in a place of its own, with its history."""
+    shutil.copy(trained[2].with_suffix(".history.json"), tmp_path / "model.history.json")
     return shutil.copy(trained[2], tmp_path / "model.keras")
 
 
-def test_the_commands_are_those_of_the_issue():
+def test_there_is_a_command_for_each_verb():
     assert NAMES == ["data", "demo", "doctor", "evaluate", "predict", "report", "train"]
 
 
@@ -68,7 +69,7 @@ def test_help_shows_an_example_that_can_be_called(name, run):
 def test_help_and_data_do_without_tensorflow():
     code = (
         "import sys\n"
-        "from fashion_cnn.cli import commands\n"
+        "from fashion_cnn.app.cli import commands\n"
         "for args in (['--help'], ['train', '--help'], ['data']):\n"
         "    try: commands(args)\n"
         "    except SystemExit as end: assert not end.code, end.code\n"
@@ -97,7 +98,7 @@ def test_version_is_the_packages(run):
         (["evaluate", "none.keras"], 1, "none.keras, found no such file"),
         (["report", "none.keras"], 1, "none.keras, found no such file"),
         (["demo", "damaged.keras"], 1, "expected a model saved by Keras"),
-        (["data", "--data-dir", "nowhere"], 1, "nowhere does not exist. Add --fetch"),
+        (["data", "--data-dir", "nowhere"], 1, "nowhere, found none. Check its spelling"),
         (["train", "--data-dir", "damaged"], 1, "train-labels-idx1-ubyte.gz is damaged"),
     ],
 )
@@ -119,6 +120,7 @@ def test_mistakes_are_one_line_and_an_exit_code(args, code, says, run, tmp_path,
     assert not any("Traceback" in line or line.startswith("fashion-cnn") for line in progress)
 
 
+@pytest.mark.slow
 def test_train_saves_what_it_says(tmp_path):
     checkpoint = tmp_path / "models" / "fast.keras"
     args = ["train", "--recipe", "fast", "--checkpoint", str(checkpoint), "--seed", "3"]
@@ -138,7 +140,8 @@ def test_train_saves_what_it_says(tmp_path):
     assert int(epochs) == len(load_history(checkpoint).epoch) == 2
 
 
-def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path):
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_run_that_resumes(tmp_path):
     def start(name, **kwargs):
         return subprocess.Popen(
             [*PROGRAM, "train", "--checkpoint", str(tmp_path / name), "--seed", "1"],
@@ -163,7 +166,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path):
     assert out == ""
     last = err.splitlines()[-1]
     epoch = re.match(
-        r"fashion-cnn: interrupted in epoch (\d+)\. Train again with the same arguments to go on "
+        r"fashion-cnn: interrupted in epoch (\d+)\. Train again with the same arguments to resume "
         r"after epoch (\d+)$",
         last,
     )
@@ -173,7 +176,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path):
     resumed = start("interrupted.keras")
     out, err = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, err
-    assert f"Going on after epoch {epoch[2]} of" in err
+    assert f"Resuming after epoch {epoch[2]} of" in err
     assert "saved in" in out
     for ours, theirs in zip(
         fc.load_model(tmp_path / "interrupted.keras").get_weights(),
@@ -237,7 +240,7 @@ def test_predict_answers_the_rest_when_a_picture_is_bad(run, checkpoint, tmp_pat
     code, out, err = run("predict", checkpoint, text, "0", missing, "99999", "1", "--json")
     assert code == 1
     assert [answer["image"] for answer in json.loads(out)] == ["0", "1"]
-    lines = [line for line in err.splitlines() if line.startswith("fashion-cnn: ")]
+    _, *lines = [line for line in err.splitlines() if line.startswith("fashion-cnn: ")]
     assert f"got {text}, which cannot be read" in lines[0]
     assert lines[1] == f"fashion-cnn: {missing}: No such file or directory"
     assert "expected a number from 0 to" in lines[2]
@@ -251,8 +254,9 @@ def test_predict_warns_of_what_is_unlike_the_data(run, checkpoint, tmp_path):
     code, out, err = run("predict", checkpoint, noise, "--json")
     assert code == 0
     assert json.loads(out)[0]["unlikeness"] > 1
-    assert err.startswith(f"fashion-cnn: {noise}: unlike the clothes that the network has learned")
-    assert err.count("\n") == 1
+    warning = f"fashion-cnn: {noise}: unlike the clothes that the network has learned from"
+    assert err.splitlines()[-1].startswith(warning)
+    assert err.count("unlike") == 2  # that line, with the figure
 
 
 def test_report_is_the_packages_report(run, trained, tiny, checkpoint):
@@ -261,17 +265,15 @@ def test_report_is_the_packages_report(run, trained, tiny, checkpoint):
         "validation": fc.evaluate(model, tiny.validation),
         "test": fc.evaluate(model, tiny.test),
     }
-    save_history(history, checkpoint)
     code, out, err = run("report", checkpoint)
-    assert (code, err) == (0, "")
-    assert out == repr(fc.reproduction_report(model, tiny, history, **splits)) + "\n"
+    assert code == 0
+    assert err.count("\n") == 2  # what the model was trained on, and what it is evaluated on
+    assert out == fc.reproduction_report(model, tiny, history, **splits).to_string() + "\n"
     assert "steps per epoch" in out
 
 
 @pytest.mark.parametrize("what", ["none", "of another run", "damaged"])
-def test_report_without_a_history_leaves_its_rows_out(what, run, trained, checkpoint):
-    _, history, _ = trained
-    save_history(history, checkpoint)
+def test_report_without_a_history_leaves_its_rows_out(what, run, checkpoint):
     record = checkpoint.with_name("model.history.json")
     if what == "none":
         record.unlink()
@@ -284,6 +286,11 @@ def test_report_without_a_history_leaves_its_rows_out(what, run, trained, checkp
     assert "no history of" in err
     assert "parameters" in out
     assert "epoch" not in out
+
+
+def test_a_model_trained_on_stand_in_data_is_named_as_such(run, checkpoint):
+    for command in (["predict", checkpoint, 0], ["evaluate", checkpoint], ["report", checkpoint]):
+        assert "model.keras was trained on stand-in data: what it says means" in run(*command)[2]
 
 
 def test_data_fetches_only_when_asked_to(run, keras_cache, serve, mirrors, tiny_is_real):
@@ -311,24 +318,23 @@ def test_no_data_and_no_internet_is_one_line(run, keras_cache, mirrors, checkpoi
         assert (code, out) == (1, "")
         last = err.splitlines()[-1]
         assert last.startswith("fashion-cnn: Fashion-MNIST is not complete on this machine")
-        assert last.endswith("or name their place with --data-dir")
+        assert last.endswith("or name their directory with --data-dir")
         assert "127.0.0.1" not in last
+
+
+def findings(out):
+    """Sort the lines of the doctor by what they are about."""
+    lines = [re.match(r"(ok|FIX|note) +(.+?)  +(.+)$", line).groups() for line in out.splitlines()]
+    return {name: (state, says) for state, name, says in lines}
+
+
+CHECKED = ["Python", "TensorFlow", "Keras", "devices", "bf16", "Graphviz", "Korean font", "data"]
 
 
 def test_doctor_says_what_is_there(run):
     code, out, _ = run("doctor")
-    lines = [re.match(r"(ok|MEND) +(.+?)  +(.+)$", line).groups() for line in out.splitlines()]
-    found = {name: (state, says) for state, name, says in lines}
-    assert list(found) == [
-        "Python",
-        "TensorFlow",
-        "Keras",
-        "devices",
-        "bf16",
-        "Graphviz",
-        "Korean font",
-        "data",
-    ]
+    found = findings(out)
+    assert list(found) == CHECKED
     assert all(state == "ok" for state, _ in found.values()), out
     assert code == 0
     assert sys.version.split()[0] in found["Python"][1]
@@ -337,24 +343,31 @@ def test_doctor_says_what_is_there(run):
     assert "stand-in data" in found["data"][1]
 
 
-def test_doctor_says_how_to_mend(run, monkeypatch, tmp_path):
+def test_doctor_says_how_to_fix_it(run, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "pygraphviz", None)  # as if it were not installed
-    monkeypatch.setattr("fashion_cnn.doctor.korean_font", lambda: None)
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     code, out, _ = run("doctor", "--data-dir", tmp_path / "nowhere")
     assert code == 1
-    wrong = {line.split()[1]: line for line in out.splitlines() if line.startswith("MEND")}
-    assert list(wrong) == ["Keras", "Graphviz", "Korean", "data"]
+    found = findings(out)
+    assert list(found) == CHECKED
+    wrong = {name: says for name, (state, says) in found.items() if state == "FIX"}
+    assert list(wrong) == ["Keras", "Graphviz", "data"]
     assert "unset KERAS_BACKEND" in wrong["Keras"]
     assert "pip install --force-reinstall pygraphviz" in wrong["Graphviz"]
-    assert "pip install koreanize-matplotlib" in wrong["Korean"]
-    assert wrong["data"].endswith("does not exist. Mend: fashion-cnn data --fetch")
-    assert len(out.splitlines()) == 8
+    assert wrong["data"].endswith("Fix: fashion-cnn data --fetch")
+
+
+def test_doctor_takes_no_korean_font_for_a_failure(run, monkeypatch):
+    monkeypatch.setattr("fashion_cnn.app.doctor.korean_font", lambda: None)
+    code, out, _ = run("doctor")
+    state, says = findings(out)["Korean font"]
+    assert (code, state) == (0, "note")
+    assert "pip install koreanize-matplotlib" in says
 
 
 def test_demo_without_gradio_says_what_to_install(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
-    monkeypatch.delitem(sys.modules, "fashion_cnn.demo", raising=False)
+    monkeypatch.delitem(sys.modules, "fashion_cnn.app.demo", raising=False)
     code, _, err = run("demo")
     assert code == 1
     assert "needs gradio" in err

@@ -42,7 +42,7 @@ def test_convolution_step_shows_the_products_and_the_cell(tiny):
     rng = np.random.default_rng(0)
     kernel = rng.normal(size=(3, 3))
     row, column = 9, 20
-    figure = fc.plot_convolution_step(image, kernel, -0.25, row, column)
+    figure = fc.inside.plot_convolution_step(image, kernel, -0.25, row, column)
     image_ax, window_ax, kernel_ax, product_ax, map_ax = figure.axes
     window = image[row - 1 : row + 2, column - 1 : column + 2, 0]
     np.testing.assert_allclose(numbers(window_ax), window.ravel(), atol=0.005)
@@ -59,7 +59,7 @@ def test_convolution_step_shows_the_products_and_the_cell(tiny):
 
 
 def test_animation_fills_the_map_cell_by_cell():
-    animation = fc.animate_convolution(GRID, KERNEL)
+    animation = fc.inside.animate_convolution(GRID, KERNEL)
     assert len(animation.frames) == 16
     # Each frame differs from the last: the window moves on.
     pictures = [np.asarray(frame.convert("RGB")) for frame in animation.frames]
@@ -68,7 +68,7 @@ def test_animation_fills_the_map_cell_by_cell():
 
 def test_animation_plays_in_a_saved_notebook(tmp_path):
     """What IPython saves is a PNG, which every viewer shows, with all frames in it."""
-    animation = fc.animate_convolution(GRID, KERNEL)
+    animation = fc.inside.animate_convolution(GRID, KERNEL)
     data, _ = DisplayFormatter().format(animation)
     content = data["image/png"]
     content = content if isinstance(content, bytes) else base64.b64decode(content)
@@ -85,7 +85,7 @@ def test_animation_plays_in_a_saved_notebook(tmp_path):
 
 
 def test_strides_show_keras_sizes_and_every_place():
-    figure = fc.plot_strides(size=7, window=3)
+    figure = fc.inside.plot_strides(size=7, window=3)
     # Sizes as Keras's layers give them (tests/test_explain.py compares all cases).
     expected = {"same": (7, 4, 3), "valid": (5, 3, 2)}
     for number, ax in enumerate(figure.axes):
@@ -105,12 +105,12 @@ def test_strides_show_keras_sizes_and_every_place():
 
 def test_pooling_shows_largest_and_mean():
     cells = np.array([[0.0, 7, 3, 10], [6, 2, 9, 5], [1, 8, 4, 0], [7, 3, 10, 6]])
-    figure = fc.plot_pooling(cells)
+    figure = fc.inside.plot_pooling(cells)
     map_ax, max_ax, mean_ax = figure.axes
     assert numbers(map_ax) == cells.ravel().tolist()
     assert numbers(max_ax) == [7, 10, 8, 10]
     assert numbers(mean_ax) == [3.75, 6.75, 4.75, 5]
-    large = fc.plot_pooling(np.random.default_rng(0).normal(size=(28, 28)))
+    large = fc.inside.plot_pooling(np.random.default_rng(0).normal(size=(28, 28)))
     assert large.axes[1].images[0].get_array().shape == (14, 14)
     assert numbers(large.axes[0]) == []
 
@@ -118,4 +118,4 @@ def test_pooling_shows_largest_and_mean():
 @pytest.mark.parametrize("image", [np.zeros((28, 28, 3)), np.zeros((2, 28, 28, 1))])
 def test_not_one_image_of_one_channel(image):
     with pytest.raises(ValueError, match=r"one image of shape \(height, width\)"):
-        fc.plot_convolution_step(image, np.eye(3), 0, 1, 1)
+        fc.inside.plot_convolution_step(image, np.eye(3), 0, 1, 1)

@@ -1,35 +1,32 @@
 """The command line, ``fashion-cnn``: a thin face over the verbs of the package.
 
-Results go to standard output, progress and errors to standard error. Nothing here imports
-TensorFlow before a command needs it.
+Results go to standard output, progress and errors to standard error. TensorFlow is imported only by
+the commands that need it.
 """
 
 import contextlib
 import functools
 import json
-import os
 import sys
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-import numpy as np
 
 import fashion_cnn as fc
+from fashion_cnn.app.doctor import findings
 from fashion_cnn.data import DATA_DIR_VARIABLE, DatasetError, NotAvailableError, data_source
-from fashion_cnn.unlikeness import unlikeness
 
 if TYPE_CHECKING:
     import keras
 
 PROGRAM = "fashion-cnn"
-DEFAULT_CHECKPOINT = "best-cnn-model.keras"
-INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
+INTERRUPTED = 130  # 128 plus the number of SIGINT, as in a shell
 
 
 class InterruptedRun(click.ClickException):
-    """A training that Ctrl-C ended; the message says from where it goes on."""
+    """A training that Ctrl-C ended; the message says from where it resumes."""
 
     exit_code = INTERRUPTED
 
@@ -37,14 +34,14 @@ class InterruptedRun(click.ClickException):
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(file_okay=False),
-    help=f"Where the four files of Fashion-MNIST are. Else ${DATA_DIR_VARIABLE}, else Keras's "
-    "cache.",
+    help=f"Where the four files of Fashion-MNIST are; by default ${DATA_DIR_VARIABLE}, then "
+    "Keras's cache.",
 )
 checkpoint_argument = click.argument("checkpoint", type=click.Path())
 
 
 def main() -> NoReturn:
-    """Run the command line; end with 0, 1 after a failure, 2 after a wrong call, 130 if stopped."""
+    """Run the command line; exit with 0, 1 (failure), 2 (wrong usage) or 130 (interrupted)."""
     warnings.showwarning = lambda message, *_: _say(str(message))
     try:
         sys.exit(commands(prog_name=PROGRAM, standalone_mode=False))
@@ -61,7 +58,7 @@ def main() -> NoReturn:
     except click.Abort:
         _say("interrupted")
         sys.exit(INTERRUPTED)
-    except (DatasetError, ImportError, OSError, ValueError) as error:  # the verbs' refusals
+    except (DatasetError, ImportError, OSError, RuntimeError, ValueError) as error:
         _say(_line(error))
         sys.exit(1)
 
@@ -72,11 +69,11 @@ def _say(message: str) -> None:
 
 
 def _line(error: Exception) -> str:
-    """Return what went wrong; an error of the system without its number."""
+    """Return what went wrong; for an error of the operating system, without its number."""
     if isinstance(error, NotAvailableError):
         return (
-            f"{error.summary} Connect this machine to the internet, or put the four files of "
-            "Fashion-MNIST there, or name their place with --data-dir"
+            f"{error.summary} Connect this machine to the internet, put the four files of "
+            "Fashion-MNIST there, or name their directory with --data-dir"
         )
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
@@ -89,7 +86,7 @@ def commands() -> None:
     """Train a small convolutional network on Fashion-MNIST, and use it.
 
     \b
-    For a start:
+    To start:
       fashion-cnn doctor
       fashion-cnn train --recipe fast
       fashion-cnn predict best-cnn-model.keras shoe.jpg
@@ -103,39 +100,40 @@ def commands() -> None:
     type=click.Choice(["book", "fast", "best"], case_sensitive=False),
     default="book",
     show_default=True,
-    help="The book's training; its accuracy in two epochs; or as accurate as can be.",
+    help="As in the book; as accurate in two epochs; or as accurate as possible.",
 )
 @data_dir_option
 @click.option(
     "--checkpoint",
     type=click.Path(dir_okay=False),
-    default=DEFAULT_CHECKPOINT,
-    show_default=True,
-    help="Where the best model is saved. A model there is replaced.",
+    help="Where to save the best model; a model there is replaced. By default "
+    "best-cnn-model.keras, or stand-in-model.keras for stand-in data.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=42, show_default=True)
 @click.option(
     "--resume/--no-resume",
     default=True,
     show_default=True,
-    help="Go on with a training that was cut off, or start over.",
+    help="Resume an interrupted training, or start over.",
 )
-def train(recipe: str, data_dir: str | None, checkpoint: str, seed: int, resume: bool) -> None:
+def train(
+    recipe: str, data_dir: str | None, checkpoint: str | None, seed: int, resume: bool
+) -> None:
     """Train the network and save the best model.
 
-    The data set is downloaded first if it is not on this machine (30 MB). Cut off, by Ctrl-C or
-    by a crash, the same command goes on after the last finished epoch.
+    If the data set is not on this machine, it is downloaded first (30 MB). After an interruption,
+    by Ctrl-C or a crash, the same command resumes after the last finished epoch.
 
     \b
     Example:
       fashion-cnn train --recipe fast --checkpoint models/fast.keras
     """
-    _import_tensorflow()
-    from fashion_cnn.report import save_history
+    from fashion_cnn.checkpoint import default_checkpoint  # imports Keras, which is heavy
 
     with contextlib.redirect_stdout(sys.stderr):  # where Keras's progress belongs, too
         data = fc.load_fashion_mnist(data_dir)
         click.echo(data.source)
+        checkpoint = checkpoint or str(default_checkpoint(data.source))
         model = fc.build_cnn()
         try:
             history = fc.train(
@@ -150,7 +148,6 @@ def train(recipe: str, data_dir: str | None, checkpoint: str, seed: int, resume:
         except KeyboardInterrupt as interrupt:
             click.echo()  # Keras leaves its line unfinished
             raise InterruptedRun(str(interrupt) or "interrupted before the first epoch") from None
-        save_history(history, checkpoint)
         loss, accuracy = fc.evaluate(model, data.validation)
     click.echo(f"validation accuracy {accuracy:.4f}, loss {loss:.4f}, {len(history.epoch)} epochs")
     click.echo(f"saved in {checkpoint}")
@@ -160,16 +157,15 @@ def train(recipe: str, data_dir: str | None, checkpoint: str, seed: int, resume:
 @checkpoint_argument
 @data_dir_option
 def evaluate(checkpoint: str, data_dir: str | None) -> None:
-    """Print a model's loss and accuracy on validation and test split.
+    """Print a model's loss and accuracy on the validation and the test split.
 
-    Compare models by the validation split; the test split is for the last word on one.
+    Compare models on the validation split; the test split is for the final figure.
 
     \b
     Example:
       fashion-cnn evaluate best-cnn-model.keras
     """
-    _import_tensorflow()
-    model = fc.load_model(checkpoint)
+    model = _load(checkpoint)
     data = fc.load_fashion_mnist(data_dir)
     _say(str(data.source))
     click.echo(f"{'split':12}{'images':>8}{'loss':>10}{'accuracy':>10}")
@@ -187,17 +183,16 @@ def evaluate(checkpoint: str, data_dir: str | None) -> None:
 def predict(checkpoint: str, images: tuple[str, ...], as_json: bool, data_dir: str | None) -> None:
     """Predict the class of photos, or of images of the test split.
 
-    IMAGE is a picture file, or a number: an image of the test split, from 0. (A file whose name is
-    a number: ./7.) Photos show one garment on a plain background, shoes with the toe to the left.
-    If one picture cannot be read, the others are predicted all the same.
+    IMAGE is a picture file, or a number: an image of the test split, from 0. (For a file whose name
+    is a number, write ./7.) Photos show one garment on a plain background, shoes with the toe to
+    the left. If one picture cannot be read, the others are still predicted.
 
     \b
     Examples:
       fashion-cnn predict best-cnn-model.keras shoe.jpg coat.png
       fashion-cnn predict best-cnn-model.keras --json 0 1 2
     """
-    _import_tensorflow()
-    model = fc.load_model(checkpoint)
+    model = _load(checkpoint)
     test_split = functools.cache(lambda: fc.load_fashion_mnist(data_dir).test)
     answers, failed = [], False
     for image in images:
@@ -218,7 +213,7 @@ def predict(checkpoint: str, images: tuple[str, ...], as_json: bool, data_dir: s
 def _answer(
     model: "keras.Sequential", image: str, test_split: Callable[[], fc.Split]
 ) -> dict[str, Any]:
-    """Predict one picture and return what is to be printed, as JSON data."""
+    """Predict one picture and return what to print, as JSON data."""
     true_class = None
     if image.isascii() and image.isdigit():
         images, labels = test_split()
@@ -227,20 +222,17 @@ def _answer(
         pixels, true_class = images[int(image)], fc.CLASS_NAMES[labels[int(image)]]
     else:
         pixels = fc.prepare_photo(image)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", fc.UnlikeDataWarning)  # told in other words
-        prediction = fc.predict(model, pixels)
-    (measure,) = unlikeness(pixels[np.newaxis])
-    if measure > 1:
+    prediction = fc.predict(model, pixels, warn=False)
+    if prediction.unlikeness > 1:
         _say(
             f"{image}: unlike the clothes that the network has learned from (unlikeness "
-            f"{measure:.1f}, where 1 is rare); do not rely on the prediction"
+            f"{prediction.unlikeness:.1f}, where 1 is rare); do not rely on the prediction"
         )
     return {
         "image": image,
         "class": prediction.class_name,
         "true_class": true_class,
-        "unlikeness": round(float(measure), 3),
+        "unlikeness": round(prediction.unlikeness, 3),
         "probabilities": {
             name: round(float(probability), 6)
             for name, probability in zip(fc.CLASS_NAMES, prediction.probabilities, strict=True)
@@ -267,30 +259,31 @@ def report(checkpoint: str, data_dir: str | None) -> None:
     Example:
       fashion-cnn report best-cnn-model.keras
     """
-    _import_tensorflow()
-    from fashion_cnn.report import load_history
+    from fashion_cnn.checkpoint import load_history  # imports Keras, which is heavy
 
-    model = fc.load_model(checkpoint)
+    model = _load(checkpoint)
     data = fc.load_fashion_mnist(data_dir)
     history = load_history(checkpoint)
     if history is None:
-        _say(f"no history of {checkpoint} beside it, so its epochs and steps are not known")
+        _say(f"no history of {checkpoint} beside it, so its epochs and steps are unknown")
+    _say(str(data.source))
     validation, test = fc.evaluate(model, data.validation), fc.evaluate(model, data.test)
-    click.echo(repr(fc.reproduction_report(model, data, history, validation=validation, test=test)))
+    table = fc.reproduction_report(model, data, history, validation=validation, test=test)
+    click.echo(table.to_string())
 
 
 @commands.command()
 @data_dir_option
 @click.option("--fetch", is_flag=True, help="Download what is missing (30 MB in all).")
 def data(data_dir: str | None, fetch: bool) -> None:
-    """Say where the data set is and whether it is sound.
+    """Say where the data set is and whether it is intact.
 
     \b
     Example:
       fashion-cnn data --fetch
     """
     try:
-        click.echo(data_source(data_dir, fetch=fetch))
+        click.echo(data_source(data_dir, download=fetch))
     except NotAvailableError as error:
         if fetch:
             raise
@@ -300,47 +293,42 @@ def data(data_dir: str | None, fetch: bool) -> None:
 @commands.command()
 @data_dir_option
 def doctor(data_dir: str | None) -> None:
-    """Look at what the package needs; say how to mend what is wrong.
+    """Check what the package needs; say how to fix what is wrong.
 
     \b
     Example:
       fashion-cnn doctor
     """
-    from fashion_cnn.doctor import findings
-
-    is_well = True
-    with contextlib.suppress(ImportError):  # which is one of the findings
-        _import_tensorflow()
+    is_usable = True
     for finding in findings(data_dir):
-        is_well &= finding.is_well
-        click.echo(f"{'ok' if finding.is_well else 'MEND':6}{finding.name:14}{finding.says}")
-    sys.exit(not is_well)
+        is_usable &= finding.is_well or not finding.is_needed
+        state = "ok" if finding.is_well else "FIX" if finding.is_needed else "note"
+        click.echo(f"{state:6}{finding.name:14}{finding.says}")
+    sys.exit(not is_usable)
 
 
 @commands.command()
-@click.argument("checkpoint", type=click.Path(), default=DEFAULT_CHECKPOINT)
+@click.argument("checkpoint", type=click.Path(), default="best-cnn-model.keras")
 @data_dir_option
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Which address to listen on. 0.0.0.0 lets everyone in who can reach this machine.",
+    help="Which address to listen on. 0.0.0.0 admits everyone who can reach this machine.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)
 def demo(checkpoint: str, data_dir: str | None, host: str, port: int) -> None:
     """Serve a web page that predicts your pictures, on this machine.
 
-    Without CHECKPOINT it uses best-cnn-model.keras; if there is no such file yet, the page offers
-    to train a network and to save it there.
+    Without CHECKPOINT it uses best-cnn-model.keras in the working directory.
 
     \b
     Example:
       fashion-cnn demo --port 8000
     """
     click.echo("Starting the page …", err=True)
-    _import_tensorflow()
     try:
-        from fashion_cnn.demo import serve
+        from fashion_cnn.app.demo import serve  # imports Gradio, which is heavy and optional
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"the page needs {error.name}, which is not installed; install the extra: "
@@ -355,14 +343,11 @@ def demo(checkpoint: str, data_dir: str | None, host: str, port: int) -> None:
     )
 
 
-def _import_tensorflow() -> None:
-    """Import TensorFlow without the notes on CUDA that no setting of its own keeps back."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        import tensorflow as tf  # noqa: F401
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+def _load(checkpoint: str) -> "keras.Sequential":
+    """Load a model and say so if its answers mean nothing."""
+    from fashion_cnn.model import is_trained_on_stand_in  # imports Keras, which is heavy
+
+    model = fc.load_model(checkpoint)
+    if is_trained_on_stand_in(model):
+        _say(f"{checkpoint} was trained on stand-in data: what it says means nothing")
+    return model

@@ -1,0 +1,307 @@
+"""A web page over `predict`: what the network says about a picture, and how it comes to it.
+
+Needs the extra ``[demo]``, which brings Gradio. The page listens on this machine only, unless told
+otherwise, sends nothing anywhere and loads nothing from another host.
+"""
+
+import base64
+import io
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.data_classes import ImageData
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from fashion_cnn.data import DatasetError, data_source, load_fashion_mnist
+from fashion_cnn.images import CLASS_NAMES, Split
+from fashion_cnn.inside.layers import layer_outputs, occlusion_map
+from fashion_cnn.inside.pictures import plot_layers, plot_occlusion
+from fashion_cnn.language import translated
+from fashion_cnn.model import is_trained_on_stand_in, load_model
+from fashion_cnn.photo import photo_steps, plot_photo_steps
+from fashion_cnn.plotting import plot_images
+from fashion_cnn.prediction import predict
+from fashion_cnn.unlikeness import WARNED_OF_FASHION_MNIST, WARNED_OF_OTHER_THINGS
+
+NAMES = [f"{name} · {translated(name, 'ko')}" for name in CLASS_NAMES]
+MOST_UPLOAD = "50mb"
+SYSTEM_FONTS = ("system-ui", "sans-serif")  # the visitor's, which have the visitor's letters
+CANVAS_SIDE = 280  # pixels of the drawing
+DPI = 120  # of the pictures
+STYLE = """
+#steps img, #looked img, #layers img {width: 100%; max-width: 60rem}
+#examples .grid-container {grid-template-columns: repeat(5, minmax(0, 1fr))}
+#examples, #examples .grid-wrap {min-height: 0}
+#examples .caption-label {display: none}
+.answer {font-size: 1.4rem; margin: 0}
+.careful {border-left: 0.3rem solid #d97706; padding-left: 0.7rem; margin: 0.5rem 0 0}
+"""
+# Screen readers announce what changes here.
+ANNOUNCE = "() => document.getElementById('answer')?.setAttribute('role', 'status')"
+Answer = tuple[Any, Any, Any, Any, Any]  # answer, probabilities, steps, layers, where it looked
+NO_ANSWER: Answer = ("<p>The answer will appear here.</p>", None, "", "", "")
+
+
+def serve(
+    checkpoint: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None,
+    host: str,
+    port: int,
+    on_start: Callable[[str], object],
+) -> None:
+    """Serve the page until Ctrl-C; call `on_start` with its address once it answers."""
+    # Gradio sums up all its events after each one, for a page that is not served here.
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")
+    # It also asks its own page whether it answers, which no proxy should handle.
+    no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    os.environ["no_proxy"] = ",".join(filter(None, [no_proxy, "localhost", "127.0.0.1", host]))
+    # By default all servers share a folder for their pictures, and the end of one empties it.
+    with tempfile.TemporaryDirectory(prefix="fashion-cnn-", ignore_cleanup_errors=True) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        page = Demo(checkpoint, data_dir).page()
+        try:
+            _, url, _ = page.launch(
+                server_name=host,
+                server_port=port,
+                share=False,
+                ssr_mode=False,
+                prevent_thread_lock=True,
+                quiet=True,
+                enable_monitoring=False,
+                footer_links=[],
+                max_file_size=MOST_UPLOAD,
+                css=STYLE,
+                theme=gr.themes.Default(
+                    primary_hue="blue",  # white text on it is legible
+                    font=SYSTEM_FONTS,
+                    font_mono=SYSTEM_FONTS,
+                ),
+            )
+        except OSError as error:
+            raise OSError(
+                f"the page cannot listen on {host}, port {port}, which may be taken; "
+                "choose another port, or another host"
+            ) from error
+        try:
+            on_start(url)
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            page.close(verbose=False)
+
+
+class Demo:
+    """What the page shows and knows: one network, and the test images if the data set is there."""
+
+    def __init__(
+        self, checkpoint: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None
+    ) -> None:
+        self.model = load_model(checkpoint)
+        self.network = f"Network: `{Path(checkpoint).expanduser().absolute()}`."
+        if is_trained_on_stand_in(self.model):
+            self.network += " **It was trained on stand-in data: what it says means nothing.**"
+        self.test: Split | None = None
+        try:
+            self.test = load_fashion_mnist(data_source(data_dir).directory).test
+        except DatasetError as error:
+            self.no_data = str(error)
+        # Everything is used once, so that no visitor waits for that.
+        noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
+        for _ in self.of_picture(noise):
+            pass
+
+    def page(self) -> gr.Blocks:
+        """Lay the page out."""
+        with gr.Blocks(
+            title="fashion-cnn", analytics_enabled=False, delete_cache=(3600, 3600)
+        ) as page:
+            gr.Markdown(
+                "# What is it?\n"
+                "A small network tells ten kinds of clothes apart. Give it a picture of one "
+                "garment on a plain background (shoes: toe to the left) and see how it decides. "
+                f"Nothing you give it leaves this machine. {self.network}"
+            )
+            with gr.Row():
+                with gr.Column():
+                    with gr.Tab("Picture"):
+                        photo = gr.Image(
+                            label="A picture: drop, paste or choose one",
+                            sources=["upload", "clipboard"],
+                            buttons=[],
+                            height=320,
+                        )
+                        # Gradio would open the file: photo_steps does, within its limits.
+                        photo.preprocess = _path_of  # type: ignore[assignment,method-assign]
+                    with gr.Tab("Draw"):
+                        gr.Markdown("Take the brush and fill the shape, like a silhouette.")
+                        drawing = gr.Sketchpad(
+                            label="A drawing",
+                            type="numpy",
+                            canvas_size=(CANVAS_SIDE, CANVAS_SIDE),
+                            brush=gr.Brush(
+                                default_size=20, colors=["#000000", "#777777"], color_mode="fixed"
+                            ),
+                            sources=(),
+                            transforms=(),
+                            layers=False,
+                            buttons=[],
+                        )
+                    with gr.Tab("Test image"):
+                        examples, number, show = self._test_images()
+                with gr.Column():
+                    answer = gr.HTML(NO_ANSWER[0], elem_id="answer")
+                    bars = gr.Label(label="Probabilities", num_top_classes=10, show_heading=False)
+            steps, looked, layers = (
+                gr.HTML(elem_id=name) for name in ("steps", "looked", "layers")
+            )
+
+            quiet: dict[str, Any] = {
+                "show_progress": "hidden",
+                "outputs": [answer, bars, steps, layers, looked],
+                "trigger_mode": "multiple",  # a visitor who does not wait is answered, too
+                # One after another: they share the network and the cores.
+                **{"concurrency_limit": 1, "concurrency_id": "network"},
+            }
+            private: dict[str, Any] = {"api_visibility": "private", **quiet}
+            photo.upload(self.of_picture, photo, api_name="predict", **quiet)
+            photo.clear(lambda: NO_ANSWER, None, **private)
+            not_every_stroke = {**private, "trigger_mode": "always_last"}
+            drawing.change(self.of_drawing, drawing, **not_every_stroke)
+            examples.select(self.of_example, None, **private)
+            gr.on([show.click, number.submit], self.of_test_image, number, **private)
+            page.load(None, js=ANNOUNCE)
+        return page
+
+    def _test_images(self) -> tuple[gr.Gallery, gr.Number, gr.Button]:
+        """Lay out the choice of a test image, or say why there are none."""
+        has_test = self.test is not None
+        if not has_test:
+            gr.Markdown(
+                f"There are no test images: {self.no_data} Fetch them with "
+                "`fashion-cnn data --fetch` and start the page again."
+            )
+        gallery = gr.Gallery(
+            [self._example(label) for label in range(len(NAMES))] if has_test else None,
+            label="The first test image of each class",
+            show_label=False,
+            elem_id="examples",
+            columns=5,
+            height="auto",
+            object_fit="contain",
+            allow_preview=False,
+            buttons=[],
+            visible=has_test,
+        )
+        number = gr.Number(0, label="Or its number in the test split", step=1, visible=has_test)
+        return gallery, number, gr.Button("Show this test image", visible=has_test)
+
+    def _first_of(self, label: int) -> int:
+        """Return the number of the first test image of a class."""
+        assert self.test is not None
+        return int(np.argmax(self.test.labels == label))
+
+    def _example(self, label: int) -> tuple[Image.Image, str]:
+        assert self.test is not None
+        pixels = np.rint(255 * self.test.images[self._first_of(label), ..., 0]).astype(np.uint8)
+        return Image.fromarray(pixels).resize((112, 112), Image.Resampling.NEAREST), NAMES[label]
+
+    def of_drawing(self, editor: dict[str, Any] | None) -> Iterator[Answer]:
+        """Answer a drawing, once there is one."""
+        if editor is None or editor["composite"] is None or not editor["composite"][..., 3].any():
+            yield NO_ANSWER
+        else:
+            yield from self.of_picture(editor["composite"])
+
+    def of_example(self, event: gr.SelectData) -> Iterator[Answer]:
+        """Answer one of the pictured test images."""
+        yield from self.of_test_image(self._first_of(event.index))
+
+    def of_test_image(self, number: float | None) -> Iterator[Answer]:
+        """Answer an image of the test split, and say whether the answer is right."""
+        assert self.test is not None
+        if number is None or number not in range(len(self.test.labels)):
+            yield _refusal(f"expected a whole number from 0 to {len(self.test.labels) - 1:,}")
+            return
+        image, true_label = self.test.images[int(number)], int(self.test.labels[int(number)])
+        picture = plot_images([image], [true_label], figure=_figure(1.5, 1.8))
+        origin = _section(f"Test image {int(number):,}", picture)
+        yield from self._answers(image, origin, true_label)
+
+    def of_picture(self, picture: str | ArrayLike | None) -> Iterator[Answer]:
+        """Answer an uploaded file or the pixels of a drawing."""
+        if picture is None:
+            yield NO_ANSWER
+            return
+        try:
+            steps = photo_steps(picture)
+        except (OSError, ValueError) as error:
+            text = str(error)
+            if isinstance(picture, str):
+                text = text.replace(picture, Path(picture).name)
+            yield _refusal(text)
+            return
+        drawn = plot_photo_steps(steps, figure=_figure(12, 2.6))
+        yield from self._answers(steps.centred, _section("How the picture was prepared", drawn))
+
+    def _answers(
+        self, image: NDArray[np.float32], origin: str, true_label: int | None = None
+    ) -> Iterator[Answer]:
+        """Give the answer at once, then how it came about, the slowest part last."""
+        prediction = predict(self.model, image, warn=False)
+        label = prediction.label
+        answer = f"<p class='answer'><strong>{NAMES[label]}</strong>, {prediction.probability:.1%}"
+        if true_label is not None:
+            is_right = label == true_label
+            answer += f"<p>{'✓ right' if is_right else f'✗ wrong: it is {NAMES[true_label]}'}</p>"
+        if prediction.unlikeness > 1:
+            answer += (
+                "<p class='careful'><strong>Do not rely on this.</strong> The picture is unlike "
+                "the clothes that the network has learned from (unlikeness "
+                f"{prediction.unlikeness:.1f}; of the data set's images about "
+                f"{WARNED_OF_FASHION_MNIST} in 100 is above 1, of other pictures about "
+                f"{WARNED_OF_OTHER_THINGS} in 100).</p>"
+            )
+        probabilities = dict(zip(NAMES, prediction.probabilities.tolist(), strict=True))
+        yield answer, probabilities, *[gr.skip()] * 3
+        layers = plot_layers(image, layer_outputs(self.model, image), figure=_figure(10, 9))
+        yield *[gr.skip()] * 2, origin, _section("Layer by layer", layers), gr.skip()
+        drops = occlusion_map(self.model, image, label)
+        looked = _section(
+            "Where the network looked",
+            plot_occlusion(image, drops, figure=_figure(7, 3.3)),
+            f"A black patch on an orange spot makes {NAMES[label]} less probable, on a violet spot "
+            "more probable.",
+        )
+        yield *[gr.skip()] * 4, looked
+
+
+def _path_of(upload: ImageData | None) -> str | None:
+    return upload.path if upload else None
+
+
+def _refusal(message: str) -> Answer:
+    return f"<p class='careful'>This cannot be used: {escape(message)}.</p>", None, "", "", ""
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Return a figure that pyplot does not keep, as many visitors come from many threads."""
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+
+
+def _section(heading: str, figure: Figure, text: str = "") -> str:
+    with io.BytesIO() as file:
+        figure.savefig(file, format="png", pil_kwargs={"compress_level": 1})  # it need not travel
+        content = base64.b64encode(file.getvalue()).decode()
+    alt = escape(str(figure.get_label()), quote=True)
+    picture = f'<figure><img src="data:image/png;base64,{content}" alt="{alt}"></figure>'
+    return f"<h2>{heading}</h2><p>{escape(text)}</p>{picture}"

@@ -1,0 +1,103 @@
+"""How far a network's confidence is from its accuracy, as a number and as a picture."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from fashion_cnn.language import gettext as _
+from fashion_cnn.language import words_in_pictures
+from fashion_cnn.plotting import BLUE, GREY, canvas
+
+
+def expected_calibration_error(
+    true_labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 10
+) -> float:
+    """Compute how far a network's confidence is from its accuracy, on average.
+
+    The images are sorted by confidence, the probability of the predicted label, into bins of equal
+    width; in each, accuracy and mean confidence are compared (Guo et al. 2017, arXiv:1706.04599).
+
+    Parameters
+    ----------
+    true_labels : array_like of int, shape (n,)
+        Labels 0 to 9.
+    probabilities : array_like, shape (n, 10)
+        What ``model.predict`` returned.
+    bins : int
+        How many bins, at least 1.
+
+    Returns
+    -------
+    float
+        Mean distance of accuracy and confidence, each bin weighted by its images, in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If there are not as many labels as rows of probabilities, at least one.
+
+    Examples
+    --------
+    >>> expected_calibration_error([3, 4], np.eye(10)[[3, 5]])  # sure twice, right once
+    0.5
+    """
+    true_labels, probabilities = np.asarray(true_labels), np.asarray(probabilities)
+    if probabilities.ndim != 2 or not 0 < len(probabilities) == len(true_labels):
+        raise ValueError(
+            "expected labels of shape (n,) and probabilities of shape (n, 10), "
+            f"got {true_labels.shape} and {probabilities.shape}"
+        )
+    confidence = probabilities.max(axis=1)
+    is_right = probabilities.argmax(axis=1) == true_labels
+    bin_numbers = np.minimum((confidence * bins).astype(int), bins - 1)
+    too_sure = np.bincount(bin_numbers, weights=confidence - is_right)  # the sum over each bin
+    return float(np.abs(too_sure).sum() / len(true_labels))
+
+
+@words_in_pictures()
+def plot_reliability(
+    true_labels: ArrayLike,
+    probabilities: ArrayLike,
+    *,
+    bins: int = 10,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw how often a network is right against how sure it was: a reliability diagram.
+
+    Parameters
+    ----------
+    true_labels : array_like of int, shape (n,)
+        Labels 0 to 9.
+    probabilities : array_like, shape (n, 10)
+        What ``model.predict`` returned.
+    bins : int
+        Parts of equal width into which the confidence is sorted.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        On the left, a dot per bin: its mean confidence and its accuracy, which are equal on the
+        dashed line. On the right, how many images each bin holds. The title has the expected
+        calibration error.
+    """
+    from sklearn.calibration import calibration_curve  # heavy
+
+    probabilities = np.asarray(probabilities)
+    confidence = np.clip(probabilities.max(axis=1), 0, 1)
+    is_right = probabilities.argmax(axis=1) == np.asarray(true_labels)
+    accuracies, confidences = calibration_curve(is_right, confidence, n_bins=bins)
+    error = expected_calibration_error(true_labels, probabilities, bins=bins)
+    alt = _("Accuracy against confidence; expected calibration error {error:.4f}")
+    figure = canvas(figure, (9, 3.8), alt.format(error=error))
+    curve_ax, count_ax = figure.subplots(1, 2, sharex=True)
+    curve_ax.plot([0, 1], [0, 1], "--", color=GREY, zorder=0)
+    curve_ax.plot(confidences, accuracies, "o-", color=BLUE)
+    curve_ax.set(ylabel=_("accuracy"), title=f"ECE {error:.4f}")
+    counts, edges = np.histogram(confidence, bins, (0, 1))
+    bars = count_ax.bar(edges[:-1], counts, 1 / bins, align="edge", color=GREY, edgecolor="w")
+    count_ax.bar_label(bars, [f"{count:,}" if count else "" for count in counts], fontsize=8)
+    count_ax.set(ylabel=_("images"))
+    for ax in (curve_ax, count_ax):
+        ax.set(xlabel=_("confidence: probability of the predicted label"), xlim=(0, 1))
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure

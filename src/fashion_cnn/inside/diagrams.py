@@ -1,0 +1,340 @@
+"""Pictures of the arithmetic of a convolution and of pooling, cell by cell."""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from fashion_cnn.inside.arithmetic import Padding, convolve, output_size, padded_cells, windows
+from fashion_cnn.language import gettext as _
+from fashion_cnn.language import words_in_pictures
+from fashion_cnn.plotting import BLUE, GREY, ORANGE, canvas
+
+MOST_NUMBERED_CELLS = 100
+ANIMATION_DPI = 72
+
+
+class Animation:
+    """A moving picture, which a notebook shows, and so does a page of the saved notebook.
+
+    It is an animated PNG, which viewers that cannot play it show as its first frame. (Notebook
+    viewers know PNG, but not all of them know GIF, and most of them remove scripts.)
+    """
+
+    def __init__(self, frames: list[Image.Image], seconds: float, alt: str) -> None:
+        self.frames = frames
+        self.seconds = seconds
+        self.alt = alt
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
+        buffer = io.BytesIO()
+        self._write(buffer, "PNG")
+        return buffer.getvalue(), {"alt": self.alt}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the picture, as an animated ``.png`` or ``.gif``, whichever the name ends in.
+
+        Raises
+        ------
+        ValueError
+            If the name ends otherwise.
+        """
+        path = Path(path).expanduser()
+        kinds = {".png": "PNG", ".gif": "GIF"}
+        if path.suffix.lower() not in kinds:
+            raise ValueError(f"expected a name that ends in .png or .gif, got {str(path)!r}")
+        self._write(path, kinds[path.suffix.lower()])
+
+    def _write(self, target: Any, kind: str) -> None:
+        first, *others = self.frames
+        first.save(
+            target,
+            format=kind,
+            save_all=True,
+            append_images=others,
+            duration=round(1000 * self.seconds),
+            loop=0,
+        )
+
+
+@words_in_pictures()
+def plot_convolution_step(
+    image: ArrayLike,
+    kernel: ArrayLike,
+    bias: float,
+    row: int,
+    column: int,
+    *,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw how one cell of a feature map is computed, with same padding and stride 1.
+
+    Parameters
+    ----------
+    image : array_like, shape (height, width) or (height, width, 1)
+        Grey values.
+    kernel : array_like, shape (window, window)
+        The weights of one filter that looks at one channel.
+    bias : float
+        Its bias.
+    row, column : int
+        Which cell of the feature map, from 0.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The image with the window, the window's values, the weights, the nine products, and the
+        feature map after ReLU with its cell.
+    """
+    grey = _grey(image)
+    kernel = np.asarray(kernel, dtype=np.float64)
+    size = len(kernel)
+    window = windows(grey, size, padding="same")[row, column, ..., 0]
+    products = window * kernel
+    total = products.sum()
+    value = max(0.0, total + bias)
+    feature_map = np.maximum(0, convolve(grey, kernel[..., np.newaxis, np.newaxis], [bias]))[..., 0]
+    figure = canvas(
+        figure,
+        (13, 3.4),
+        _(
+            "Window times filter, summed: {total:.3f}; with bias {bias:+.3f} and ReLU {value:.3f}"
+        ).format(total=total, bias=bias, value=value),
+    )
+    axes = figure.subplots(1, 5, width_ratios=(1.25, 0.8, 0.8, 0.8, 1.25))
+    image_ax, window_ax, kernel_ax, product_ax, map_ax = axes
+    image_ax.imshow(grey, cmap="gray")
+    before = padded_cells(len(grey), size, padding="same")[0]
+    image_ax.add_patch(_outline(row - before, column - before, size, ORANGE))
+    image_ax.set_title(_("image"))
+    _draw_numbers(window_ax, window, "gray", 0, max(1.0, grey.max()))
+    window_ax.set_title(_("window") + " ×")
+    largest = max(np.abs(kernel).max(), np.abs(products).max())
+    _draw_numbers(kernel_ax, kernel, "PuOr", -largest, largest)
+    kernel_ax.set_title(_("filter") + " =")
+    _draw_numbers(product_ax, products, "PuOr", -largest, largest)
+    product_ax.set_title(_("products"))
+    map_ax.imshow(feature_map, cmap="viridis")
+    map_ax.add_patch(_outline(row, column, 1, ORANGE))
+    map_ax.set_title(_("feature map") + f" [{row}, {column}]")
+    for ax in axes:
+        ax.set(xticks=[], yticks=[])
+    text = _("sum {total:.3f},  bias {bias:+.3f},  ReLU({sum:.3f}) = {value:.3f}")
+    figure.supxlabel(text.format(total=total, bias=bias, sum=total + bias, value=value))
+    return figure
+
+
+@words_in_pictures()
+def animate_convolution(
+    image: ArrayLike,
+    kernel: ArrayLike,
+    bias: float = 0.0,
+    *,
+    seconds: float = 0.6,
+) -> Animation:
+    """Slide a window over a small image and fill the feature map, with same padding.
+
+    Parameters
+    ----------
+    image : array_like, shape (height, width) or (height, width, 1)
+        Numbers; at most about 6×6 cells, as each cell is a frame.
+    kernel : array_like, shape (window, window)
+        The weights of one filter.
+    bias : float
+        Its bias.
+    seconds : float
+        How long a frame is shown.
+
+    Returns
+    -------
+    Animation
+        A frame for each cell of the feature map; a notebook plays it.
+    """
+    grey = _grey(image)
+    kernel = np.asarray(kernel, dtype=np.float64)
+    feature_map = convolve(grey, kernel[..., np.newaxis, np.newaxis], [bias])[..., 0]
+    around = [padded_cells(size, len(kernel), padding="same") for size in grey.shape]
+    padded = np.pad(grey, around)
+    is_padding = np.pad(np.zeros_like(grey, bool), around, constant_values=True)
+    largest = np.abs(feature_map).max()
+    frames = []
+    for row, column in np.ndindex(*feature_map.shape):
+        figure = Figure(figsize=(6.6, 3.6), dpi=ANIMATION_DPI, layout="constrained")
+        image_ax, map_ax = figure.subplots(1, 2, width_ratios=padded.shape[:1] + grey.shape[:1])
+        _draw_numbers(image_ax, padded, "gray", 0, max(1.0, grey.max()), "{:g}", is_padding)
+        image_ax.add_patch(_outline(row, column, len(kernel), ORANGE))
+        image_ax.set_title(_("image, with one cell of padding"), fontsize=10)
+        is_done = np.arange(feature_map.size).reshape(feature_map.shape) <= (
+            np.ravel_multi_index((row, column), feature_map.shape)
+        )
+        filled = np.where(is_done, feature_map, np.nan)
+        _draw_numbers(map_ax, filled, "PuOr", -largest, largest, "{:g}")
+        map_ax.add_patch(_outline(row, column, 1, ORANGE))
+        map_ax.set_title(_("feature map"), fontsize=10)
+        window = padded[row : row + len(kernel), column : column + len(kernel)]
+        terms = " + ".join(
+            f"{pixel:g}×{weight:g}" if weight > 0 else f"{pixel:g}×({weight:g})"
+            for pixel, weight in zip(window.flat, kernel.flat, strict=True)
+            if pixel and weight
+        )
+        figure.supxlabel(
+            f"{terms or '0'}{f' {bias:+g}' if bias else ''} = {feature_map[row, column]:g}",
+            fontsize=10,
+        )
+        frames.append(_as_picture(figure))
+    palette = frames[len(frames) // 2].quantize(32)
+    frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    alt = _("A window slides over an image of {n} cells and fills the feature map cell by cell")
+    return Animation(frames, seconds, alt.format(n=grey.size))
+
+
+@words_in_pictures()
+def plot_strides(size: int = 5, window: int = 3, *, figure: Figure | None = None) -> Figure:
+    """Draw where a window stands with same and with valid padding and strides 1, 2 and 3.
+
+    Parameters
+    ----------
+    size : int
+        Cells of the square image, down and across.
+    window : int
+        Cells of the square window.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Above, same padding; below, valid padding. Hatched cells are padding, a dot is the middle
+        of a place that the window takes, and the first and last places are outlined.
+    """
+    alt = _("The places of a {window}×{window} window on {size}×{size} cells")
+    figure = canvas(figure, (9.5, 6.6), alt.format(window=window, size=size))
+    rows: Any = figure.subplots(2, 3)
+    words: dict[Padding, str] = {"same": _("same padding"), "valid": _("valid padding")}
+    for (padding, word), row_of_axes in zip(words.items(), rows, strict=True):
+        for stride, ax in zip((1, 2, 3), row_of_axes, strict=True):
+            before, after = padded_cells(size, window, stride, padding)
+            places = output_size(size, window, stride, padding)
+            is_padding = np.pad(np.zeros((size, size), bool), (before, after), constant_values=True)
+            for row, column in np.ndindex(*is_padding.shape):
+                ax.add_patch(_cell(row - before, column - before, bool(is_padding[row, column])))
+            first, last = -before, -before + (places - 1) * stride
+            middles = first + (window - 1) / 2 + stride * np.arange(places)
+            ax.plot(*np.meshgrid(middles, middles), "o", color=BLUE, markersize=5)
+            ax.add_patch(_outline(first, first, window, BLUE))
+            ax.add_patch(_outline(last, last, window, ORANGE))
+            ax.set(xlim=(-window / 2 - 0.1, size + window / 2 - 0.9), aspect="equal")
+            ax.set_ylim(*ax.get_xlim()[::-1])
+            ax.axis("off")
+            title = _("{padding}, stride {stride}").format(padding=word, stride=stride)
+            ax.set_title(f"{title}\n{size}×{size} → {places}×{places}", fontsize=11)
+    return figure
+
+
+@words_in_pictures()
+def plot_pooling(
+    feature_map: ArrayLike, window: int = 2, *, figure: Figure | None = None
+) -> Figure:
+    """Draw a feature map beside its max pooling and its average pooling.
+
+    Parameters
+    ----------
+    feature_map : array_like, shape (height, width)
+        Any numbers; a small map is written out cell by cell.
+    window : int
+        Side of the window, and its stride.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Three panels with one colour scale.
+    """
+    cells = np.asarray(feature_map, dtype=np.float64)
+    seen = windows(cells, window, stride=window)[..., 0]
+    panels = {
+        _("feature map"): cells,
+        _("max pooling"): seen.max(axis=(2, 3)),
+        _("average pooling"): seen.mean(axis=(2, 3)),
+    }
+    figure = canvas(figure, (9.5, 3.4), ", ".join(panels))
+    low, high = cells.min(), cells.max()
+    axes = figure.subplots(1, 3)
+    for ax, (title, values) in zip(axes, panels.items(), strict=True):
+        if cells.size <= MOST_NUMBERED_CELLS:
+            _draw_numbers(ax, values, "viridis", low, high, "{:g}")
+        else:
+            ax.imshow(values, cmap="viridis", vmin=low, vmax=high)
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(f"{title}\n{values.shape[0]}×{values.shape[1]}", fontsize=11)
+    if cells.size <= MOST_NUMBERED_CELLS:
+        for row, column in np.ndindex(*seen.shape[:2]):
+            axes[0].add_patch(_outline(row * window, column * window, window, ORANGE))
+    return figure
+
+
+def _grey(image: ArrayLike) -> NDArray[np.float64]:
+    """Return the (height, width) values of an image of one channel."""
+    cells = np.asarray(image, dtype=np.float64)
+    if cells.ndim == 3 and cells.shape[-1] == 1:
+        cells = cells[..., 0]
+    if cells.ndim != 2:
+        raise ValueError(
+            f"expected one image of shape (height, width) or (height, width, 1), "
+            f"got shape {np.shape(image)}"
+        )
+    return cells
+
+
+def _draw_numbers(
+    ax: Axes,
+    values: NDArray[np.float64],
+    cmap: str,
+    low: float,
+    high: float,
+    number: str = "{:.2f}",
+    is_padding: NDArray[np.bool_] | None = None,
+) -> None:
+    """Draw coloured cells with their numbers in them; NaN is an empty cell."""
+    values = values + 0.0  # no -0.00
+    colors = ax.imshow(values, cmap=cmap, vmin=low, vmax=high).to_rgba(values)
+    ax.set(xticks=[], yticks=[])
+    for (row, column), value in np.ndenumerate(values):
+        padding = is_padding is not None and bool(is_padding[row, column])
+        red, green, blue = colors[row, column][:3]
+        is_light = padding or 0.3 * red + 0.59 * green + 0.11 * blue > 0.5
+        ax.add_patch(_cell(row, column, padding, fill=padding))
+        if not np.isnan(value):
+            color = "black" if is_light else "white"
+            ax.text(column, row, number.format(value), ha="center", va="center", color=color)
+
+
+def _cell(row: float, column: float, is_padding: bool, *, fill: bool = True) -> Rectangle:
+    """Return one cell: framed, and hatched if it is padding."""
+    return Rectangle(
+        (column - 0.5, row - 0.5),
+        1,
+        1,
+        fill=fill,
+        facecolor="#E4E4E4" if is_padding else "white",
+        edgecolor=GREY,
+        hatch="///" if is_padding else None,
+        linewidth=0.8,
+    )
+
+
+def _outline(row: float, column: float, size: int, color: str) -> Rectangle:
+    """Return a frame around `size` cells down and across, the first at (row, column)."""
+    return Rectangle(
+        (column - 0.5, row - 0.5), size, size, fill=False, edgecolor=color, linewidth=2.5, zorder=3
+    )
+
+
+def _as_picture(figure: Figure) -> Image.Image:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return Image.open(buffer).convert("RGB")

@@ -1,0 +1,89 @@
+"""The arithmetic by hand against Keras and SciPy, over many sizes."""
+
+import keras
+import numpy as np
+import pytest
+from scipy.signal import correlate2d
+
+import fashion_cnn as fc
+
+CASES = [
+    (size, window, stride, padding)
+    for size in (3, 5, 6, 7, 28)
+    for window in (1, 2, 3)
+    for stride in (1, 2, 3)
+    for padding in ("same", "valid")
+]
+
+
+def keras_convolution(image, kernels, biases, stride, padding):
+    layer = keras.layers.Conv2D(
+        kernels.shape[-1], kernels.shape[0], strides=stride, padding=padding
+    )
+    layer.build((None, *image.shape))
+    layer.set_weights([kernels, biases])
+    return np.asarray(layer(image[np.newaxis]))[0]
+
+
+@pytest.mark.parametrize(("size", "window", "stride", "padding"), CASES)
+def test_convolve_is_keras(size, window, stride, padding):
+    rng = np.random.default_rng(size * window * stride)
+    image = rng.normal(size=(size, size + 1, 2)).astype(np.float32)
+    kernels = rng.normal(size=(window, window, 2, 3)).astype(np.float32)
+    biases = rng.normal(size=3).astype(np.float32)
+    expected = keras_convolution(image, kernels, biases, stride, padding)
+    ours = fc.inside.convolve(image, kernels, biases, stride=stride, padding=padding)
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
+    assert fc.inside.output_size(size, window, stride, padding) == expected.shape[0]
+    assert fc.inside.output_size(size + 1, window, stride, padding) == expected.shape[1]
+    before, after = fc.inside.padded_cells(size, window, stride, padding)
+    # The padded image, without padding, has just the places of the padded convolution.
+    side = before + size + after
+    assert (side - window) // stride + 1 == expected.shape[0]
+    assert after - before in (0, 1)
+
+
+def test_convolve_is_scipys_correlation():
+    rng = np.random.default_rng(0)
+    image, kernel = rng.normal(size=(9, 8)), rng.normal(size=(3, 3))
+    ours = fc.inside.convolve(image, kernel[..., np.newaxis, np.newaxis], [0.5])[..., 0]
+    np.testing.assert_allclose(ours, correlate2d(image, kernel, mode="same") + 0.5)
+
+
+def test_windows_are_what_a_loop_cuts_out():
+    image = np.arange(42.0).reshape(6, 7)
+    cut = fc.inside.windows(image, 3, stride=2)
+    assert cut.shape == (2, 3, 3, 3, 1)
+    for row, column in np.ndindex(2, 3):
+        expected = image[2 * row : 2 * row + 3, 2 * column : 2 * column + 3]
+        np.testing.assert_array_equal(cut[row, column, ..., 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: fc.inside.output_size(0, 3), "at least 1, got size=0"),
+        (lambda: fc.inside.output_size(5, 3, 0), "stride=0"),
+        (lambda: fc.inside.output_size(2, 3), "window of at most 2 cells, got 3"),
+        (
+            lambda: fc.inside.output_size(5, 3, 1, "full"),  # type: ignore[arg-type]
+            "'same' or 'valid', got 'full'",
+        ),
+        (
+            lambda: fc.inside.windows(np.zeros((2, 5, 5, 1)), 3),
+            r"one image.*got shape \(2, 5, 5, 1\)",
+        ),
+        (lambda: fc.inside.convolve(np.zeros((5, 5)), np.zeros((3, 3)), [0]), "kernels of shape"),
+        (
+            lambda: fc.inside.convolve(np.zeros((5, 5)), np.zeros((3, 3, 1, 2)), [0]),
+            "expected 2 biases",
+        ),
+        (
+            lambda: fc.inside.convolve(np.zeros((5, 5, 2)), np.zeros((3, 3, 1, 1)), [0]),
+            "image of 1 channels",
+        ),
+    ],
+)
+def test_impossible_arithmetic_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,54 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import fashion_cnn as fc
+
+plt.switch_backend("agg")
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def test_expected_calibration_error_by_hand():
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.full(10, 0.3), size=500)
+    labels = rng.integers(0, 10, 500)
+    confidence = probabilities.max(axis=1)
+    is_right = probabilities.argmax(axis=1) == labels
+    error = 0.0
+    for low in np.arange(10) / 10:
+        chosen = (confidence >= low) & (confidence < low + 0.1)
+        if chosen.any():
+            gap = abs(is_right[chosen].mean() - confidence[chosen].mean())
+            error += chosen.mean() * gap
+    assert fc.inside.expected_calibration_error(labels, probabilities) == pytest.approx(error)
+
+
+def test_a_network_that_is_always_sure_and_right_has_no_calibration_error():
+    assert fc.inside.expected_calibration_error([3, 4], np.eye(10)[[3, 4]]) == 0
+    assert fc.inside.expected_calibration_error([3, 4], np.eye(10)[[3, 5]]) == 0.5
+
+
+@pytest.mark.parametrize("probabilities", [np.zeros(10), np.zeros((0, 10)), np.zeros((3, 10))])
+def test_expected_calibration_error_refuses(probabilities):
+    with pytest.raises(ValueError, match=r"labels of shape \(n,\)"):
+        fc.inside.expected_calibration_error(np.zeros(len(probabilities[:2]), int), probabilities)
+
+
+def test_plot_reliability_sorts_by_confidence():
+    """Four images in two bins, worked out by hand."""
+    probabilities = np.full((4, 10), 0.0, np.float32)
+    probabilities[[0, 1, 2, 3], [1, 1, 2, 2]] = [0.62, 0.68, 0.92, 0.94]
+    probabilities[:, 0] = 1 - probabilities.sum(axis=1)
+    figure = fc.inside.plot_reliability([1, 5, 2, 2], probabilities)
+    curve_ax, count_ax = figure.axes
+    dots = curve_ax.get_lines()[1]
+    np.testing.assert_allclose(dots.get_xdata(), [0.65, 0.93], atol=1e-6)
+    np.testing.assert_allclose(dots.get_ydata(), [0.5, 1.0])
+    assert [bar.get_height() for bar in count_ax.patches] == [0, 0, 0, 0, 0, 0, 2, 0, 0, 2]
+    error = 0.5 * abs(0.65 - 0.5) + 0.5 * abs(0.93 - 1)
+    assert curve_ax.get_title() == f"ECE {error:.4f}"

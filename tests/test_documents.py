@@ -1,0 +1,113 @@
+"""What the READMEs and the other documents promise: commands, examples, links, tables."""
+
+import json
+import re
+import runpy
+import subprocess
+import tarfile
+
+import pytest
+from conftest import ROOT, TINY_DIR
+
+from fashion_cnn.app import cli
+
+READMES = ["README.md", "README.ko.md"]
+DOCUMENTS = sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("[a-z]*/**/*.md"))
+DOCUMENTS = [path for path in DOCUMENTS if "runs" not in path.parts]
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_readme_commands_can_be_called(readme):
+    text = (ROOT / readme).read_text("utf-8")
+    commands = re.findall(r"^fashion-cnn (.*?) *(?:#.*)?$", text, re.MULTILINE)
+    assert {command.split()[0] for command in commands} == set(cli.commands.commands)
+    for command in commands:
+        name, *args = command.split()
+        cli.commands.commands[name].make_context(name, args)  # refuses what cannot be parsed
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_make_targets_exist(readme):
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = re.findall(r"\bmake ([a-z-]+)", (ROOT / readme).read_text("utf-8"))
+    assert {"notebook", "test"} <= set(named) <= set(targets)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("readme", READMES)
+def test_readme_python_runs(readme, tmp_path, monkeypatch, capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / readme).read_text("utf-8"), re.DOTALL)
+    assert blocks
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASHION_CNN_DATA_DIR", str(TINY_DIR))
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    for block in blocks:
+        exec(compile(block, readme, "exec"), {})
+    assert "Prediction(label=" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere_and_lines_are_short(path):
+    text = path.read_text("utf-8")
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
+    assert all((path.parent / link).exists() for link in links), links
+    for line in text.splitlines():
+        assert len(line) <= 120 or line.startswith(("|", "!", "[")), line
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_readme_is_short_and_its_tables_narrow(readme):
+    text = (ROOT / readme).read_text("utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert all(row.count("|") - 1 <= 5 for row in rows)
+    if readme == "README.md":
+        assert len(text.split()) < 1_000
+
+
+def test_readme_pictures_are_the_notebooks():
+    figures = runpy.run_path(str(ROOT / "benchmarks" / "readme_figure.py"))
+    for path, place in figures["PICTURES"].items():
+        assert path.read_bytes() == figures["picture_in_notebook"](*place)
+
+
+def test_tables_are_the_benchmarks(monkeypatch):
+    """The tables are what the committed results give, to the letter, in both languages."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    scripts = {
+        name: runpy.run_path(str(ROOT / "benchmarks" / f"{name}.py"))
+        for name in ("measure", "bench", "elsewhere", "photos", "page")
+    }
+    tables = {
+        "runs": scripts["bench"]["render_table"](
+            json.loads(scripts["bench"]["RESULTS"].read_text())
+        ),
+        "elsewhere": scripts["elsewhere"]["render_table"](),
+        "photos": scripts["photos"]["render_table"](
+            json.loads(scripts["photos"]["PHOTOS"].read_text())
+        ),
+        "page": scripts["page"]["render_table"](),
+    }
+    for name, table in tables.items():
+        assert scripts["measure"]["table_in"](name) == table
+    runs = json.loads(scripts["bench"]["RESULTS"].read_text())
+    for readme in scripts["measure"]["READMES"]:
+        short = scripts["bench"]["render_short_table"](runs, readme)
+        assert scripts["measure"]["table_in"]("short", readme) == short
+
+
+@pytest.mark.slow
+def test_the_source_distribution_holds_what_the_documents_show(tmp_path):
+    build = [ROOT / ".venv/bin/python"] if (ROOT / ".venv").exists() else ["python"]
+    command = [*build, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as file:
+        names = {name.partition("/")[2] for name in file.getnames()}
+    for readme in READMES:
+        assert readme in names
+        text = (ROOT / readme).read_text("utf-8")
+        links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
+        for link in links:
+            place = ROOT / link
+            found = names if place.is_file() else {n.partition("/")[0] for n in names}
+            assert link.rstrip("/") in found or any(n.startswith(link) for n in names), link
