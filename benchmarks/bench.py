@@ -1,8 +1,9 @@
-"""Measure the README's tables and figure: every side, in fresh processes, seed by seed in turn.
+"""Measure the tables of docs/benchmarks.md and the figure: each side in fresh processes.
 
-``make bench`` runs all; ``python benchmarks/bench.py --help`` lists the choices. A measurement that
-is cut off goes on where it was: finished runs are kept in results/unfinished.jsonl until all are
-there. PyTorch is measured where torch is installed. The machine must have nothing else to do.
+``make bench`` runs all; ``python benchmarks/bench.py --help`` lists the choices. An interrupted
+measurement resumes: finished runs are kept in results/unfinished.jsonl until all are there. The
+sides take turns, seed by seed. PyTorch is measured where torch is installed. The machine must have
+nothing else to do.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from measure import write_table
+from measure import READMES, below_table, write_table
 
 import fashion_cnn as fc
 from fashion_cnn.data import DATA_DIR_VARIABLE, FASHION_MNIST_SHA256
@@ -67,6 +68,8 @@ def main() -> None:
     table = render_table(results)
     print(table)
     write_table("runs", table)
+    for readme in READMES:
+        write_table("short", render_short_table(results, readme), readme)
     draw_figure(results).savefig(FIGURE, dpi=150)
 
 
@@ -145,39 +148,98 @@ def versions() -> str:
 def code() -> str:
     """Return a SHA-256 over the package and the runs' scripts."""
     sha256 = hashlib.sha256()
-    for path in sorted([*Path(fc.__path__[0]).glob("*.py"), *HERE.glob("*_run.py")]):
+    for path in sorted([*Path(fc.__path__[0]).rglob("*.py"), *HERE.glob("*_run.py")]):
         sha256.update(path.read_bytes())
     return sha256.hexdigest()
 
 
 def render_table(results: dict[str, Any]) -> str:
-    """Return the Markdown table: accuracies as mean ± std, seconds and memory as medians."""
-    lines = [
-        "| side | n | epochs | validation accuracy | test accuracy | training | of plain Keras "
-        "| an epoch | of plain Keras | memory |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+    """Return the Markdown tables: accuracies as mean ± std, seconds and memory as medians."""
+    accuracies = ["| | n | epochs | validation accuracy | test accuracy |", "|---|---|---|---|---|"]
+    costs = [
+        "| | training | of plain Keras | an epoch, of plain Keras | memory |",
+        "|---|---|---|---|---|",
     ]
     plain = results["runs"][PLAIN]
     for side, runs in results["runs"].items():
         learned_all = side.endswith("all images")
-        cells = [
+        epochs = mean_and_std([run["epochs"] for run in runs], 1)
+        validation = "–" if learned_all else accuracy_of(runs, "validation")
+        cells = side, str(len(runs)), epochs, validation, accuracy_of(runs, "test")
+        accuracies.append(f"| {' | '.join(cells)} |")
+        epoch = statistics.median(map(epoch_seconds, runs))
+        cells = (
             side,
-            str(len(runs)),
-            mean_and_std([run["epochs"] for run in runs], 1),
-            "–" if learned_all else mean_and_std([run["validation_accuracy"] for run in runs], 4),
-            mean_and_std([run["test_accuracy"] for run in runs], 4),
-            f"{statistics.median(run['seconds'] for run in runs):.1f} s",
-            f"{ratio(runs, plain, lambda run: run['seconds']):.2f}",
-            f"{statistics.median(map(epoch_seconds, runs)):.1f} s",
-            f"{ratio(runs, plain, epoch_seconds):.2f}",
+            seconds_of(runs),
+            ratio_of(runs, plain),
+            f"{epoch:.1f} s, {ratio(runs, plain, epoch_seconds):.2f}",
             f"{statistics.median(run['peak_memory'] for run in runs):.2f} GB",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    measured = (
+        )
+        costs.append(f"| {' | '.join(cells)} |")
+    note = below_table(
         "Accuracies and epochs: mean ± standard deviation over seeds; seconds and memory: median; "
         "“of plain Keras”: median of the ratios of paired runs. `make bench`; "
+        f"{results['hardware']}; {results['versions']}."
     )
-    return "\n".join([*lines, "", f"{measured}{results['hardware']}; {results['versions']}.", ""])
+    return "\n".join([*accuracies, "", *costs, "", note, ""])
+
+
+SHORT_WORDS = {
+    "README.md": (
+        "| | training | of plain Keras | validation accuracy | test accuracy |",
+        "n = {n} seeds each; `make bench` on {hardware}; [all figures](docs/benchmarks.md).",
+        "{} s",
+    ),
+    "README.ko.md": (
+        "| | 훈련 시간 | 일반 케라스 대비 | 검증 정확도 | 테스트 정확도 |",
+        "시드 {n}개씩, `make bench`로 측정, {hardware}. [전체 결과](docs/benchmarks.md)(영어).",
+        "{}초",
+    ),
+}
+SHORT_SIDES = {
+    "README.md": {
+        PLAIN: "plain Keras",
+        "BOOK": "`fc.BOOK`",
+        "FAST": "`fc.FAST`",
+        "BEST": "`fc.BEST`",
+    },
+    "README.ko.md": {
+        PLAIN: "일반 케라스",
+        "BOOK": "`fc.BOOK`",
+        "FAST": "`fc.FAST`",
+        "BEST": "`fc.BEST`",
+    },
+}
+
+
+def render_short_table(results: dict[str, Any], readme: Path) -> str:
+    """Return the table of a README's first screen, in its language."""
+    header, note, seconds = SHORT_WORDS[readme.name]
+    lines = [header, "|---|---|---|---|---|"]
+    runs = results["runs"]
+    for side, name in SHORT_SIDES[readme.name].items():
+        median = statistics.median(run["seconds"] for run in runs[side])
+        cells = [name, seconds.format(f"{median:.0f}"), ratio_of(runs[side], runs[PLAIN])]
+        cells += [accuracy_of(runs[side], "validation"), accuracy_of(runs[side], "test")]
+        lines.append(f"| {' | '.join(cells)} |")
+    hardware = results["hardware"]
+    text = below_table(note.format(n=len(runs["FAST"]), hardware=hardware))
+    return "\n".join([*lines, "", text, ""])
+
+
+def accuracy_of(runs: list[dict[str, Any]], split: str) -> str:
+    """Return the accuracy on a split, mean ± std, as text."""
+    return mean_and_std([run[f"{split}_accuracy"] for run in runs], 4)
+
+
+def seconds_of(runs: list[dict[str, Any]]) -> str:
+    """Return the median seconds of training, as text."""
+    return f"{statistics.median(run['seconds'] for run in runs):.1f} s"
+
+
+def ratio_of(runs: list[dict[str, Any]], plain: list[dict[str, Any]]) -> str:
+    """Return the seconds of training as a part of plain Keras's, as text."""
+    return f"{ratio(runs, plain, lambda run: run['seconds']):.2f}"
 
 
 def epoch_seconds(run: dict[str, Any]) -> float:

@@ -1,7 +1,7 @@
 """Measure what is not a training: import, loading, prediction, evaluation, studies, throughput.
 
-Part of ``make bench``; writes the README's second table. The epochs are those of results/runs.json,
-which must have been measured on this machine.
+Part of ``make bench``; writes a table of docs/benchmarks.md. The epochs are those of
+results/runs.json, which must have been measured on this machine.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 from bench import RESULTS, epoch_seconds, hardware, ratio, versions
-from measure import renew
+from measure import below_table, renew
 
 import fashion_cnn as fc
 
@@ -125,7 +125,7 @@ def render_table() -> str:
     rates = ", ".join(
         f"{rate / 1e12:.2f} TFLOP/s in {name}" for name, rate in results["rates"].items()
     )
-    note = (
+    note = below_table(
         f"Medians. The floor is {EPOCH_FLOP / 1e12:.2f} TFLOP at the rate of a large matrix "
         f"product ({rates}); the epochs include validation and saving. `make bench`; "
         f"{results['hardware']}; {results['versions']}."

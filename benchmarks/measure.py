@@ -4,11 +4,19 @@ import json
 import re
 import resource
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 READMES = (ROOT / "README.md", ROOT / "README.ko.md")
+# Which document holds which table.
+DOCUMENTS = {
+    "runs": ROOT / "docs" / "benchmarks.md",
+    "elsewhere": ROOT / "docs" / "benchmarks.md",
+    "page": ROOT / "docs" / "benchmarks.md",
+    "photos": ROOT / "docs" / "photos.md",
+}
 
 
 def peak_memory() -> float:
@@ -16,9 +24,10 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
-def table_in(readme: Path, name: str) -> str:
+def table_in(name: str, document: Path | None = None) -> str:
     """Return what stands between the marks of a table."""
-    (table,) = _between_marks(name).findall(readme.read_text("utf-8"))
+    text = (document or DOCUMENTS[name]).read_text("utf-8")
+    (table,) = _between_marks(name).findall(text)
     return table
 
 
@@ -33,11 +42,16 @@ def renew(
     write_table(name, table)
 
 
-def write_table(name: str, table: str) -> None:
-    """Put a table between its marks in each README; the Korean one holds the same."""
-    for readme in READMES:
-        text = _between_marks(name).sub(lambda _: table, readme.read_text("utf-8"))
-        readme.write_text(text, "utf-8")
+def write_table(name: str, table: str, document: Path | None = None) -> None:
+    """Put a table between its marks."""
+    document = document or DOCUMENTS[name]
+    text = _between_marks(name).sub(lambda _: table, document.read_text("utf-8"))
+    document.write_text(text, "utf-8")
+
+
+def below_table(text: str) -> str:
+    """Return a paragraph in lines of at most 120 letters."""
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _between_marks(name: str) -> re.Pattern[str]:

@@ -1,7 +1,7 @@
 """Time the command line and the web page, as their users meet them: ``make page``.
 
 Trains a network by FAST, serves it, uploads the drawings of notebooks/photos in a real browser, and
-writes the README's table.
+writes a table of docs/benchmarks.md.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 
 import gradio_client
 from bench import RESULTS, hardware, versions
-from measure import ROOT, renew
+from measure import ROOT, below_table, renew
 from playwright.sync_api import Page, sync_playwright
 
 PAGE = RESULTS.with_name("page.json")
@@ -32,7 +32,7 @@ STOPWATCH = """() => {
     const looked = document.querySelector("#looked"), answer = document.querySelector("#answer");
     const observer = new MutationObserver(() => {
         if (answer.querySelector(".answer")) stopwatch.answer ??= performance.now();
-        if (looked.querySelector("figure")) {
+        if (looked.querySelector("img")) {
             stopwatch.looked = performance.now();
             observer.disconnect();
         }
@@ -58,7 +58,7 @@ def upload_milliseconds(page: Page, path: Path) -> tuple[float, float]:
     page.wait_for_function("stopwatch.looked")
     times = page.evaluate("stopwatch")
     page.get_by_role("button", name="Remove Image").click()
-    page.wait_for_function("!document.querySelector('#looked figure')")
+    page.wait_for_function("!document.querySelector('#looked img')")
     return times["answer"] - times["start"], times["looked"] - times["start"]
 
 
@@ -117,7 +117,7 @@ def render_table() -> str:
         (f"{AT_ONCE} uploads at once, all answered in full", f"{results['at_once']:.1f} s"),
     ]
     lines = ["| what | measured |", "|---|---|", *(f"| {what} | {how} |" for what, how in rows)]
-    note = (
+    note = below_table(
         f"Commands: median of {COMMANDS}. Uploads: {len(results['answers'])} of ten drawings, one "
         f"after another, once warm, in headless Chromium on the same machine. `make page`; "
         f"{results['hardware']}; {results['versions']}."

@@ -1,8 +1,8 @@
-"""Measure `prepare_photo` and the warning of unlike images; write the README's table on them.
+"""Measure `prepare_photo` and the warning of unlike images; write the table of docs/photos.md.
 
 ``make photos`` trains FAST for it; ``python benchmarks/photos.py MODEL`` takes a saved model.
-Measured is on the test split and on pictures of other things. The package's numbers were chosen on
-photo-like pictures of the validation split, and on those of OTHER_THINGS that say so.
+Results are for the test split and for pictures of other things. The package's numbers were chosen
+on photo-like pictures of the validation split, and on those of OTHER_THINGS that say so.
 """
 
 import argparse
@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from bench import RESULTS, hardware, versions
-from measure import write_table
+from measure import below_table, write_table
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from sklearn.datasets import load_digits, load_sample_images
@@ -188,22 +187,14 @@ OTHER_THINGS: list[tuple[str, Callable[..., Iterable[NDArray[Any]]], bool]] = [
 ]
 
 
-def predicted(model: Any, image: NDArray[Any]) -> tuple[fc.Prediction, bool]:
-    """Predict and tell whether it warned."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", fc.UnlikeDataWarning)
-        prediction = fc.predict(model, image)
-    return prediction, any(issubclass(one.category, fc.UnlikeDataWarning) for one in caught)
-
-
 def of_images(model: Any, images: Iterable[NDArray[Any]], labels: NDArray[np.int64]) -> Any:
     """Return accuracy and warnings over images with known labels."""
-    found = [predicted(model, image) for image in images]
-    right = [made.label == label for (made, _), label in zip(found, labels, strict=True)]
+    found = [fc.predict(model, image, warn=False) for image in images]
+    right = [made.label == label for made, label in zip(found, labels, strict=True)]
     return {
         "n": len(found),
         "accuracy": float(np.mean(right)),
-        "warned": float(np.mean([warned for _, warned in found])),
+        "warned": float(np.mean([made.unlikeness > 1 for made in found])),
     }
 
 
@@ -221,14 +212,14 @@ def of_drawings(model: Any, *, mirrored: bool = False) -> list[dict[str, Any]]:
     rows = []
     for name, right in DRAWN.items():
         image = fc.prepare_photo(DRAWINGS / f"{name}.png")
-        prediction, warned = predicted(model, image[:, ::-1] if mirrored else image)
+        prediction = fc.predict(model, image[:, ::-1] if mirrored else image, warn=False)
         rows.append(
             {
                 "name": name,
                 "predicted": prediction.class_name,
                 "probability": round(prediction.probability, 3),
                 "right": prediction.class_name in right,
-                "warned": warned,
+                "warned": prediction.unlikeness > 1,
             }
         )
     return rows
@@ -270,7 +261,7 @@ def measure(model_path: str | None) -> dict[str, Any]:
     others = []
     for name, pictures, looked_at in OTHER_THINGS:
         found = [
-            predicted(model, np.reshape(picture, (28, 28)))[1]
+            fc.predict(model, np.reshape(picture, (28, 28)), warn=False).unlikeness > 1
             for picture in pictures(data.test, np.random.default_rng(28))
         ]
         warned = float(np.mean(found))
@@ -323,7 +314,7 @@ def render_table(results: dict[str, Any]) -> str:
         if not row["right"]
     )
     largest = results["largest"]
-    note = (
+    note = below_table(
         f"\\* Kinds that nothing was chosen on. Drawings named wrongly: {wrong or 'none'}. The "
         f"largest picture accepted, 50 million pixels with transparency, takes "
         f"{largest['seconds']:.1f} s and {largest['peak_memory']:.2f} GB. `make photos`; "

@@ -42,6 +42,7 @@ def test_each_epoch_has_every_image_once_in_another_order(ten):
     assert [len(labels) for _, labels in batches(ten, PLAIN)[:STEPS]] == [4, 4, 2]
 
 
+@pytest.mark.slow
 def test_first_places_of_an_order_are_uniform(ten):
     recipe = dataclasses.replace(PLAIN, epochs=2_000)
     firsts = np.array([labels[0] for _, labels in batches(ten, recipe)[::STEPS]])
@@ -63,7 +64,10 @@ def test_later_epochs_are_the_same_when_earlier_ones_are_left_out(ten):
         assert (images != other_images).any()
 
 
-@pytest.mark.parametrize(("flip", "shift"), [(True, 0), (False, 1), (True, 2)])
+@pytest.mark.parametrize(
+    ("flip", "shift"),
+    [(True, 0), (False, 1), pytest.param(True, 2, marks=pytest.mark.slow)],
+)
 def test_flips_and_shifts_are_all_there_equally_often(ten, flip, shift):
     """SciPy moves the images; every way must come up, about as often as every other."""
     ways = [

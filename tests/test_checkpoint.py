@@ -80,7 +80,11 @@ def test_resumed_run_is_bit_equal(tiny, interrupted, tmp_path, capsys):
     ]
 
 
-@pytest.mark.parametrize("epochs", [20, 2], ids=["stopped early", "epochs ran out"])
+@pytest.mark.parametrize(
+    "epochs",
+    [pytest.param(20, marks=pytest.mark.slow), 2],
+    ids=["stopped early", "epochs ran out"],
+)
 def test_killed_after_the_last_epoch(tiny, tmp_path, monkeypatch, epochs):
     """The run had ended, but was cut off before it could put the best weights back."""
     path, other = tmp_path / "best.keras", tmp_path / "other.keras"
@@ -114,7 +118,9 @@ def assert_equal_weights(one, other):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("what", ["deleted", "of another run"])
+@pytest.mark.parametrize(
+    "what", ["deleted", pytest.param("of another run", marks=pytest.mark.slow)]
+)
 def test_resume_puts_the_best_file_back(tiny, tmp_path, what):
     """Also where no later epoch is better, so that nothing else would write it."""
     path, other = tmp_path / "best.keras", tmp_path / "other.keras"

@@ -133,6 +133,27 @@ def test_data_dir_then_variable_then_cache(copy, keras_cache, tiny_is_real, monk
     assert fc.load_fashion_mnist(TINY_DIR).source.directory == TINY_DIR
 
 
+def test_a_mistyped_directory_is_named_and_not_made(tmp_path, monkeypatch):
+    mistyped = tmp_path / "fashoin-mnist"
+    for call in (
+        lambda: fc.load_fashion_mnist(mistyped),
+        lambda: fc.load_fashion_mnist(mistyped, fallback=TINY_DIR),
+        lambda: (monkeypatch.setenv(DATA_DIR_VARIABLE, str(mistyped)), fc.load_fashion_mnist()),
+    ):
+        with pytest.raises(
+            fc.DatasetError, match=r"fashoin-mnist, found none\. Check its spelling"
+        ):
+            call()
+        assert not mistyped.exists()
+
+
+def test_printed_as_one_line(tiny):
+    assert repr(tiny) == (
+        f"FashionMNIST(train: 800, validation: 200, test: 200 images; {tiny.source})"
+    )
+    assert repr(tiny.test) == "Split(images of shape (200, 28, 28, 1), 200 labels)"
+
+
 def test_home_directory_is_written_as_tilde(copy, monkeypatch):
     monkeypatch.setenv("HOME", str(copy.parent))
     monkeypatch.setenv("USERPROFILE", str(copy.parent))

@@ -29,7 +29,7 @@ def test_readme_commands_can_be_called(readme):
 @pytest.mark.parametrize("readme", READMES)
 def test_make_targets_exist(readme):
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    named = re.findall(r"\bmake ([a-z-]+)", (ROOT / readme).read_text("utf-8"))
+    named = re.findall(r"(?:`|^)make ([a-z-]+)", (ROOT / readme).read_text("utf-8"), re.MULTILINE)
     assert {"notebook", "test"} <= set(named) <= set(targets)
 
 

@@ -3,6 +3,7 @@ import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
 import fashion_cnn as fc
+from fashion_cnn.unlikeness import unlikeness
 
 
 def test_evaluate_agrees_with_scikit_learn(trained, tiny):
@@ -64,6 +65,33 @@ def test_predict_takes_lists(trained, tiny):
     model, *_ = trained
     image = tiny.test.images[0]
     assert fc.predict(model, image.tolist()).label == fc.predict(model, image).label
+
+
+def test_prediction_prints_as_one_line():
+    prediction = fc.Prediction(8, "Bag", 0.98765, np.zeros(10, np.float32), 0.414)
+    assert repr(prediction) == (
+        "Prediction(label=8, class_name='Bag', probability=0.9877, unlikeness=0.41)"
+    )
+
+
+def test_unlikeness_is_returned_and_the_warning_can_be_left_out(trained):
+    model, *_ = trained
+    noise = np.random.default_rng(0).random((28, 28, 1)).astype(np.float32)
+    prediction = fc.predict(model, noise, warn=False)
+    assert prediction.unlikeness == pytest.approx(unlikeness(noise[np.newaxis])[0])
+    assert prediction.unlikeness > 1
+
+
+def test_swapped_arguments_are_one_sentence(trained, tiny):
+    model, *_ = trained
+    with pytest.raises(
+        TypeError, match=r"a Keras model first, got ndarray; call predict\(model, im"
+    ):
+        fc.predict(tiny.test.images[0], model)
+    with pytest.raises(
+        TypeError, match=r"a Keras model first, got Split; call evaluate\(model, sp"
+    ):
+        fc.evaluate(tiny.test, model)
 
 
 ONE = np.full((28, 28), 0.5, np.float32)

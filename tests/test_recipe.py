@@ -187,6 +187,7 @@ def test_numbers_out_of_range(wrong):
         dataclasses.replace(SHORT, **wrong)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_precision(tiny, tmp_path, monkeypatch):
     recipe = dataclasses.replace(SHORT, precision="fastest", whitening=True, warmup=0.3, flip=True)
     monkeypatch.setattr(training_module, "bfloat16_speedup", lambda: 1.5)

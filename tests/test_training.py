@@ -1,8 +1,17 @@
+import dataclasses
+import os
+import random
+import subprocess
+import sys
+import threading
+
 import keras
 import numpy as np
 import pytest
 
 import fashion_cnn as fc
+from fashion_cnn import training as training_module
+from fashion_cnn.checkpoint import load_history
 
 SHORT = fc.Recipe(learning_rate=1e-3, batch_size=32, epochs=2, patience=2)
 
@@ -58,19 +67,101 @@ def test_best_epoch_is_restored_when_the_epochs_run_out(tiny, tmp_path):
 
 
 def test_same_seed_same_run(tiny, tmp_path):
-    model = fc.build_cnn()
+    small = {"filters": (4, 8), "dense_units": 16}
+    model = fc.build_cnn(**small)
     runs = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         history = fc.train(
             model, tiny, SHORT, checkpoint=tmp_path / f"{name}.keras", seed=seed, verbose=0
         )
         runs.append((history.history, model.get_weights()))
-        model = fc.build_cnn() if name == "a" else model  # a new network and a used one alike
+        model = (
+            fc.build_cnn(**small) if name == "a" else model
+        )  # a new network and a used one alike
     (first, first_weights), (second, second_weights), (third, _) = runs
     assert first == second
     for a, b in zip(first_weights, second_weights, strict=True):
         np.testing.assert_array_equal(a, b)
     assert first != third
+
+
+def test_first_weights_are_those_that_keras_draws():
+    """After set_random_seed(seed), whatever else draws from Python's generator meanwhile."""
+
+    def draw_all_the_time():
+        while not is_done.is_set():
+            random.random()
+
+    is_done = threading.Event()
+    for dropout_rate in (0.4, 0.0):
+        keras.utils.set_random_seed(5)
+        expected = fc.build_cnn(dropout_rate=dropout_rate)
+        is_done.clear()
+        thread = threading.Thread(target=draw_all_the_time, daemon=True)
+        thread.start()
+        model = fc.build_cnn(dropout_rate=dropout_rate)
+        training_module._draw_weights(model, 5)
+        is_done.set()
+        thread.join()
+        for layer, expected_layer in zip(model.layers, expected.layers, strict=True):
+            for variable, other in zip(layer.variables, expected_layer.variables, strict=True):
+                np.testing.assert_array_equal(variable, other)
+
+
+def test_by_default_stand_in_data_does_not_replace_a_real_model(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "best-cnn-model.keras").write_bytes(b"trained on Fashion-MNIST")
+    model = fc.build_cnn(filters=(2, 3), dense_units=5)
+    fc.train(model, tiny, dataclasses.replace(SHORT, epochs=1), verbose=0)
+    assert (tmp_path / "best-cnn-model.keras").read_bytes() == b"trained on Fashion-MNIST"
+    for trained in (model, fc.load_model("stand-in-model.keras")):
+        assert trained.name == "fashion_cnn_trained_on_stand_in_data"
+    assert keras.saving.load_model("stand-in-model.keras").name == trained.name
+
+    real = tiny._replace(source=tiny.source._replace(is_fashion_mnist=True))
+    fc.train(model, real, dataclasses.replace(SHORT, epochs=1), verbose=0)
+    assert model.name == fc.load_model("best-cnn-model.keras").name == "fashion_cnn"
+
+
+def test_keeps_the_history_beside_the_checkpoint(trained, tmp_path):
+    _, history, checkpoint = trained
+    kept = load_history(checkpoint)
+    assert kept.history == history.history
+    assert kept.epoch == history.epoch
+    assert kept.params["steps"] == history.params["steps"]
+    assert load_history(tmp_path / "other.keras") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda args: args | {"data": args["data"].train}, TypeError, r"got Split; call train\(mo"),
+        (lambda args: args | {"recipe": "FAST"}, TypeError, "fashion_cnn.FAST without quotes, got"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(tiny, tmp_path, change, error, message):
+    arguments = {"model": fc.build_cnn(), "data": tiny, "recipe": SHORT}
+    with pytest.raises(error, match=message):
+        fc.train(**change(arguments), checkpoint=tmp_path / "best.keras")
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_backend_is_refused(tiny, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    with pytest.raises(RuntimeError, match=r"got torch; set KERAS_BACKEND=tensorflow before"):
+        fc.train(fc.build_cnn(), tiny)
+
+
+@pytest.mark.slow
+def test_a_backend_that_is_not_installed_is_named():
+    done = subprocess.run(
+        [sys.executable, "-c", "import fashion_cnn as fc; fc.train"],
+        env=os.environ | {"KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+    )
+    message = "got jax, which is not installed; set KERAS_BACKEND=tensorflow"
+    assert message in done.stderr.splitlines()[-1]
 
 
 def test_calls_extra_callbacks_before_the_epoch_is_saved(tiny, tmp_path):

@@ -10,4 +10,16 @@ from fashion_cnn import quiet
 
 __version__ = "0.1.0"
 quiet.install()
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_import, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> object:
+    try:
+        return _import(name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("jax", "openvino", "torch"):
+            raise
+        raise ImportError(
+            f"expected Keras's backend to be TensorFlow, got {error.name}, which is not installed; "
+            "set KERAS_BACKEND=tensorflow before Keras is imported, and start Python again"
+        ) from error

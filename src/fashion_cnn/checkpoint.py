@@ -3,9 +3,7 @@
 A file is written under another name in the same directory, flushed to the disk and then moved,
 which file systems do atomically: a crash at any moment leaves the old file or the new one, whole.
 Keras's ``ModelCheckpoint`` writes in place, and its ``BackupAndRestore`` forgets early stopping,
-the best model so far, dropout's seeds and the order of the images. TensorFlow's
-``CheckpointManager`` is safe, but spreads a state over several files of a directory; one ``.npz``
-holds all of it, with checksums, and is replaced in one step.
+the best model so far, dropout's seeds and the order of the images.
 """
 
 import contextlib
@@ -195,18 +193,15 @@ class KeepProgress(keras.callbacks.Callback):
 
 def load_history(checkpoint: str | os.PathLike[str]) -> keras.callbacks.History | None:
     """Read the history that `train` kept beside a checkpoint; None if none matches it."""
-    checkpoint = Path(checkpoint).expanduser()
-    history = keras.callbacks.History()
+    checkpoint, history = Path(checkpoint).expanduser(), keras.callbacks.History()
     try:
         content = json.loads(history_path_of(checkpoint).read_text(encoding="utf-8"))
-        if content["checkpoint SHA-256"] != sha256_of(checkpoint):
-            return None
         history.history = dict(content["history"])
         history.epoch = list(range(len(history.history["loss"])))
         history.set_params({"steps": int(content["steps per epoch"])})
+        return history if content["checkpoint SHA-256"] == sha256_of(checkpoint) else None
     except (OSError, ValueError, TypeError, KeyError):  # missing or damaged
         return None
-    return history
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import math
 import os
+import re
 import time
 import warnings
 import zlib
@@ -57,20 +58,15 @@ class NotAvailableError(DatasetError):
 
     @property
     def summary(self) -> str:
-        """What is missing, without the failed downloads and the fixes that are Python."""
+        """What is missing, without what was tried and how to fix it in Python."""
         return " ".join(str(self).splitlines()[:2])
 
 
 class Source(NamedTuple):
-    """Where a data set came from.
+    """Where a data set came from: the directory, and whether it is Fashion-MNIST, byte for byte.
 
-    Attributes
-    ----------
-    directory : Path
-        The directory that holds the four files.
-    is_fashion_mnist : bool
-        Whether the files are Fashion-MNIST, byte for byte. If not, they are stand-in data that
-        matched the ``SHA256SUMS`` beside them, and results from them mean nothing.
+    If it is not, it is stand-in data that matched the ``SHA256SUMS`` beside it, and results from it
+    mean nothing.
     """
 
     directory: Path
@@ -108,11 +104,9 @@ def load_fashion_mnist(
 ) -> FashionMNIST:
     """Load Fashion-MNIST, verified, scaled to [0, 1] and split as the book splits it.
 
-    The four files are looked for in one directory: `data_dir`, else the environment variable
-    ``FASHION_CNN_DATA_DIR``, else the cache that `keras.datasets` shares
-    (``$KERAS_HOME`` or ``~/.keras``, then ``datasets/fashion-mnist``). Missing files are
-    downloaded to it. Every file must match Fashion-MNIST's SHA-256 or, in a directory with a
-    ``SHA256SUMS`` file of its own, the sum listed there.
+    The four files are looked for in one directory: `data_dir`, else ``$FASHION_CNN_DATA_DIR``, else
+    Keras's cache (``~/.keras/datasets/fashion-mnist``). Missing files are downloaded to it. Each
+    must match Fashion-MNIST's SHA-256 or the sum in a ``SHA256SUMS`` file beside it.
 
     Parameters
     ----------
@@ -120,7 +114,6 @@ def load_fashion_mnist(
         The directory with the four ``.gz`` files. It must exist.
     fallback : path, optional
         A directory to use, with a warning, if the data is neither there nor can be downloaded.
-        Damaged or foreign files outside the cache are still an error.
     validation_fraction : float
         The part of the 60,000 training images that is held out for validation, in (0, 1).
     seed : int
@@ -234,11 +227,11 @@ def _own_sums(directory: Path) -> Mapping[str, str]:
     """Read a SHA256SUMS file: lines of a sum, a space, a space or asterisk, a name."""
     path = directory / SUMS_FILE
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{_shown(path)} cannot be read: {error}") from error
-    pairs = (line.split(maxsplit=1) for line in lines if len(line.split(maxsplit=1)) == 2)
-    sums = {name.removeprefix("*"): sha256.lower() for sha256, name in pairs}
+    lines = re.findall(r"^(\w{64})\s+\*?(\S+)\s*$", text, re.MULTILINE)
+    sums = {name: sha256.lower() for sha256, name in lines}
     missing = [name for name in FASHION_MNIST_SHA256 if name not in sums]
     if missing:
         raise DatasetError(

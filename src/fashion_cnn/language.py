@@ -25,20 +25,10 @@ _chosen: str | None = None
 
 
 def use_language(language: str) -> None:
-    """Choose the language of pictures, class names, tables, reports and warnings from now on.
+    """Choose the language of pictures, class names, tables and warnings from now on.
 
-    Without this call, the environment variable ``FASHION_CNN_LANGUAGE`` decides; else it is
-    English.
-
-    Parameters
-    ----------
-    language : {"en", "ko"}
-        English, as in the data set, or Korean, as in the book.
-
-    Raises
-    ------
-    ValueError
-        If it is another language.
+    It is English (``"en"``) or, in the words of the book, Korean (``"ko"``); others are a
+    ValueError. Without this call, ``$FASHION_CNN_LANGUAGE`` decides, and else it is English.
 
     Examples
     --------
@@ -95,10 +85,9 @@ def _catalogue(language: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def words_in_pictures() -> Iterator[None]:
-    """Let the text drawn meanwhile use a font that has its letters; every plot is decorated so.
+    """Let text be drawn in a font that has its letters: the decorator of every plot.
 
-    Where no font has the Korean letters, the words are English, with a warning: Matplotlib would
-    draw an empty box for each letter.
+    Without a Korean font the words are English, with a warning: Matplotlib would draw boxes.
     """
     language = current_language()
     if language == "en":
@@ -130,10 +119,9 @@ def words_in_pictures() -> Iterator[None]:
 
 @functools.cache
 def korean_font() -> str | None:
-    """Return the family name of an installed font that has the Korean letters, if there is one.
+    """Return the name of a font with the Korean letters: the system's, or koreanize-matplotlib's.
 
-    The system's fonts come first, then the one in the package koreanize-matplotlib, which is not
-    imported, because that would change Matplotlib's settings.
+    That package is not imported, because it would change Matplotlib's settings.
     """
     from matplotlib.font_manager import fontManager  # heavy, and here only for pictures
 

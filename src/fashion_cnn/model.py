@@ -1,7 +1,4 @@
-"""Build the network of the tutorial, or read it from a file without running anything stored there.
-
-The network: two convolutions, two poolings, two dense layers.
-"""
+"""Build the network of the tutorial, or read it from a file without running anything in it."""
 
 import json
 import os
@@ -94,13 +91,9 @@ def compile_cnn(model: keras.Model) -> None:
 
 def architecture(model: keras.Sequential) -> list[Any]:
     """Describe what the layers of a model compute, as JSON data."""
-    return [[type(layer).__name__, _decisive(layer.get_config())] for layer in model.layers]
-
-
-def _decisive(config: dict[str, Any]) -> dict[str, Any]:
-    """Pick the keys that decide what a layer computes, in the types that JSON gives them."""
-    decisive = {key: config[key] for key in _DECISIVE_KEYS if key in config}
-    return json.loads(json.dumps(decisive))
+    configs = [(type(layer).__name__, layer.get_config()) for layer in model.layers]
+    described = [(kind, {k: c[k] for k in _DECISIVE_KEYS if k in c}) for kind, c in configs]
+    return json.loads(json.dumps(described))
 
 
 def name_after_training(model: keras.Model, *, is_stand_in: bool) -> None:
@@ -117,15 +110,14 @@ def load_model(path: str | os.PathLike[str]) -> keras.Sequential:
     """Load a model of `build_cnn`'s architecture, with any number of filters and units.
 
     Only the configuration of the layers, eight arrays of weights and the model's name are read:
-    the network is built anew, so nothing stored in the file runs. The file may come from `train`,
-    from Keras's own ``model.save``, or from the book's code, which wrote ``.h5`` files before
-    Keras 3. The name of a model that was trained on stand-in data ends in
-    ``_trained_on_stand_in_data``.
+    the network is built anew, so nothing stored in the file runs. The name of a model that was
+    trained on stand-in data ends in ``_trained_on_stand_in_data``.
 
     Parameters
     ----------
     path : path
-        A ``.keras`` file, or a ``.h5`` file of a whole model.
+        A ``.keras`` file from `train` or ``model.save``, or a ``.h5`` file of a whole model, as the
+        book's code wrote it before Keras 3.
 
     Returns
     -------

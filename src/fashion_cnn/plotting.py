@@ -83,11 +83,6 @@ def plot_model(
     -------
     pygraphviz.AGraph
         The graph, laid out; a notebook shows it as a sharp SVG.
-
-    Raises
-    ------
-    ValueError
-        If `to_file` ends otherwise.
     """
     import keras  # heavy, and every other plot does without it
     import pygraphviz  # a compiled library; every other plot does without it

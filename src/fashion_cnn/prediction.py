@@ -23,15 +23,7 @@ EVALUATION_BATCH_SIZE = 500
 
 
 class Evaluation(NamedTuple):
-    """How well a model does on a split.
-
-    Attributes
-    ----------
-    loss : float
-        Mean cross-entropy, in nats.
-    accuracy : float
-        The part of the images whose predicted label is the true one, in [0, 1].
-    """
+    """How well a model does on a split: mean cross-entropy in nats, and accuracy in [0, 1]."""
 
     loss: float
     accuracy: float
@@ -89,8 +81,7 @@ def evaluate(model: "keras.Model", split: Split) -> Evaluation:
     TypeError
         If `model` is not a Keras model.
     ValueError
-        If the images are not floats in [0, 1] of that shape, or the labels are not n integers
-        from 0 to 9; the message says how to fix it.
+        If the images or labels are others; the message says how to fix them.
 
     Examples
     --------
@@ -124,20 +115,18 @@ def predict(model: "keras.Model", image: ArrayLike, *, warn: bool = True) -> Pre
     image : array_like, shape (28, 28), (28, 28, 1) or (1, 28, 28, 1)
         Light on dark as in Fashion-MNIST: integers 0 to 255, or floats in [0, 1].
     warn : bool
-        Whether to warn of an image unlike the data set's. Callers that read ``unlikeness``
-        themselves switch it off.
+        Whether to warn of an image unlike the data set's; False for callers that read
+        ``unlikeness`` themselves.
 
     Returns
     -------
     Prediction
-        Label, class name, its probability, all ten probabilities, and how unlike the data set the
-        image is.
+        Label, class name, its probability, all ten probabilities, and unlikeness.
 
     Warns
     -----
     UnlikeDataWarning
-        If the image is unlike the data set's, whatever the probability; the message says how
-        that was measured and how often it is right.
+        If the image is unlike the data set's, whatever the probability.
 
     Raises
     ------
@@ -156,23 +145,20 @@ def predict(model: "keras.Model", image: ArrayLike, *, warn: bool = True) -> Pre
     batch = as_batch(image)
     measure = float(unlikeness(batch)[0])
     if warn and measure > 1:
-        warnings.warn(_unlike_message(measure), UnlikeDataWarning, stacklevel=2)
+        message = _(
+            "expected an image like Fashion-MNIST's, got one that is {measure:.2f} times as far "
+            "from the nearest class (by its grey values in 7×7 cells) as 99 % of its images are at "
+            "most; do not rely on the prediction. Of 100 images of the data set about {of_data} "
+            "gets this warning, of 100 pictures of other things about {of_others}. Look at the "
+            "image: it should show one garment, upright, light on dark; prepare_photo makes it "
+            "from a photo, plot_photo_steps shows how"
+        ).format(measure=measure, of_data=WARNED_OF_FASHION_MNIST, of_others=WARNED_OF_OTHER_THINGS)
+        warnings.warn(message, UnlikeDataWarning, stacklevel=2)
     probabilities = np.asarray(model.predict_on_batch(batch))[0]
     label = int(probabilities.argmax())
     return Prediction(
         label, class_names()[label], float(probabilities[label]), probabilities, measure
     )
-
-
-def _unlike_message(measure: float) -> str:
-    return _(
-        "expected an image like Fashion-MNIST's, got one that is {measure:.2f} times as far from "
-        "the nearest class (by its grey values in 7×7 cells) as 99 % of its images are at most; do "
-        "not rely on the prediction. Of 100 images of the data set about {of_data} gets this "
-        "warning, of 100 pictures of other things about {of_others}. Look at the image: it should "
-        "show one garment, upright, light on dark; prepare_photo makes it from a photo, "
-        "plot_photo_steps shows how"
-    ).format(measure=measure, of_data=WARNED_OF_FASHION_MNIST, of_others=WARNED_OF_OTHER_THINGS)
 
 
 def _check_model(model: object, call: str) -> None:

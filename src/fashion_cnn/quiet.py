@@ -14,7 +14,7 @@ import re
 import sys
 import tempfile
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 LOG_LEVEL_VARIABLE = "TF_CPP_MIN_LOG_LEVEL"
 MACHINE_NOTES = re.compile(
@@ -46,9 +46,7 @@ def without_machine_notes() -> Iterator[None]:
 class QuietTensorFlow(importlib.abc.MetaPathFinder):
     """Import TensorFlow, once, without its notes about the machine."""
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(self, fullname: str, *_: object) -> importlib.machinery.ModuleSpec | None:
         """Find TensorFlow, and leave every other module to the finders after this one."""
         if fullname != "tensorflow":
             return None

@@ -10,16 +10,14 @@ from fashion_cnn.images import IMAGE_SHAPE
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every number of a training run.
+    """Every number of a training run; one out of its range is a ValueError.
 
     Attributes
     ----------
     learning_rate : float
         Step size of Adam; the largest one if it changes.
-    batch_size : int
-        Images per step.
-    epochs : int
-        The most epochs that a run takes.
+    batch_size, epochs : int
+        Images per step, and the most epochs that a run takes.
     patience : int
         Epochs without a lower validation loss after which the run stops.
     warmup : float, optional
@@ -42,11 +40,6 @@ class Recipe:
     precision : {"float32", "bfloat16", "fastest"}
         What the network computes in; the weights stay float32. "fastest" is bfloat16 if a short
         timing at the start finds it quicker on this machine, else float32.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of its range.
 
     Examples
     --------

@@ -52,39 +52,36 @@ def train(
 ) -> keras.callbacks.History:
     """Train from scratch with early stopping, saving the best model by validation loss.
 
-    The weights are drawn anew from `seed`, whatever the model held before, so the same network,
-    data, recipe and seed give the same run (on a CPU, with the same versions, number of threads
-    and precision; "fastest" is decided by a timing). To continue from the weights that a model
-    already has, use Keras's own ``model.fit``. Afterwards the model holds the weights of the best
-    epoch, as the saved file does, and is compiled as `build_cnn` compiles it.
+    The weights are drawn anew from `seed`, so the same network, data, recipe and seed give the same
+    run (on a CPU, with the same versions, number of threads and precision); to continue from the
+    weights of a model, use Keras's own ``model.fit``. Afterwards the model holds the weights of the
+    best epoch, as the saved file does, and is compiled as `build_cnn` compiles it.
 
-    After every epoch the state of the run is kept beside the checkpoint, as
-    ``….training-state.npz``. If the run is interrupted (Ctrl-C, a crash, a lost machine), call
-    `train` again with the same arguments: it resumes after the last finished epoch and ends as if
-    nothing had happened, bit for bit. A finished run removes its state and leaves its history,
-    ``….history.json``.
+    Called again with the same arguments after an interruption (Ctrl-C, a crash, a lost machine),
+    `train` resumes after the last finished epoch and ends as if nothing had happened, bit for bit.
+    Beside the checkpoint it keeps the state of the run, ``….training-state.npz``, until it has
+    finished, and then its history, ``….history.json``.
 
     Parameters
     ----------
     model : keras.Sequential
-        A network from `build_cnn`, on one device or, built in the scope of a
-        ``tf.distribute.MirroredStrategy``, on several.
+        A network from `build_cnn`; built in the scope of a ``tf.distribute.MirroredStrategy``, it
+        is trained on several devices.
     data : FashionMNIST
         ``data.train`` is learned from; ``data.validation`` decides which epoch is best.
     recipe : Recipe
         The numbers of the run.
     checkpoint : path, optional
-        Where to save the best model, as a ``.keras`` file. Missing directories are made. By
-        default ``best-cnn-model.keras``, or ``stand-in-model.keras`` for stand-in data.
+        Where to save the best model, as a ``.keras`` file; by default ``best-cnn-model.keras``, or
+        ``stand-in-model.keras`` for stand-in data.
     seed : int
-        Seed of the first weights, of the order and augmentation of the images, and of dropout. It
-        also sets Python's, NumPy's and TensorFlow's global seeds.
+        Seed of the weights, of the order and augmentation of the images, and of dropout. It also
+        sets the global seeds of Python, NumPy and TensorFlow.
     resume : bool
         Whether to resume an interrupted run. False starts over.
     callbacks : iterable of keras.callbacks.Callback
-        Called after early stopping and before the epoch is saved; not after every step, but after
-        as many as TensorFlow takes in one call, at most 16. Their own memory is not kept for a
-        resumed run.
+        Called before the epoch is saved, and after every 1 to 16 steps. Their own memory is not
+        kept for a resumed run.
     verbose : {"auto", 0, 1, 2}
         As in ``model.fit``: 0 is silent, 1 draws a progress bar, 2 prints a line per epoch.
 
@@ -99,13 +96,12 @@ def train(
     TypeError
         If `data` is not a whole data set, or `recipe` not a `Recipe`.
     ValueError
-        If `checkpoint` does not end in ``.keras``, if a split is not float images in [0, 1] of
-        shape (n, 28, 28, 1) with labels 0 to 9, or if the kept state is damaged or belongs to
-        another recipe, seed, network or data set.
+        If `checkpoint` does not end in ``.keras``, if a split is not images and labels as
+        `load_fashion_mnist` returns them, or if the kept state is damaged or of another run.
     OSError
         If an epoch cannot be saved; what was saved before stays as it was.
     RuntimeError
-        If Keras computes with another backend than TensorFlow.
+        If Keras's backend is not TensorFlow.
 
     Examples
     --------
@@ -227,9 +223,8 @@ def fingerprint(*splits: Split) -> str:
 def _draw_weights(model: keras.Sequential, seed: int) -> None:
     """Give every layer the weights and the dropout state of a new network drawn from `seed`.
 
-    They are those that Keras draws after ``keras.utils.set_random_seed(seed)``. Keras takes their
-    seeds from Python's global generator, which other threads may use in between; here they come
-    from one of its own.
+    They are those that Keras draws after ``keras.utils.set_random_seed(seed)``; but Keras takes
+    their seeds from Python's global generator, which other threads may use in between.
     """
     keras.utils.set_random_seed(seed)
     numbers = random.Random(seed)

@@ -10,7 +10,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT, TINY_DIR
+from conftest import TINY_DIR
 from PIL import Image
 
 import fashion_cnn as fc
@@ -80,8 +80,7 @@ def test_help_and_data_do_without_tensorflow():
 
 
 def test_version_is_the_packages(run):
-    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    assert run("--version")[1].split()[-1] == version[1]
+    assert run("--version")[1].split()[-1] == fc.__version__
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def _line(error: Exception) -> str:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name=PROGRAM)
+@click.version_option(fc.__version__)
 def commands() -> None:
     """Train a small convolutional network on Fashion-MNIST, and use it.
 
