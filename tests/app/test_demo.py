@@ -59,11 +59,12 @@ main()
 def served(checkpoint, data_dir, looked_up):
     """Serve the page as its user does; yield its address; end it by Ctrl-C."""
     port = free_port()
-    args = ["demo", checkpoint, "--port", port, "--data-dir", data_dir]
+    args = ["demo", checkpoint.name, "--port", port, "--data-dir", data_dir]
     with subprocess.Popen(
         [sys.executable, "-c", RECORDING, looked_up, *map(str, args)],
         stdout=subprocess.PIPE,
         text=True,
+        cwd=checkpoint.parent,
         env={**os.environ, "HTTP_PROXY": "http://127.0.0.1:9"},  # of no concern to the page
         # A shell in the background makes its children deaf to Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -292,7 +293,7 @@ def remove(page):
 def test_an_upload_shows_how_the_answer_comes_about(visit, url, trained, pictures):
     page = visit(url)
     if not SCREENSHOT:
-        expect(page.get_by_text(str(trained[2]))).to_be_visible()
+        expect(page.get_by_text(trained[2].name)).to_be_visible()
         expect(page.get_by_text("It was trained on stand-in data")).to_be_visible()
     upload(page, pictures / "dress.png")
     answer = page.get_by_role("status").filter(has_text="%")

@@ -38,7 +38,8 @@ SYSTEM_FONTS = ("system-ui", "sans-serif")  # the visitor's, which have the visi
 CANVAS_SIDE = 280  # pixels of the drawing
 DPI = 120  # of the pictures
 STYLE = """
-#steps img, #looked img, #layers img {width: 100%; max-width: 60rem}
+#steps img, #layers img {width: 100%; max-width: 60rem}
+#looked img {width: 100%; max-width: 36rem}
 #examples .grid-container {grid-template-columns: repeat(5, minmax(0, 1fr))}
 #examples, #examples .grid-wrap {min-height: 0}
 #examples .caption-label {display: none}
@@ -107,7 +108,7 @@ class Demo:
         self, checkpoint: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None
     ) -> None:
         self.model = load_model(checkpoint)
-        self.network = f"Network: `{Path(checkpoint).expanduser().absolute()}`."
+        self.network = f"Network: `{checkpoint}`."
         if is_trained_on_stand_in(self.model):
             self.network += " **It was trained on stand-in data: what it says means nothing.**"
         self.test: Split | None = None
