@@ -6,6 +6,7 @@ import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 from conftest import TINY_DIR
 from scipy import stats
@@ -180,7 +181,7 @@ if __name__ == "__main__":
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_until(lambda: (tmp_path / "seed-0.training-state.npz").exists())
-    workers = children_of(process.pid)
+    workers = psutil.Process(process.pid).children(recursive=True)
     assert len(workers) >= 2
     process.send_signal(signal_)
     process.wait(timeout=60)
@@ -196,12 +197,9 @@ def wait_until(condition, seconds=90):
     assert condition()
 
 
-def children_of(pid):
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], stdout=subprocess.PIPE).stdout
-    pids = [int(child) for child in found.split()]
-    return pids + [grandchild for child in pids for grandchild in children_of(child)]
-
-
-def is_alive(pid):
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], stdout=subprocess.PIPE).stdout
-    return bool(state) and not state.startswith(b"Z")
+def is_alive(process):
+    """Whether it still runs; a dead one that nobody has waited for does not."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

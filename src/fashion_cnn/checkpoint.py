@@ -7,6 +7,7 @@ the best model so far, dropout's seeds and the order of the images.
 """
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -41,10 +42,10 @@ def history_path_of(checkpoint: Path) -> Path:
 class TrainingState:
     """What a run needs, after a finished epoch, to resume as if nothing had happened."""
 
-    run: dict[str, Any]  # what identifies it: recipe, seed, network, data set; JSON data
+    run: dict[str, Any]  # recipe, seed, network, data set, precision; JSON data
     history: dict[str, list[float]]  # Keras's, with a number for each finished epoch
     early_stopping: dict[str, Any]  # the counters of Keras's EarlyStopping; JSON data
-    stopped: bool  # whether the run had ended and only its last steps were missing
+    stopped: bool  # whether early stopping had ended the run
     best_sha256: str  # of the file of the best model
     variables: list[np.ndarray]  # of all layers, dropout's seeds too, then of the optimizer
     best_weights: list[np.ndarray]
@@ -56,8 +57,7 @@ class TrainingState:
 
     def save(self, path: Path) -> None:
         """Write the state to a ``.npz`` file, atomically."""
-        facts = {name: getattr(self, name) for name in _FACTS}
-        facts |= {name: len(getattr(self, name)) for name in _ARRAYS}
+        facts = {name: len(x) if name in _ARRAYS else x for name, x in vars(self).items()}
         arrays: dict[str, Any] = {
             f"{name} {n}": array for name in _ARRAYS for n, array in enumerate(getattr(self, name))
         }
@@ -80,7 +80,6 @@ class TrainingState:
             ) from error
 
 
-_FACTS = ("run", "history", "early_stopping", "stopped", "best_sha256")
 _ARRAYS = ("variables", "best_weights")
 
 
@@ -89,7 +88,7 @@ class KeepProgress(keras.callbacks.Callback):
 
     It comes last, after Keras's ``History`` and ``EarlyStopping``, which it reads and, when a run
     resumes, sets. A finished run leaves the best model and its history. What is saved is
-    `saved_model`, a compiled twin that gets the weights of the model in training: the file omits
+    `saved_model`, a twin with the best weights, compiled as `build_cnn` compiles it: the file omits
     training precision and optimizer. The run can resume after `saved_epochs` epochs.
     """
 
@@ -117,10 +116,9 @@ class KeepProgress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Restore everything from the state, or remove the state of an abandoned run."""
-        ours = (f"-{self.checkpoint.name}", f"-{self.state_path.name}")
-        for path in self.checkpoint.parent.iterdir():
-            if path.name.startswith(".new-") and path.name.endswith(ours):
-                path.unlink(missing_ok=True)  # left by a run that was killed while writing
+        for path in (self.checkpoint, self.state_path, history_path_of(self.checkpoint)):
+            for new_path in path.parent.glob(f".new-{'?' * 8}-{glob.escape(path.name)}"):
+                new_path.unlink(missing_ok=True)  # left by a run that was killed while writing
         if self.state is None:
             self.state_path.unlink(missing_ok=True)
             return
@@ -132,15 +130,13 @@ class KeepProgress(keras.callbacks.Callback):
         self.early_stopping.best_weights = self.state.best_weights
         if not self.checkpoint.exists() or sha256_of(self.checkpoint) != self.best_sha256:
             # Deleted, of another run, or of an epoch whose state was not saved.
-            self.model.set_weights(self.state.best_weights)
-            self._save_best()
-            self._assign(self.state.variables)
+            self._save_best(self.state.best_weights)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Save the model if this epoch is the best so far, then the state."""
         try:
             if self.early_stopping.best_epoch == epoch:
-                self._save_best()
+                self._save_best(self.early_stopping.best_weights)
             self._state().save(self.state_path)
         except OSError as error:
             raise OSError(
@@ -163,8 +159,8 @@ class KeepProgress(keras.callbacks.Callback):
             new_path.write_text(json.dumps(content, indent=2), encoding="utf-8")
         self.state_path.unlink(missing_ok=True)
 
-    def _save_best(self) -> None:
-        self.saved_model.set_weights(self.model.get_weights())
+    def _save_best(self, weights: list[np.ndarray]) -> None:
+        self.saved_model.set_weights(weights)
         with replacing(self.checkpoint) as new_path:
             self.saved_model.save(new_path)
             self.best_sha256 = sha256_of(new_path)

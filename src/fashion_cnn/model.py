@@ -3,7 +3,6 @@
 import json
 import os
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,9 @@ from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE
 STAND_IN_SUFFIX = "_trained_on_stand_in_data"
 # What decides which numbers a layer computes; its name and its initializers do not.
 _DECISIVE_KEYS = (
-    *("filters", "kernel_size", "strides", "padding", "dilation_rate", "groups", "pool_size"),
-    *("units", "rate", "activation", "use_bias", "data_format"),
-)
-_SIZES = ("filters", "units", "rate")  # which build_cnn's caller may choose
+    "filters", "kernel_size", "strides", "padding", "dilation_rate", "groups", "pool_size",
+    "units", "rate", "activation", "use_bias", "data_format",
+)  # fmt: skip
 _WEIGHTED_LAYERS = (0, 2, 5, 7)  # the convolutions and the dense layers
 _MOST_CONFIG_BYTES = 1_000_000  # a configuration has a few thousand
 
@@ -96,8 +94,8 @@ def architecture(model: keras.Sequential) -> list[Any]:
     return json.loads(json.dumps(described))
 
 
-def name_after_training(model: keras.Model, *, is_stand_in: bool) -> None:
-    """Let a model's name say whether it was trained on stand-in data."""
+def mark_stand_in(model: keras.Model, *, is_stand_in: bool) -> None:
+    """Let a model's name say whether it is trained on stand-in data."""
     model.name = model.name.removesuffix(STAND_IN_SUFFIX) + STAND_IN_SUFFIX * is_stand_in
 
 
@@ -152,7 +150,6 @@ def load_model(path: str | os.PathLike[str]) -> keras.Sequential:
             f"expected a model with the layers {', '.join(expected_kinds)} in {path}, "
             f"got {', '.join(kinds)}"
         )
-    _compare_layers(path, configs, build_cnn(), but=_SIZES)
     rate = configs[6].get("rate")
     if not isinstance(rate, int | float) or not 0 <= rate < 1:
         raise ValueError(f"expected a dropout rate in [0, 1) in {path}, got {rate!r}")
@@ -160,26 +157,22 @@ def load_model(path: str | os.PathLike[str]) -> keras.Sequential:
         weights = _read_weights(path, [config.get("name") for config in configs])
         filters = weights[0].shape[-1], weights[2].shape[-1]
         model = build_cnn(filters=filters, dense_units=weights[4].shape[-1], dropout_rate=rate)
+        _compare_layers(configs, model)
         model.set_weights(weights)
     except Exception as error:
-        raise ValueError(f"the weights in {path} cannot be read: {error}") from error
-    _compare_layers(path, configs, model)
-    name_after_training(model, is_stand_in=str(config.get("name")).endswith(STAND_IN_SUFFIX))
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    mark_stand_in(model, is_stand_in=str(config.get("name")).endswith(STAND_IN_SUFFIX))
     return model
 
 
-def _compare_layers(
-    path: Path, configs: list[dict[str, Any]], model: keras.Sequential, but: Sequence[str] = ()
-) -> None:
+def _compare_layers(configs: list[dict[str, Any]], model: keras.Sequential) -> None:
     """Refuse saved layers that compute something else than a model's."""
-    for number, (config, (kind, decisive)) in enumerate(
-        zip(configs, architecture(model), strict=True), 1
-    ):
+    layers = zip(configs, architecture(model), strict=True)
+    for number, (saved, (kind, decisive)) in enumerate(layers, 1):
         for key, value in decisive.items():
-            if key not in but and config.get(key, value) != value:
+            if saved.get(key, value) != value:
                 raise ValueError(
-                    f"expected {key}={value!r} in layer {number} ({kind}) of {path}, "
-                    f"got {config[key]!r}"
+                    f"expected {key}={value!r} in layer {number} ({kind}), got {saved[key]!r}"
                 )
 
 

@@ -1,9 +1,9 @@
 """One function per picture of the tutorial.
 
-One convention holds for every plot of the package. A plot of one Matplotlib axes takes ``ax=``, a
-plot of several takes ``figure=``; without it, it draws on a new figure. It returns what it drew on,
-and leaves showing and saving to you. Its words are in the language that `use_language` chose, and
-it carries an alternative text, which notebooks keep for readers who cannot see it.
+One convention holds for every Matplotlib plot. A plot of one axes takes ``ax=``, a plot of several
+takes ``figure=``; without it, it draws on a new figure. It returns what it drew on, and leaves
+showing and saving to you. Its words are in the language that `use_language` chose, and it carries
+an alternative text, which notebooks keep for readers who cannot see it.
 """
 
 import os
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pygraphviz
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#B5B5B5"
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#B5B5B5"
 SVG_DPI, PNG_DPI = 72, 200
 
 
@@ -49,7 +49,7 @@ def canvas(figure: Figure | None, size: tuple[float, float], alt: str) -> Figure
 
 
 def draw_image(ax: Axes, image: ArrayLike) -> None:
-    """Draw grey values in [0, 1], whatever their range."""
+    """Draw grey values, 0 as black and 1 as white."""
     ax.imshow(np.squeeze(np.asarray(image)), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
 
 

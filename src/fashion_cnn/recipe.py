@@ -1,8 +1,7 @@
 """Every number of a training run, and three recipes: as in the book, fast, and accurate."""
 
 from dataclasses import dataclass
-from numbers import Integral, Real
-from types import NoneType
+from math import inf
 from typing import Literal
 
 from fashion_cnn.images import IMAGE_SHAPE
@@ -32,11 +31,11 @@ class Recipe:
         Whether the first convolution starts from filters that whiten the training images'
         patches, not from random ones.
     flip : bool
-        Whether half of the images, chosen anew every epoch, are mirrored left to right.
+        Whether each image is mirrored left to right with a probability of 1/2, every epoch anew.
     shift : int
         The most pixels by which an image is moved, up or down and left or right.
     erasing : float
-        The part of the images, in [0, 1], in which a rectangle is painted over.
+        The probability, in [0, 1], that a rectangle of an image is painted over.
     precision : {"float32", "bfloat16", "fastest"}
         What the network computes in; the weights stay float32. "fastest" is bfloat16 if a short
         timing at the start finds it quicker on this machine, else float32.
@@ -45,7 +44,7 @@ class Recipe:
     --------
     >>> Recipe(learning_rate=1e-3, batch_size=0, epochs=10, patience=2)
     Traceback (most recent call last):
-    ValueError: expected batch_size to be a whole number, at least 1, got 0
+    ValueError: expected batch_size to be an int, at least 1, got 0
     """
 
     learning_rate: float
@@ -72,15 +71,17 @@ class Recipe:
 _SIDE = min(IMAGE_SHAPE)
 # For each number: its types, its range, and both in words.
 _ALLOWED = {
-    "learning_rate": (Real, lambda x: x > 0, "a number above 0"),
-    "batch_size": (Integral, lambda x: x >= 1, "a whole number, at least 1"),
-    "epochs": (Integral, lambda x: x >= 1, "a whole number, at least 1"),
-    "patience": (Integral, lambda x: x >= 0, "a whole number, at least 0"),
-    "warmup": (Real | NoneType, lambda x: x is None or 0 < x < 1, "in (0, 1), or None"),
-    "weight_decay": (Real, lambda x: x >= 0, "a number, at least 0"),
-    "dropout_rate": (Real | NoneType, lambda x: x is None or 0 <= x < 1, "in [0, 1), or None"),
-    "shift": (Integral, lambda x: 0 <= x < _SIDE, f"a whole number from 0 to {_SIDE - 1}"),
-    "erasing": (Real, lambda x: 0 <= x <= 1, "in [0, 1]"),
+    "learning_rate": (int | float, lambda x: 0 < x < inf, "a number above 0"),
+    "batch_size": (int, lambda x: x >= 1, "an int, at least 1"),
+    "epochs": (int, lambda x: x >= 1, "an int, at least 1"),
+    "patience": (int, lambda x: x >= 0, "an int, at least 0"),
+    "warmup": (int | float | None, lambda x: x is None or 0 < x < 1, "in (0, 1), or None"),
+    "weight_decay": (int | float, lambda x: 0 <= x < inf, "a number, at least 0"),
+    "dropout_rate": (int | float | None, lambda x: x is None or 0 <= x < 1, "in [0, 1), or None"),
+    "whitening": (bool, lambda x: True, "True or False"),
+    "flip": (bool, lambda x: True, "True or False"),
+    "shift": (int, lambda x: 0 <= x < _SIDE, f"an int from 0 to {_SIDE - 1}"),
+    "erasing": (int | float, lambda x: 0 <= x <= 1, "in [0, 1]"),
     "precision": (
         str,
         lambda x: x in ("float32", "bfloat16", "fastest"),

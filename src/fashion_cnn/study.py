@@ -28,10 +28,8 @@ from fashion_cnn.training import chosen_precision, fingerprint, train
 if TYPE_CHECKING:
     import distributed
 
-_LOCAL: dict[str, Any] = {
-    **{"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "threads_per_worker": 1},
-    "env": {"TF_NUM_INTRAOP_THREADS": "1"},
-}
+_HOST = "127.0.0.1"
+_LOCAL: Any = {"threads_per_worker": 1, "host": _HOST, "dashboard_address": f"{_HOST}:0"}
 _one_at_a_time = threading.Lock()  # seeds are global, so a worker's threads take turns
 
 
@@ -81,7 +79,8 @@ def study(
     import distributed  # optional: part of the extras [cluster] and [notebook]
 
     if client is None:
-        with distributed.Client(**_LOCAL) as client:
+        # Dask sets OMP_NUM_THREADS for its workers; TensorFlow asks for another name.
+        with distributed.Client(**_LOCAL, env={"TF_NUM_INTRAOP_THREADS": "1"}) as client:
             places: Any = {"directory": directory, "data_dir": data_dir}
             return study(recipe, seeds, model=model, client=client, **places)
     seeds, directory = [int(seed) for seed in seeds], Path(directory).expanduser().absolute()
@@ -91,13 +90,14 @@ def study(
     data_dir = data_dir and Path(data_dir).expanduser().absolute()
     data = load_fashion_mnist(data_dir)
     model = model or build_cnn()
+    network = model.get_config()
     # One precision for all seeds, which would otherwise time it while others are training.
-    recipe = replace(recipe, precision=chosen_precision(recipe))
-    task = {"recipe": asdict(recipe), "network": architecture(model)}
+    chosen = replace(recipe, precision=chosen_precision(recipe))
+    task: dict[str, Any] = {"recipe": asdict(recipe), "network": architecture(model)}
     task["data set"] = fingerprint(data.train, data.validation)
     results = {seed: _kept_result(directory / f"seed-{seed}.json", task) for seed in seeds}
     futures = {
-        seed: client.submit(_train, model.get_config(), task, directory, data_dir, seed, pure=False)
+        seed: client.submit(_train, seed, chosen, network, task, directory, data_dir, pure=False)
         for seed in seeds
         if results[seed] is None
     }
@@ -124,11 +124,15 @@ def _kept_result(path: Path, task: dict[str, Any]) -> dict[str, float] | None:
 
 
 def _train(
-    network: dict[str, Any], task: dict[str, Any], directory: Path, data_dir: Path | None, seed: int
+    seed: int,
+    recipe: Recipe,
+    network: dict[str, Any],
+    task: dict[str, Any],
+    directory: Path,
+    data_dir: Path | None,
 ) -> dict[str, float]:
     """Train one seed, on a worker, and keep its result."""
-    checkpoint, recipe = directory / f"seed-{seed}.keras", Recipe(**task["recipe"])
-    model = keras.Sequential.from_config(network)
+    checkpoint, model = directory / f"seed-{seed}.keras", keras.Sequential.from_config(network)
     with _one_at_a_time:
         data = load_fashion_mnist(data_dir)
         if fingerprint(data.train, data.validation) != task["data set"]:

@@ -28,7 +28,7 @@ from fashion_cnn.checkpoint import (
 )
 from fashion_cnn.data import FashionMNIST
 from fashion_cnn.images import Split, check_split
-from fashion_cnn.model import architecture, compile_cnn, name_after_training
+from fashion_cnn.model import architecture, compile_cnn, mark_stand_in
 from fashion_cnn.recipe import BOOK, Recipe
 
 MOST_STEPS_PER_CALL = 16
@@ -132,7 +132,7 @@ def train(
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     identity = {
         "recipe": asdict(recipe),
-        "seed": seed,
+        "seed": int(seed),
         "network": architecture(model),
         "data set": fingerprint(data.train, data.validation),
     }
@@ -153,7 +153,7 @@ def train(
     _draw_weights(model, seed)
     if recipe.whitening:
         _whiten(model, data.train.images, seed)
-    name_after_training(model, is_stand_in=not data.source.is_fashion_mnist)
+    mark_stand_in(model, is_stand_in=not data.source.is_fashion_mnist)
     steps = math.ceil(len(data.train.labels) / recipe.batch_size)
     history = keras.callbacks.History()
     early_stopping = keras.callbacks.EarlyStopping(
@@ -161,7 +161,7 @@ def train(
     )
     saved_model = keras.models.clone_model(model)
     compile_cnn(saved_model)
-    saved_model.optimizer.build(saved_model.trainable_variables)
+    saved_model.optimizer.build(saved_model.trainable_variables)  # else Keras warns on loading
     keep_progress = KeepProgress(checkpoint, run, history, early_stopping, state, saved_model)
     with model.distribute_strategy.scope(), _as_in(recipe, run["precision"], model):
         model.compile(
@@ -259,7 +259,7 @@ def _whiten(model: keras.Sequential, images: NDArray[np.float32], seed: int) -> 
     windows = sliding_window_view(images[:WHITENING_IMAGES, ..., 0], (height, width), axis=(1, 2))
     patches = windows.reshape(-1, height * width)
     mean = patches.mean(axis=0)
-    variances, components = np.linalg.eigh(np.atleast_2d(np.cov(patches - mean, rowvar=False)))
+    variances, components = np.linalg.eigh(np.cov(patches - mean, rowvar=False))
     # The added 0.01 keeps the noise in the smallest components from being amplified.
     whitening = (components / np.sqrt(variances + 0.01))[:, ::-1]
     size = height * width

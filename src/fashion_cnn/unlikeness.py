@@ -15,13 +15,13 @@ WARNED_OF_FASHION_MNIST, WARNED_OF_OTHER_THINGS = 1, 73
 
 
 class UnlikeDataWarning(UserWarning):
-    """The image given to `predict` is unlike everything its model has learned from."""
+    """The image given to `predict` is unlike Fashion-MNIST's."""
 
 
 def unlikeness(images: NDArray[np.float32]) -> NDArray[np.float64]:
     """Measure how unlike the training images of Fashion-MNIST images (n, 28, 28, 1) are.
 
-    An image is described by the square roots of its mean grey in 7×7 cells and by its lightest
+    An image is described by the square roots of its mean grey in a 7×7 grid and by its lightest
     pixel, which in the data set is always about 1. Unlikeness, of shape (n,), is the Mahalanobis
     distance to the nearest of the ten classes, each with a mean and a covariance of its own, in
     units of the distance that 1 % of the validation images exceed. It is about 0.4 for a typical
@@ -35,7 +35,7 @@ def unlikeness(images: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def describe(images: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the square roots of the mean grey values in 7×7 cells, then the lightest pixel.
+    """Return the square roots of the mean grey values in a 7×7 grid, then the lightest pixel.
 
     A square root sets a faint trace apart from black more clearly than light from lighter.
     """
