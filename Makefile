@@ -1,5 +1,5 @@
-# The commands of the project; `make help` lists them. DATA_DIR=path says where the data is,
-# PYTHON=python3.13 which interpreter a new .venv gets, LANGUAGE=ko that you read Korean.
+# The project's commands; `make help` lists them. DATA_DIR=path says where the data is,
+# PYTHON=python3.13 which interpreter a new .venv gets; LANGUAGE=ko selects the Korean edition.
 PYTHON ?= python3
 EDITION := $(if $(filter ko%,$(LANGUAGE)),notebooks/ko,notebooks)
 VENV := .venv
@@ -44,7 +44,7 @@ test-slow: $(READY) ## run the slow tests: browser, kills, mutations, notebooks,
 
 test-all: test test-slow ## run all tests (15 minutes)
 
-faults: $(READY) ## kill trainings 200 times and resume them (about 15 minutes)
+faults: $(READY) ## kill training runs 200 times and resume them (about 15 minutes)
 	$(BIN)/python tests/faults.py --kills 200
 
 lint: $(READY) ## check format, style and types
@@ -55,14 +55,14 @@ lint: $(READY) ## check format, style and types
 house: $(READY) ## draw which module imports which
 	$(BIN)/python tests/test_house.py docs/house.svg
 
-bench: $(READY) ## measure the tables of docs/benchmarks.md (some hours; resumes)
+bench: $(READY) ## measure the tables of docs/benchmarks.md (several hours; can be resumed)
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/elsewhere.py
 
-photos: $(READY) ## measure the table of docs/photos.md (some minutes)
+photos: $(READY) ## measure the table of docs/photos.md (a few minutes)
 	$(BIN)/python benchmarks/photos.py
 
-page: $(READY) ## time the web page and the command line (some minutes; needs Chromium)
+page: $(READY) ## time the web page and the command line (a few minutes; needs Chromium)
 	$(BIN)/python benchmarks/page.py
 
 screenshot: $(READY) ## take the picture of the web page (needs Chromium and the real data)
@@ -71,7 +71,7 @@ screenshot: $(READY) ## take the picture of the web page (needs Chromium and the
 figure: $(READY) ## take the README's pictures from the committed notebooks
 	$(BIN)/python benchmarks/readme_figure.py
 
-pins: $(READY) ## renew constraints.txt with the newest releases
+pins: $(READY) ## update constraints.txt to the newest releases
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links --no-emit-package fashion-cnn --output-file constraints.txt pyproject.toml

@@ -1,9 +1,9 @@
-"""Measure the tables of docs/benchmarks.md and the figure: each side in fresh processes.
+"""Measure the tables of docs/benchmarks.md and its figure, each side in fresh processes.
 
-``make bench`` runs all; ``python benchmarks/bench.py --help`` lists the choices. An interrupted
-measurement resumes: finished runs are kept in results/unfinished.jsonl until all are there. The
-sides take turns, seed by seed. PyTorch is measured where torch is installed. The machine must have
-nothing else to do.
+``make bench`` runs all; ``python benchmarks/bench.py --help`` lists the options. An interrupted
+measurement resumes: finished runs are kept in results/unfinished.jsonl until all are done. The
+sides take turns, seed by seed. PyTorch is measured if torch is installed. Nothing else should run
+on the machine.
 """
 
 import argparse
@@ -48,13 +48,13 @@ COLORS = dict(
 
 
 def main() -> None:
-    """Run the trainings, unless told not to, and renew table and figure."""
+    """Run the training, unless told not to, and update tables and figure."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to SEEDS - 1 (default: 5)")
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
-    parser.add_argument("--table-only", action="store_true", help="of the results that are there")
+    parser.add_argument("--table-only", action="store_true", help="only update the tables")
     arguments = parser.parse_args()
     if not arguments.table_only:
         sides = [side for side in arguments.sides if side != "PyTorch" or has_torch()]
@@ -124,7 +124,7 @@ def kept_runs(machine: dict[str, str]) -> dict[tuple[str, int], dict[str, Any]]:
     for line in UNFINISHED.read_text().splitlines() if UNFINISHED.exists() else []:
         found = json.loads(line)
         if {name: found[name] for name in machine} != machine:
-            raise SystemExit(f"{UNFINISHED} is of another machine, versions or code; delete it")
+            raise SystemExit(f"{UNFINISHED} is from another machine, versions or code; delete it")
         kept[found["side"], found["seed"]] = found["run"]
     return kept
 
@@ -157,7 +157,7 @@ def render_table(results: dict[str, Any]) -> str:
     """Return the Markdown tables: accuracies as mean ± std, seconds and memory as medians."""
     accuracies = ["| | n | epochs | validation accuracy | test accuracy |", "|---|---|---|---|---|"]
     costs = [
-        "| | training | of plain Keras | an epoch, of plain Keras | memory |",
+        "| | training | × plain Keras | an epoch, × plain Keras | memory |",
         "|---|---|---|---|---|",
     ]
     plain = results["runs"][PLAIN]
@@ -178,7 +178,7 @@ def render_table(results: dict[str, Any]) -> str:
         costs.append(f"| {' | '.join(cells)} |")
     note = below_table(
         "Accuracies and epochs: mean ± standard deviation over seeds; seconds and memory: median; "
-        "“of plain Keras”: median of the ratios of paired runs. `make bench`; "
+        "“× plain Keras”: median of the ratios of paired runs. `make bench`; "
         f"{results['hardware']}; {results['versions']}."
     )
     return "\n".join([*accuracies, "", *costs, "", note, ""])
@@ -186,7 +186,7 @@ def render_table(results: dict[str, Any]) -> str:
 
 SHORT_WORDS = {
     "README.md": (
-        "| | training | of plain Keras | validation accuracy | test accuracy |",
+        "| | training | × plain Keras | validation accuracy | test accuracy |",
         "n = {n} seeds each; `make bench` on {hardware}; [all figures](docs/benchmarks.md).",
         "{} s",
     ),
@@ -263,7 +263,7 @@ def mean_and_std(values: list[float], digits: int) -> str:
 
 
 def draw_figure(results: dict[str, Any]) -> plt.Figure:
-    """Draw validation accuracy against seconds: a line a run, a dot where it ended up."""
+    """Draw validation accuracy against seconds: a line for each run, a dot for its final model."""
     figure, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for side, runs in results["runs"].items():
         if side.endswith("all images"):

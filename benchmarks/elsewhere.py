@@ -1,4 +1,4 @@
-"""Measure what is not a training: import, loading, prediction, evaluation, studies, throughput.
+"""Measure all but training: import, loading, prediction, evaluation, studies, throughput.
 
 Part of ``make bench``; writes a table of docs/benchmarks.md. The epochs are those of
 results/runs.json, which must have been measured on this machine.
@@ -24,12 +24,12 @@ MATRIX = 4096
 # Multiplications and additions for one image: twice (window × channels × outputs) in a layer.
 CONV1, CONV2 = 2 * 9 * 32 * 28 * 28, 2 * 9 * 32 * 64 * 14 * 14
 DENSE = 2 * (3136 * 100 + 100 * 10)
-# Forwards, the gradient of the weights, and that of the input, which the first layer needs not.
+# Forward pass, gradient of the weights, and that of the input, except in the first layer.
 EPOCH_FLOP = 48_000 * (2 * CONV1 + 3 * CONV2 + 3 * DENSE)
 
 
 def in_fresh_process(code: str, repeats: int = 5) -> float:
-    """Return the median seconds of the code after ``import time``, in processes of its own."""
+    """Return the median seconds that the code takes, each time in a fresh process."""
     program = (
         f"import time\nstart = time.perf_counter()\n{code}\nprint(time.perf_counter() - start)"
     )
@@ -93,7 +93,7 @@ def render_table() -> str:
     results, trainings = (json.loads(path.read_text()) for path in (ELSEWHERE, RESULTS))
     runs = trainings["runs"]
     if any(results[name] != trainings[name] for name in ("hardware", "versions")):
-        raise SystemExit(f"{ELSEWHERE} and {RESULTS} are of different machines or versions")
+        raise SystemExit(f"{ELSEWHERE} and {RESULTS} are from different machines or versions")
     memory = ratio(runs["BOOK"], runs["plain Keras"], lambda run: run["peak_memory"])
     rows = [
         ("`import fashion_cnn`, without TensorFlow", f"{results['import']:.2f} s"),
@@ -106,7 +106,7 @@ def render_table() -> str:
         ("peak memory of a BOOK run", f"{memory:.2f} of plain Keras"),
         (
             "`study` of FAST with 4 seeds",
-            f"{results['study_together']:.0f} s, one after another "
+            f"{results['study_together']:.0f} s; one after another, "
             f"{results['study_in_turn']:.0f} s",
         ),
     ]

@@ -1,4 +1,4 @@
-"""What the runs measure about themselves, and where it is written."""
+"""Helpers of the benchmarks: peak memory, and tables in documents."""
 
 import json
 import re
@@ -20,7 +20,7 @@ DOCUMENTS = {
 
 
 def peak_memory() -> float:
-    """Return the most memory that this process has had, in GB."""
+    """Return the peak memory of this process, in GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
@@ -50,8 +50,8 @@ def write_table(name: str, table: str, document: Path | None = None) -> None:
 
 
 def below_table(text: str) -> str:
-    """Return a paragraph in lines of at most 120 letters."""
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+    """Return a paragraph in lines of at most 114 characters."""
+    return textwrap.fill(text, 114, break_long_words=False, break_on_hyphens=False)
 
 
 def _between_marks(name: str) -> re.Pattern[str]:

@@ -1,7 +1,7 @@
-"""Time the command line and the web page, as their users meet them: ``make page``.
+"""Time the command line and the web page as their users experience them: ``make page``.
 
-Trains a network by FAST, serves it, uploads the drawings of notebooks/photos in a real browser, and
-writes a table of docs/benchmarks.md.
+It trains a network with FAST, serves it, uploads the drawings of notebooks/photos in a real
+browser, and writes a table of docs/benchmarks.md.
 """
 
 import json
@@ -113,13 +113,13 @@ def render_table() -> str:
         ("`fashion-cnn --help`, the whole process", f"{results['help']:.2f} s"),
         ("`fashion-cnn data`, the whole process", f"{results['data']:.2f} s"),
         ("from the upload to the answer in the browser", _spread(results["answers"])),
-        ("from the upload to where the network looked", _spread(results["looks"])),
+        ("from the upload to the map of where the network looked", _spread(results["looks"])),
         (f"{AT_ONCE} uploads at once, all answered in full", f"{results['at_once']:.1f} s"),
     ]
     lines = ["| what | measured |", "|---|---|", *(f"| {what} | {how} |" for what, how in rows)]
     note = below_table(
-        f"Commands: median of {COMMANDS}. Uploads: {len(results['answers'])} of ten drawings, one "
-        f"after another, once warm, in headless Chromium on the same machine. `make page`; "
+        f"Commands: median of {COMMANDS}. Uploads: {len(results['answers'])} in sequence, cycling "
+        f"through ten drawings, once warm, in headless Chromium on the same machine. `make page`; "
         f"{results['hardware']}; {results['versions']}."
     )
     return "\n".join([*lines, "", note, ""])

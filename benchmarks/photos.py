@@ -1,8 +1,8 @@
-"""Measure `prepare_photo` and the warning of unlike images; write the table of docs/photos.md.
+"""Measure `prepare_photo` and the warning about unlike images; write the table of docs/photos.md.
 
-``make photos`` trains FAST for it; ``python benchmarks/photos.py MODEL`` takes a saved model.
-Results are for the test split and for pictures of other things. The package's numbers were chosen
-on photo-like pictures of the validation split, and on those of OTHER_THINGS that say so.
+``make photos`` trains a network with FAST; ``python benchmarks/photos.py MODEL`` uses a saved one.
+Results are for the test split and for pictures of other things. The package's settings were chosen
+on photo-like pictures of the validation split, and on those of OTHER_THINGS marked True.
 """
 
 import argparse
@@ -54,8 +54,8 @@ DRAWN: dict[str, tuple[str, ...]] = {
 def photo_like(image: NDArray[np.float32], random: np.random.Generator) -> bytes:
     """Return a JPEG file of a photo that could have led to an image of the data set.
 
-    300 to 900 pixels a side, off-centre, on a tinted background with a soft gradient, with a
-    sensor's noise; every fourth is turned by EXIF, every fourth light on dark.
+    It has 300 to 900 pixels a side, a garment off-centre on a tinted background with a soft
+    gradient, and sensor noise. One in four is rotated by EXIF, one in four is light on dark.
     """
     height, width = random.integers(300, 901, size=2)
     side = int(random.uniform(0.4, 0.9) * min(height, width))
@@ -117,7 +117,7 @@ def crops(_: fc.Split, random: np.random.Generator) -> Iterable[NDArray[Any]]:
 
 
 def noise(_: fc.Split, random: np.random.Generator) -> Iterable[NDArray[Any]]:
-    """Draw every pixel by chance."""
+    """Draw every pixel at random."""
     return random.random((N_OTHERS, 28, 28))
 
 
@@ -128,7 +128,7 @@ def almost_blank(_: fc.Split, random: np.random.Generator) -> Iterable[NDArray[A
 
 
 def inverted(test: fc.Split, _: np.random.Generator) -> Iterable[NDArray[Any]]:
-    """Leave images of the test split dark on light."""
+    """Invert images of the test split, so that they are dark on light."""
     return 1 - test.images[:N_OTHERS]
 
 
@@ -208,7 +208,7 @@ def photos_of(split: fc.Split) -> Iterable[NDArray[np.float32]]:
 
 
 def of_drawings(model: Any, *, mirrored: bool = False) -> list[dict[str, Any]]:
-    """Predict the ten drawings, or their mirror images: the data set's shoes all point left."""
+    """Predict the drawings, mirrored or not: nearly all the data set's shoes point left."""
     rows = []
     for name, right in DRAWN.items():
         image = fc.prepare_photo(DRAWINGS / f"{name}.png")
@@ -231,7 +231,7 @@ def of_the_largest() -> dict[str, float]:
         "import re, sys, time, fashion_cnn as fc\n"
         "from pathlib import Path\n"
         "def peak():\n"
-        # Linux's ru_maxrss would count what this process had when it started that one.
+        # Linux's ru_maxrss would include what this process held when it started that one.
         "    status = Path('/proc/self/status').read_text()\n"
         "    return 1024 * int(re.search(r'VmHWM:\\s*(\\d+)', status)[1])\n"
         "fc.prepare_photo(sys.argv[1]); before, start = peak(), time.perf_counter()\n"
@@ -279,7 +279,7 @@ def measure(model_path: str | None) -> dict[str, Any]:
 
 
 def trained(data: fc.FashionMNIST) -> Any:
-    """Train by FAST."""
+    """Train a network with FAST."""
     model = fc.build_cnn()
     with tempfile.TemporaryDirectory() as scratch:
         fc.train(model, data, fc.FAST, checkpoint=f"{scratch}/best.keras", verbose=0)
@@ -287,7 +287,7 @@ def trained(data: fc.FashionMNIST) -> Any:
 
 
 def warned_of_other_things(results: dict[str, Any]) -> int:
-    """Return how many of 100 pictures are warned about, of the kinds that nothing was chosen on."""
+    """Return how many of 100 pictures are warned about, of the kinds that decided no setting."""
     unseen = [kind["warned"] for kind in results["others"] if not kind["looked_at"]]
     return round(100 * float(np.mean(unseen)))
 
@@ -295,7 +295,7 @@ def warned_of_other_things(results: dict[str, Any]) -> int:
 def render_table(results: dict[str, Any]) -> str:
     """Return the Markdown table."""
     lines = ["| pictures | n | right | warned about |", "|---|---|---|---|"]
-    for name, key in (("test images as they are", "direct"), ("made into photos", "photos")):
+    for name, key in (("unchanged test images", "direct"), ("made into photos", "photos")):
         row = results[key]
         lines.append(f"| {name} | {row['n']:,} | {row['accuracy']:.1%} | {row['warned']:.1%} |")
     for name, key in (
@@ -315,7 +315,7 @@ def render_table(results: dict[str, Any]) -> str:
     )
     largest = results["largest"]
     note = below_table(
-        f"\\* Kinds that nothing was chosen on. Drawings named wrongly: {wrong or 'none'}. The "
+        f"\\* Kinds that decided no setting. Drawings misclassified: {wrong or 'none'}. The "
         f"largest picture accepted, 50 million pixels with transparency, takes "
         f"{largest['seconds']:.1f} s and {largest['peak_memory']:.2f} GB. `make photos`; "
         f"{results['hardware']}; {results['versions']}."
@@ -324,12 +324,12 @@ def render_table(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure, unless told not to, and renew the table."""
+    """Measure, unless told not to, and update the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("model", nargs="?", help="a saved model (default: train FAST)")
-    parser.add_argument("--table-only", action="store_true", help="of the results that are there")
+    parser.add_argument("--table-only", action="store_true", help="only update the table")
     arguments = parser.parse_args()
     if not arguments.table_only:
         PHOTOS.write_text(json.dumps(measure(arguments.model), indent=1) + "\n")

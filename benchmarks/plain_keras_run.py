@@ -1,4 +1,4 @@
-"""The tutorial written out in plain Keras, as its users write it: the side to compare with.
+"""The tutorial in plain Keras, as its users would write it: the baseline.
 
 Run by bench.py: ``python benchmarks/plain_keras_run.py SEED CHECKPOINT`` prints a line of JSON.
 """

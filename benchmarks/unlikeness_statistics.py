@@ -1,7 +1,7 @@
 """Write src/fashion_cnn/unlikeness.npz: what the training split's classes look like on average.
 
-No image is in it, only ten means and covariances (as the matrices that whiten by them). Run it
-again if the measure changes; a test compares the file with what this script computes.
+The file holds no image, only ten means and covariances (as whitening matrices). Run this script
+again if the measure changes; a test compares the file with what the script computes.
 """
 
 import numpy as np
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 import fashion_cnn as fc
 from fashion_cnn.unlikeness import CELLS, STATISTICS, describe, unlikeness
 
-SHARED = 0.2  # of each class's covariance: the mean covariance of all classes
-# Added to the variances: cells that are always black would otherwise divide by zero, and an image
-# that is a little too dark would seem very unlike, for the lightest pixel hardly varies.
+SHARED = 0.2  # weight of the mean covariance of all classes in that of each class
+# Added to the variances: otherwise cells that are always black would cause a division by zero, and
+# an image a little too dark would seem very unlike, because the lightest pixel hardly varies.
 LEAST_VARIANCES = [*np.full(CELLS * CELLS, 1e-5), 0.05**2]
 WARNED = 0.01  # of the validation images
 
@@ -30,10 +30,10 @@ def class_statistics(split: fc.Split) -> tuple[NDArray[np.float32], NDArray[np.f
 
 
 def main() -> None:
-    """Compute the classes' statistics, then the unit, with which they are one file."""
+    """Compute the classes' statistics and the unit, and write them to one file."""
     data = fc.load_fashion_mnist()
     if not data.source.is_fashion_mnist:
-        raise SystemExit(f"the statistics are of Fashion-MNIST, got {data.source}")
+        raise SystemExit(f"the statistics need Fashion-MNIST, got {data.source}")
     means, triangles = class_statistics(data.train)
     np.savez_compressed(STATISTICS, means=means, triangles=triangles, unit=1.0)
     unit = np.quantile(unlikeness(data.validation.images), 1 - WARNED)

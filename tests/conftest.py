@@ -16,13 +16,13 @@ from fashion_cnn.data import DATA_DIR_VARIABLE, FASHION_MNIST_SHA256
 ROOT = Path(__file__).resolve().parents[1]
 TINY_DIR = ROOT / "data" / "tiny"
 
-# The subprocesses of the tests run elsewhere; a relative path was meant from here.
+# Tests start processes in other directories; a relative path is relative to this one.
 if os.environ.get(DATA_DIR_VARIABLE):
     os.environ[DATA_DIR_VARIABLE] = str(Path(os.environ[DATA_DIR_VARIABLE]).absolute())
 
 
 def pytest_collection_modifyitems(items):
-    """What needs the real data or a browser is slow."""
+    """Mark tests that need the real data or a browser as slow."""
     for item in items:
         if item.get_closest_marker("real_data") or item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.slow)
@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch):
-    """Look up no other machine, so that a test cannot depend on one."""
+    """Block look-ups of other machines, so that no test depends on one."""
     look_up = socket.getaddrinfo
 
     def look_up_this_machine(host, *args, **kwargs):

@@ -1,8 +1,8 @@
-"""Kill trainings at random moments and in the middle of writes, resume them, and compare.
+"""Kill training runs at random moments and in the middle of writes, resume, and compare.
 
-``python tests/faults.py --kills 200`` (or ``make faults``) prints a report. Every training runs in
-a child process that is killed with SIGKILL. After each kill the files left behind must be whole;
-a training that was killed and resumed, however often, must end bit-equal to one that never was.
+``python tests/faults.py --kills 200`` (or ``make faults``) prints a report. Every run is a child
+process that is killed with SIGKILL. After each kill the files left behind must be intact; a run
+that was killed and resumed, however often, must end bit-identical to one that never was.
 """
 
 import argparse
@@ -22,12 +22,12 @@ import fashion_cnn as fc
 
 TINY_DIR = Path(__file__).resolve().parents[1] / "data" / "tiny"
 RECIPE = fc.Recipe(learning_rate=1e-2, batch_size=32, epochs=12, patience=4)
-LONGEST_RUN = 180  # seconds; a child that takes longer hangs
+LONGEST_RUN = 180  # seconds; a child that takes longer has hung
 
 
 @dataclasses.dataclass
 class Report:
-    """What was done and how much of it held."""
+    """What was done, and how many checks passed."""
 
     kills: int = 0
     kills_in_writes: int = 0
@@ -39,7 +39,7 @@ class Report:
     runs_bit_equal: int = 0
 
     def holds(self) -> bool:
-        """Tell whether everything was n of n."""
+        """Tell whether every check passed."""
         return (
             self.best_files_whole == self.best_files_found
             and self.states_whole == self.states_found
@@ -49,9 +49,9 @@ class Report:
     def __str__(self) -> str:
         return (
             f"kills: {self.kills}, of them in the middle of a write: {self.kills_in_writes}\n"
-            f"best file whole after a kill: {self.best_files_whole} of {self.best_files_found}\n"
-            f"state whole after a kill: {self.states_whole} of {self.states_found}\n"
-            f"resumed runs bit-equal to an uninterrupted one: {self.runs_bit_equal} of {self.runs}"
+            f"best file intact after a kill: {self.best_files_whole} of {self.best_files_found}\n"
+            f"state intact after a kill: {self.states_whole} of {self.states_found}\n"
+            f"resumed runs identical to an uninterrupted one: {self.runs_bit_equal} of {self.runs}"
         )
 
 
@@ -77,12 +77,12 @@ def outcome(directory: Path) -> tuple[str, list[bytes], list[bytes]]:
 
 
 def is_writing(directory: Path) -> bool:
-    """Tell whether a new file lies beside its place."""
+    """Tell whether a file is being written, under its temporary name."""
     return any(path.name.startswith(".new-") for path in directory.iterdir())
 
 
 def look_at_files(directory: Path, report: Report) -> None:
-    """Check that the files that a kill left behind are whole."""
+    """Check that the files that a kill left behind are intact."""
     from fashion_cnn.checkpoint import TrainingState
 
     for path, load, kind in (
@@ -100,7 +100,7 @@ def look_at_files(directory: Path, report: Report) -> None:
 
 
 def inject(kills: int, scratch: Path, seed: int = 0) -> Report:
-    """Kill trainings `kills` times, each run up to eight times before it may finish."""
+    """Kill runs `kills` times in all, each up to eight times before it may finish."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["fashion_cnn.training", "sklearn.model_selection"])
     chance = random.Random(seed)
@@ -142,7 +142,7 @@ def inject(kills: int, scratch: Path, seed: int = 0) -> Report:
                 break
             process.kill()
             process.join()
-            if process.exitcode == 0:  # it was quicker
+            if process.exitcode == 0:  # it finished before the kill
                 break
             report.kills += 1
             report.kills_in_writes += is_writing(often)

@@ -13,8 +13,8 @@ import tensorflow as tf
 import fashion_cnn as fc
 
 TINY_DIR = Path(__file__).resolve().parents[1] / "data" / "tiny"
-# With a variation that depends on the step, so that batches that are lost or shared out wrongly
-# would show. Without dropout, whose masks are drawn on each device.
+# With flips, which depend on the step and so reveal batches that are lost or wrongly distributed.
+# Without dropout, whose masks are drawn on each device.
 RECIPE = fc.Recipe(learning_rate=1e-3, batch_size=32, epochs=2, patience=2, flip=True)
 
 devices = tf.config.list_physical_devices("CPU")

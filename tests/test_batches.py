@@ -13,7 +13,7 @@ STEPS = 3  # of 10 images in batches of 4
 
 @pytest.fixture
 def ten(tiny):
-    """One image of each class, so that a label tells which image it belongs to."""
+    """One image of each class, so that a label identifies its image."""
     chosen = [int(np.flatnonzero(tiny.train.labels == label)[0]) for label in range(10)]
     return fc.Split(tiny.train.images[chosen], tiny.train.labels[chosen])
 
@@ -69,7 +69,7 @@ def test_later_epochs_are_the_same_when_earlier_ones_are_left_out(ten):
     [(True, 0), (False, 1), pytest.param(True, 2, marks=pytest.mark.slow)],
 )
 def test_flips_and_shifts_are_all_there_equally_often(ten, flip, shift):
-    """SciPy moves the images; every way must come up, about as often as every other."""
+    """SciPy moves the images; every way must occur about equally often."""
     ways = [
         (mirrored, down, right)
         for mirrored in ((False, True) if flip else (False,))

@@ -122,7 +122,7 @@ def assert_equal_weights(one, other):
     "what", ["deleted", pytest.param("of another run", marks=pytest.mark.slow)]
 )
 def test_resume_puts_the_best_file_back(tiny, tmp_path, what):
-    """Also where no later epoch is better, so that nothing else would write it."""
+    """Even if no later epoch is better, so that nothing else would write it."""
     path, other = tmp_path / "best.keras", tmp_path / "other.keras"
     recipe = fc.Recipe(learning_rate=3e-2, batch_size=32, epochs=20, patience=3)
     expected = fc.train(build(), tiny, recipe, checkpoint=other, seed=1, verbose=0)
@@ -191,7 +191,7 @@ def test_damaged_state_is_refused(tiny, interrupted, spoil):
 
 @pytest.mark.slow
 def test_states_with_flipped_bits_are_refused_or_whole(interrupted):
-    """A flip is refused, or hits bytes that mean nothing, such as a date; it is never taken."""
+    """A flip is refused or hits bytes that mean nothing, such as a date; it changes no state."""
     state_path = interrupted.with_suffix(".training-state.npz")
     content = state_path.read_bytes()
     intact = checkpoint_module.TrainingState.load(state_path)
@@ -224,7 +224,7 @@ def test_pickles_in_a_state_are_not_run(tiny, tmp_path):
 
 @pytest.mark.slow
 def test_full_disk_keeps_the_previous_best(tmp_path):
-    """In a process that may write no file larger than the first best one was."""
+    """From the second epoch on, the process may write no file as large as the best model."""
     code = f"""
         import resource
         import keras, fashion_cnn as fc

@@ -117,7 +117,7 @@ def test_no_float64_copy_of_the_set(real_dir):
     tracemalloc.stop()
     result = sum(split.images.nbytes for split in data[:3])
     raw = result / 4
-    # Beside the result, only 8-bit copies: the file's bytes, those of the splits, of the test set.
+    # Besides the result, only 8-bit copies: of the file, of the splits and of the test set.
     # One float64 copy of the training images alone would be 6.9 times the raw bytes.
     assert peak < result + 3 * raw
 

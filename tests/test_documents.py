@@ -71,7 +71,7 @@ def test_readme_pictures_are_the_notebooks():
 
 
 def test_tables_are_the_benchmarks(monkeypatch):
-    """The tables are what the committed results give, to the letter, in both languages."""
+    """The tables match the committed results, to the letter, in both languages."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     scripts = {
         name: runpy.run_path(str(ROOT / "benchmarks" / f"{name}.py"))

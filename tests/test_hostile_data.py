@@ -38,7 +38,7 @@ def small(tmp_path):
 
 
 def mutate(content, chance):
-    """Flip, cut, insert, repeat or overwrite some bytes; never gives the same bytes back."""
+    """Flip, cut, insert, repeat or overwrite some bytes; never return the same bytes."""
     position = int(chance.integers(len(content)))
     piece = chance.bytes(int(chance.integers(1, 9)))
     mutated = [
@@ -68,7 +68,7 @@ def test_no_mutated_file_passes_the_sums(small):
 
 @pytest.mark.slow
 def test_no_mutated_header_or_length_passes_the_parser(small):
-    """As before, but with sums that match: what is wrong must be seen in the file itself."""
+    """As before, but with matching sums: the parser itself must find what is wrong."""
     chance = np.random.default_rng(2)
     for _ in range(MUTATIONS):
         name = list(FASHION_MNIST_SHA256)[chance.integers(4)]
@@ -90,7 +90,7 @@ def test_no_mutated_header_or_length_passes_the_parser(small):
 
 @pytest.mark.slow
 def test_no_mutated_gzip_file_makes_the_parser_fall_over(small):
-    """Arbitrary bytes behind matching sums: refused, or no change to the data; never a crash."""
+    """With matching sums, arbitrary bytes are refused or change no data; nothing crashes."""
     chance = np.random.default_rng(3)
     intact_data = fc.load_fashion_mnist(small)
     refused = 0
@@ -156,7 +156,7 @@ def test_swapped_fashion_mnist_files_are_named(tmp_path, tiny_is_real):
 
 
 def test_digits_are_named(tmp_path, monkeypatch):
-    """The digits are not here; their sums are. A file with such a sum is called by its name."""
+    """A file with the sum of one of MNIST's files, which are not here, is called by its name."""
     import hashlib
 
     assert len(data_module.MNIST_DIGITS_MD5) == 4
@@ -165,7 +165,7 @@ def test_digits_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(data_module, "MNIST_DIGITS_MD5", {hashlib.md5(b"digits").hexdigest()})
     with pytest.raises(fc.DatasetError, match=r"handwritten digits \(MNIST\), not Fashion-MNIST"):
         fc.load_fashion_mnist(tmp_path)
-    for name in FASHION_MNIST_SHA256:  # also where somebody wrote sums for them
+    for name in FASHION_MNIST_SHA256:  # even if somebody wrote sums for them
         (tmp_path / name).write_bytes(b"digits")
     write_sums(tmp_path)
     with pytest.raises(fc.DatasetError, match=r"handwritten digits \(MNIST\), not Fashion-MNIST"):
@@ -186,7 +186,7 @@ def test_wrong_file_in_the_cache_is_healed(keras_cache, tiny_is_real, serve, mir
 
 @pytest.fixture
 def misbehaving_server():
-    """A server that answers in a way of its own; one thread a request."""
+    """A server that answers as a test wants it to; one thread per request."""
     servers = []
 
     def start(answer):

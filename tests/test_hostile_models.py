@@ -1,4 +1,4 @@
-"""Model files that are damaged or want to run something: an error, and nothing has happened."""
+"""Model files that are damaged or try to run code: they raise an error and run nothing."""
 
 import io
 import json
@@ -21,7 +21,7 @@ def good(tmp_path_factory):
 
 
 def rewrite(source, target, changes):
-    """Copy an archive; `changes` maps a member's name to a function of its content, or None."""
+    """Copy an archive; `changes` has functions for some members; None as a result drops one."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for name in old.namelist():
             content = changes.get(name, lambda content: content)(old.read(name))
@@ -212,7 +212,7 @@ def test_shape_bomb(good, tmp_path):
         del variables["0"]
         variables.create_dataset("0", (16_000, 16_000), "float32", chunks=True)
 
-    with pytest.raises(ValueError, match="not stored whole"):
+    with pytest.raises(ValueError, match="not stored in full"):
         fc.load_model(with_weights(good, tmp_path, edit))
 
 

@@ -1,6 +1,6 @@
-"""The plan of the house: who may import whom, and what `import` alone must not load.
+"""Check which modules may import which, and what `import` alone must not load.
 
-``python tests/test_house.py docs/house.svg`` (or ``make house``) draws it.
+``python tests/test_house.py docs/house.svg`` (or ``make house``) draws the imports.
 """
 
 import ast
@@ -30,7 +30,7 @@ LATE = {
 
 
 def imports():
-    """Which module imports which, those for type checking and inside functions included."""
+    """Return which module imports which, for type checking and inside functions too."""
     graph = grimp.build_graph("fashion_cnn", cache_dir=None)
     return {
         name_of(module): sorted(map(name_of, graph.find_modules_directly_imported_by(module)))

@@ -57,7 +57,7 @@ def test_no_marked_text_lacks_its_korean():
 
 
 def test_the_standard_tool_finds_every_marked_text():
-    """Babel reads no f-strings, so none may hold a mark."""
+    """Babel does not read f-strings, so none may contain a marked text."""
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.JoinedStr):
@@ -157,7 +157,7 @@ def test_every_picture_in_korean_with_a_glyph_for_each_letter(tiny):
 
 
 def test_a_korean_picture_keeps_what_the_notebook_sets_up(monkeypatch):
-    """In a notebook the first figure makes Matplotlib interactive, without which none is shown."""
+    """In a notebook the first figure makes Matplotlib interactive; otherwise none is shown."""
     monkeypatch.setitem(plt.rcParams, "interactive", False)
     fc.use_language("ko")
     with language.words_in_pictures():

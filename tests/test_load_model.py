@@ -42,7 +42,7 @@ def test_reads_a_model_trained_with_another_optimizer(tmp_path, tiny):
 
 
 def test_runs_nothing_that_the_file_holds(tmp_path):
-    """A file that would run code when Keras builds its layers only has its sizes read."""
+    """Only sizes are read from a file that would run code when Keras builds its layers."""
     good, evil, proof = tmp_path / "good.keras", tmp_path / "evil.keras", tmp_path / "proof"
     fc.build_cnn(filters=(2, 3)).save(good)
     with zipfile.ZipFile(good) as source, zipfile.ZipFile(evil, "w") as target:

@@ -33,7 +33,7 @@ def test_every_notebook_is_there_in_both_languages():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=IDS)
 def test_committed_notebook(path):
-    """Small, with the outputs of one whole run on the real data, and without definitions."""
+    """It is small, has the outputs of one complete run on the real data, and defines nothing."""
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     assert path.stat().st_size < 1_000_000
@@ -73,10 +73,10 @@ def test_every_picture_is_followed_by_words(path):
 
 @pytest.mark.parametrize("name", ["fashion_cnn", "inside_the_cnn"])
 def test_korean_edition_has_the_same_code(name):
-    """The same cells in the same order; only the one named settings says which edition it is.
+    """The cells are the same, in the same order; only the code of the cell "settings" differs.
 
-    So what a run of the Korean one proves beyond the English one is that the language changes
-    nothing but words, which test_language.py tries with every picture.
+    Running the Korean edition too would only prove that the language changes nothing but words,
+    which test_language.py checks for every picture.
     """
     english = nbformat.read(DIRECTORY / f"{name}.ipynb", as_version=4)
     korean = nbformat.read(DIRECTORY / "ko" / f"{name}.ipynb", as_version=4)
@@ -95,9 +95,9 @@ def test_korean_edition_has_the_same_code(name):
 
 
 def run_notebook(name, directory, *, solutions):
-    """Run one as `make notebook` does, in a real kernel; return it, what was shown, and the page.
+    """Run a notebook as `make notebook` does; return it, the finished process and the page.
 
-    The hidden solutions are appended as cells.
+    With `solutions`, the hidden solutions are appended as cells.
     """
     notebook = nbformat.read(DIRECTORY / f"{name}.ipynb", as_version=4)
     hidden = SOLUTIONS.findall("\n".join(cell.source for cell in notebook.cells))
@@ -122,7 +122,7 @@ def run_notebook(name, directory, *, solutions):
 
 
 def check_page(html):
-    """It has a title and described pictures, and nothing of it comes from another host."""
+    """Check that the page has a title and described pictures, and loads nothing from elsewhere."""
     assert re.search(r"<title>\w.*\w\??</title>", html)
     pictures = re.findall(r"<img[^>]*>", html)
     assert len(pictures) >= 5
@@ -140,7 +140,7 @@ def test_the_tutorial_runs_on_the_stand_in_data(tmp_path):
     executed, finished, html = run_notebook("fashion_cnn", tmp_path, solutions=True)
     check_page(html)
     check_training_and_report(executed, finished.stdout, html)
-    # Nothing of the machine's is shown, and the model is no real one.
+    # No notes about the machine are shown, and the model is not saved as a real one.
     assert not re.search(
         r"oneDNN|cuda|Fontconfig|retracing|Swig", finished.stdout + finished.stderr
     )
@@ -156,7 +156,7 @@ def test_the_look_inside_runs_on_the_stand_in_data(tmp_path):
 
 
 def check_training_and_report(executed, shown, html):
-    """It shows the progress of the training, and ends with the report, once."""
+    """Check that training shows its progress, and that the report is shown once."""
     assert re.search(r"Epoch 1/20\n.*25/25", shown, re.DOTALL)
     assert shown.count("stand-in data: means nothing") == 8  # rows
     # The saved progress bar is one line an epoch, without what it overwrote.
@@ -177,7 +177,7 @@ def check_training_and_report(executed, shown, html):
 
 @pytest.mark.slow
 def test_a_failing_cell_is_shown_and_what_ran_is_kept(tmp_path):
-    """What ran is kept, and nothing of an earlier run below it."""
+    """What ran is kept; below it, no output of an earlier run remains."""
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(source) for source in ("print('kept')", "1 / 0", "2")]
     )

@@ -1,4 +1,4 @@
-"""The lines of the note that no longer work: what the notebook's table says of them is so."""
+"""Check what the notebook's table says about the lines of the note that no longer work."""
 
 import logging
 import re
@@ -47,7 +47,7 @@ def test_saving_as_h5_warns_and_as_keras_does_not(tmp_path, caplog):
 @pytest.mark.slow
 def test_plot_model_without_graphviz_prints_and_returns_nothing(tmp_path):
     code = (
-        "import IPython.core.magics.namespace  # by which Keras knows a notebook\n"
+        "import IPython.core.magics.namespace  # how Keras recognises a notebook\n"
         "import keras, fashion_cnn as fc\n"
         "print(keras.utils.plot_model(fc.build_cnn()), 'is returned')\n"
     )

@@ -39,7 +39,7 @@ def drawn_trousers(background=WHITE, garment=NAVY, size=(400, 300), place=(140, 
 
 
 def expected_trousers():
-    """What they are at 28 × 14, by hand: legs of 5.6 pixels with a gap of 2.8 between them."""
+    """The trousers at 28 × 14, by hand: legs of 5.6 pixels with a gap of 2.8 between them."""
     image = np.zeros((28, 28), np.float32)
     image[:, 7:21] = 1
     image[7:, 12:16] = np.nan  # the gap, its edges mixed
@@ -53,7 +53,7 @@ def upright():
 
 
 def assert_close(image, other, most=0.04):
-    """The mean difference of the two is at most 4 %: antialiasing, not another place."""
+    """Check that two images differ by antialiasing at most, not by position."""
     assert image.shape == other.shape == (28, 28, 1)
     assert image.dtype == np.float32
     assert np.abs(image - other).mean() <= most
@@ -78,7 +78,7 @@ def test_the_steps_have_the_shapes_they_should(tmp_path):
     steps = fc.photo_steps(path)
     assert [step.dtype for step in steps] == [np.float32] * 6
     assert all(step.min() >= 0 and step.max() <= 1 for step in steps)
-    assert steps.upright.shape == (350, 450, 3)  # half of it, as little above 320 as it gets
+    assert steps.upright.shape == (350, 450, 3)  # reduced by 2, to at least 320
     assert steps.grey.shape == (350, 450)
     assert steps.trimmed.shape == (100, 50)
     assert steps.resized.shape == steps.sharpened.shape == (28, 14)
@@ -295,7 +295,7 @@ def test_pillows_settings_neither_count_nor_change(tmp_path, monkeypatch, uprigh
 
 
 def png_that_claims(width, height):
-    """A PNG of some bytes whose header claims any size."""
+    """Return a small PNG whose header claims the given size."""
 
     def chunk(name, content):
         checked = name + content
@@ -391,7 +391,7 @@ def test_pictures_that_are_refused(photo, message):
 
 
 def hostile(n):
-    """Files of every format, cut short, with bytes changed, with pieces doubled."""
+    """Yield files of every format, cut short, with bytes changed or pieces repeated."""
     chance = random.Random(0)
     seeds = []
     for kind in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM"):
@@ -431,7 +431,7 @@ def test_500_hostile_files(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
 def test_memory_is_bounded(tmp_path):
-    """A file of 50,000 × 50,000 costs nothing, the largest accepted some bytes a pixel."""
+    """A bomb of 50,000 × 50,000 pixels costs nothing, a large photo a few bytes per pixel."""
     bomb = tmp_path / "bomb.png"
     bomb.write_bytes(png_that_claims(50_000, 50_000))
     large = tmp_path / "large.jpg"
@@ -452,7 +452,7 @@ def test_memory_is_bounded(tmp_path):
     found = subprocess.check_output([sys.executable, "-c", code, str(bomb), str(large)])
     for_bomb, for_large = map(float, found.split())
     assert for_bomb < 10
-    assert for_large < 120  # decoded at an eighth; whole, it would be 48 MB and its parts as much
+    assert for_large < 120  # decoded at 1/8; at full size, 48 MB and as much for its parts
 
 
 def test_without_tensorflow():
@@ -465,7 +465,7 @@ def test_without_tensorflow():
 
 
 def test_photos_of_the_stand_in_data_are_recognised(trained, tiny, benchmark):
-    """The drawn clothes, made into photos and back, are what they were to the model."""
+    """To the model, the drawn clothes stay the same when made into photos and prepared."""
     model, *_ = trained
     images = tiny.test.images[:40]
     files = [
@@ -531,7 +531,7 @@ def test_about_one_in_a_hundred_real_images_is_warned_about(real, trained):
 
 @pytest.mark.real_data
 def test_unlikeness_is_the_mahalanobis_distance(real):
-    """By hand, from the images: the nearest class's distance, covariance and all."""
+    """Compute the distance to the nearest class by hand, from the images."""
     from scipy.spatial.distance import mahalanobis
 
     def describe(images):

@@ -24,7 +24,7 @@ def standard_error_of(code, **variables):
 
 @pytest.mark.slow
 def test_whoever_imports_the_package_first_sees_no_notes():
-    """A dozen models, as after Run All twice, and a picture by Graphviz."""
+    """Build a dozen models, as Run All twice does, and draw one with Graphviz."""
     code = """
         import fashion_cnn as fc
         import tensorflow as tf

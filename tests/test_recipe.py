@@ -1,4 +1,4 @@
-"""What a recipe can ask for beyond the book: each lever against an oracle."""
+"""Check each setting that the book's recipe does not use against an independent reference."""
 
 import dataclasses
 import json
@@ -39,8 +39,8 @@ def test_whitening_starts_from_the_principal_components(tiny):
     np.testing.assert_allclose(np.abs(pca.components_ @ directions), np.eye(9), atol=1e-3)
     np.testing.assert_allclose(filters[:, 9:18], -filters[:, :9], atol=1e-6)
 
-    # What the filters make of the patches before ReLU: centred, uncorrelated, and of variance
-    # 1/2 but for the components that the noise guard holds down.
+    # Before ReLU, the filters' outputs are centred and uncorrelated, with a variance of 1/2 except
+    # for the components that the noise guard damps.
     outputs = patches_of(tiny.train.images) @ filters[:, :9] + bias[:9]
     covariance = np.cov(outputs, rowvar=False)
     assert len(tiny.train.images) <= training_module.WHITENING_IMAGES  # all are used
@@ -137,7 +137,7 @@ def test_fastest_precision_is_measured(tiny, tmp_path, monkeypatch, speedup, exp
     recipe = dataclasses.replace(SHORT, precision="fastest")
     fc.train(model, tiny, recipe, checkpoint=checkpoint, callbacks=[callback], verbose=0)
     assert seen[0] == [expected] * 7 + ["float32"]
-    # Whatever it was trained in, it computes in float32 afterwards, as do its files.
+    # Whatever the precision of the run, the model and its files compute in float32 afterwards.
     for trained in (model, fc.load_model(checkpoint), keras.saving.load_model(checkpoint)):
         assert {layer.dtype_policy.name for layer in trained.layers} == {"float32"}
         assert {variable.dtype for variable in trained.variables} <= {"float32", "uint32", "int64"}
@@ -145,7 +145,7 @@ def test_fastest_precision_is_measured(tiny, tmp_path, monkeypatch, speedup, exp
 
 
 def test_bfloat16_is_slow_where_it_is_emulated(monkeypatch):
-    """A processor that takes ten times as long for bfloat16 must be found out."""
+    """A processor that takes ten times as long for bfloat16 must be detected."""
     conv2d = tf.nn.conv2d
 
     def slow_in_bfloat16(images, kernel, **options):

@@ -119,7 +119,7 @@ def test_stand_in_data_means_nothing(tiny):
 
 
 def test_a_model_trained_on_stand_in_data_means_nothing(trained, tiny, tmp_path):
-    """Also on the real data, and after it was saved and loaded."""
+    """Even on the real data, and after it was saved and loaded."""
     _, history, checkpoint = trained
     report = fc.reproduction_report(
         fc.load_model(checkpoint),

@@ -22,7 +22,7 @@ SMALL = {"filters": (4, 8), "dense_units": 16}
 
 @pytest.fixture(scope="module")
 def client():
-    """A cluster inside this process, whose worker has two threads."""
+    """A cluster in this process, with one worker of two threads."""
     options = {"processes": False, "n_workers": 1, "threads_per_worker": 2}
     with distributed.Client(**options, dashboard_address="127.0.0.1:0") as client:
         yield client
@@ -93,9 +93,9 @@ def test_an_error_of_one_seed_keeps_the_others(run, tmp_path):
 
 def test_another_recipe_or_network_in_the_same_directory(run):
     run([1])
-    with pytest.raises(ValueError, match=r"seed-1\.json is of another recipe; delete or move it"):
+    with pytest.raises(ValueError, match=r"seed-1\.json is from another recipe; delete or move it"):
         run([1], fc.BOOK)
-    with pytest.raises(ValueError, match=r"seed-1\.json is of another network"):
+    with pytest.raises(ValueError, match=r"seed-1\.json is from another network"):
         run([1], model=fc.build_cnn(filters=(4, 9), dense_units=16))
 
 
@@ -107,7 +107,7 @@ def test_seeds_are_needed_and_different(run, seeds):
 
 @pytest.mark.slow
 def test_the_default_cluster_has_a_worker_per_core_and_survives_a_dead_one(tmp_path):
-    """A worker is killed in its first training: Dask starts another, which resumes."""
+    """A worker is killed in its first run: Dask starts another, which resumes the run."""
     code = f"""
 import os, sys, threading, time
 from pathlib import Path
@@ -143,7 +143,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_on_a_cluster_of_two_workers(run, tmp_path):
-    """The package is imported there, and the results are those of one process."""
+    """The workers import the package, and the results are those of one process."""
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
     with (
         distributed.LocalCluster(host="127.0.0.1", local_directory=tmp_path, **options) as cluster,
@@ -159,7 +159,7 @@ def test_on_a_cluster_of_two_workers(run, tmp_path):
         )
         assert all(client.run(lambda: "fashion_cnn" in sys.modules).values())
     here = run([1, 2])
-    # To rounding: threads may add up in another order.
+    # Up to rounding: threads may add in a different order.
     np.testing.assert_allclose(there.loc[[1, 2], FIGURES], here.loc[[1, 2], FIGURES], rtol=1e-2)
 
 
@@ -177,7 +177,7 @@ if __name__ == "__main__":
     process = subprocess.Popen(
         [sys.executable, tmp_path / "study.py"],
         stderr=subprocess.DEVNULL,
-        # A shell in the background makes its children deaf to Ctrl-C.
+        # A background shell makes its children ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_until(lambda: (tmp_path / "seed-0.training-state.npz").exists())

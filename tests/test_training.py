@@ -45,8 +45,8 @@ def test_model_and_file_hold_the_best_epoch(trained, tiny):
 
 
 def test_best_epoch_is_restored_when_the_epochs_run_out(tiny, tmp_path):
-    # With so few images and so large a step the losses go up and down: some seed's last epoch is
-    # not its best one.
+    # With so few images and so large a step size the loss fluctuates, so that for some seed the
+    # last epoch is not the best.
     few = fc.Split(tiny.train.images[:96], tiny.train.labels[:96])
     data = tiny._replace(train=few)
     recipe = fc.Recipe(learning_rate=1e-2, batch_size=32, epochs=12, patience=100)
@@ -86,7 +86,7 @@ def test_same_seed_same_run(tiny, tmp_path):
 
 
 def test_first_weights_are_those_that_keras_draws():
-    """After set_random_seed(seed), whatever else draws from Python's generator meanwhile."""
+    """After set_random_seed(seed), even if another thread draws from Python's generator."""
 
     def draw_all_the_time():
         while not is_done.is_set():

@@ -21,5 +21,5 @@ def __getattr__(name: str) -> object:
             raise
         raise ImportError(
             f"expected Keras's backend to be TensorFlow, got {error.name}, which is not installed; "
-            "set KERAS_BACKEND=tensorflow before Keras is imported, and start Python again"
+            "set KERAS_BACKEND=tensorflow before importing Keras, and restart Python"
         ) from error

@@ -18,7 +18,7 @@ _ERASED_SIDES = (3, 14)  # pixels, shortest and longest
 def training_batches(
     split: Split, recipe: Recipe, seed: int, *, first_epoch: int
 ) -> tf.data.Dataset:
-    """Return the batches of one epoch after another, from `first_epoch` on, counted from 0.
+    """Return the batches of all epochs in turn, starting with `first_epoch`, counted from 0.
 
     They are pairs of float32 images (batch, 28, 28, 1) in [0, 1] and int64 labels (batch,).
     """
@@ -60,8 +60,8 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
 def _prefetched(batches: tf.data.Dataset) -> tf.data.Dataset:
     """Prepare a few batches ahead, without autotuning.
 
-    TensorFlow 2.21's autotuner sleeps for up to a minute at a time, and the end of a training
-    often waits until it wakes up.
+    TensorFlow 2.21's autotuner sleeps for up to a minute at a time, and the end of a run often
+    waits until it wakes up.
     """
     options = tf.data.Options()
     options.autotune.enabled = False

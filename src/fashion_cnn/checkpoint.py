@@ -1,7 +1,7 @@
 """The files of a run, each of which survives a crash: best model, state and history.
 
-A file is written under another name in the same directory, flushed to the disk and then moved,
-which file systems do atomically: a crash at any moment leaves the old file or the new one, whole.
+A file is written under another name in the same directory, flushed to disk and then renamed, which
+file systems do atomically: a crash at any moment leaves the old file or the new one intact.
 Keras's ``ModelCheckpoint`` writes in place, and its ``BackupAndRestore`` forgets early stopping,
 the best model so far, dropout's seeds and the order of the images.
 """
@@ -24,7 +24,7 @@ from fashion_cnn.data import Source
 
 
 def default_checkpoint(source: Source) -> Path:
-    """Return where the best model goes by default: one of stand-in data replaces no real one."""
+    """Return the best model's default path; a stand-in model never replaces a real one."""
     return Path("best-cnn-model.keras" if source.is_fashion_mnist else "stand-in-model.keras")
 
 
@@ -66,7 +66,7 @@ class TrainingState:
 
     @classmethod
     def load(cls, path: Path) -> "TrainingState":
-        """Read a state that `save` wrote; ValueError if the file is none."""
+        """Read a state that `save` wrote; raise ValueError if the file holds none."""
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
                 facts = json.loads(str(content["facts"]))
@@ -75,7 +75,7 @@ class TrainingState:
             return cls(**facts)
         except Exception as error:  # a damaged file can raise anything
             raise ValueError(
-                f"expected the state of an interrupted training in {path}, found none ({error!r}). "
+                f"expected the state of an interrupted run in {path}, found none ({error!r}). "
                 "Delete the file, or train with resume=False, to start over"
             ) from error
 
@@ -143,7 +143,7 @@ class KeepProgress(keras.callbacks.Callback):
                 error.errno,
                 f"{error.strerror or error}: epoch {epoch + 1} cannot be saved in "
                 f"{self.checkpoint.parent.absolute()}. The best model and the state there are "
-                f"intact; make room or make the directory writable, and train again with the same "
+                f"intact; free space or make the directory writable, and train again with the same "
                 f"arguments to resume after epoch {self.saved_epochs}",
             ) from error
         self.saved_epochs = epoch + 1
@@ -202,8 +202,8 @@ def load_history(checkpoint: str | os.PathLike[str]) -> keras.callbacks.History 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a name to write to, and move it to `path` only once it is whole on the disk."""
-    # The name is unique, so two trainings with one checkpoint never write into the same file.
+    """Yield a temporary path to write to, and rename it to `path` once it is safely on disk."""
+    # The name is unique, so two runs with one checkpoint never write to the same file.
     new_path = path.with_name(f".new-{secrets.token_hex(4)}-{path.name}")
     try:
         yield new_path

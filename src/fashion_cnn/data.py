@@ -54,11 +54,11 @@ class DatasetError(Exception):
 
 
 class NotAvailableError(DatasetError):
-    """The data set is not on this machine and cannot be downloaded; a fallback applies."""
+    """The data set is not on this machine and cannot be downloaded; a fallback may be used."""
 
     @property
     def summary(self) -> str:
-        """What is missing, without what was tried and how to fix it in Python."""
+        """What is missing, without the attempts to download it and the fixes in Python."""
         return " ".join(str(self).splitlines()[:2])
 
 
@@ -113,9 +113,9 @@ def load_fashion_mnist(
     data_dir : path, optional
         The directory with the four ``.gz`` files. It must exist.
     fallback : path, optional
-        A directory to use, with a warning, if the data is neither there nor can be downloaded.
+        A directory to use, with a warning, if the data is not there and cannot be downloaded.
     validation_fraction : float
-        The part of the 60,000 training images that is held out for validation, in (0, 1).
+        The fraction of the 60,000 training images that is held out for validation, in (0, 1).
     seed : int
         Seed of the split. With the defaults, the first validation image is a bag.
 
@@ -170,15 +170,15 @@ def load_fashion_mnist(
 def data_source(
     data_dir: str | os.PathLike[str] | None = None, *, download: bool = False
 ) -> Source:
-    """Find the data set and verify it, without reading it; download what is missing if asked to.
+    """Find and verify the data set without loading it; download missing files if asked to.
 
-    A damaged file is downloaded again only in Keras's cache: elsewhere it is the user's own.
+    A damaged file is downloaded again only in Keras's cache: elsewhere it belongs to the user.
     """
     directory, is_cache = data_directory(data_dir)
     if not is_cache and not directory.is_dir():
         raise DatasetError(
             f"expected a directory at {_shown(directory)}, found none. "
-            "Check its spelling; to download the data set there, make it first"
+            "Check its spelling; to download the data set there, create it first"
         )
     has_own_sums = (directory / SUMS_FILE).is_file()
     sums = _own_sums(directory) if has_own_sums else FASHION_MNIST_SHA256
@@ -191,7 +191,7 @@ def data_source(
                 continue
             if has_own_sums:
                 raise DatasetError(
-                    f"{problem}. If you changed the file yourself, write the sums again: "
+                    f"{problem}. If you changed the file yourself, update the sums: "
                     f"sha256sum *.gz > {SUMS_FILE}"
                 )
             if not is_cache:
@@ -242,10 +242,10 @@ def _own_sums(directory: Path) -> Mapping[str, str]:
 
 
 def _problem_with(path: Path, sha256: str) -> str | None:
-    """Say what a file is that is not the expected one; None if it is."""
+    """Say what is wrong with a file; return None if it is the expected one."""
     found = _digest(path, "sha256")
     if _digest(path, "md5") in MNIST_DIGITS_MD5:
-        what = "of the handwritten digits (MNIST), not Fashion-MNIST"
+        what = "a file of the handwritten digits (MNIST), not Fashion-MNIST"
     elif found == sha256:
         return None
     else:
@@ -291,7 +291,7 @@ def _fetch(url: str, output_file: str, _pooch: object) -> None:
                     if seconds > PATIENCE and bar.n < SLOWEST_DOWNLOAD * seconds:
                         raise TimeoutError(f"gave up after {seconds:.0f} s and {bar.n:,} bytes")
             except urllib3.exceptions.HTTPError as error:
-                raise requests.ConnectionError(error) from error  # which pooch knows, and retries
+                raise requests.ConnectionError(error) from error  # pooch retries on this
 
 
 def _download(name: str, directory: Path, mirrors: list[str]) -> None:
@@ -319,7 +319,7 @@ def _download(name: str, directory: Path, mirrors: list[str]) -> None:
         f"Fashion-MNIST is not complete on this machine and cannot be downloaded.\n"
         f"Looked in {_shown(directory)}, which {lack}.\n"
         f"Tried to download it:\n{tried}\n"
-        "Any of these fixes it:\n"
+        "To fix this, do one of the following:\n"
         f"  1. put the four files ({', '.join(FASHION_MNIST_SHA256)}) into that directory;\n"
         f"  2. set {DATA_DIR_VARIABLE} to a directory that holds them;\n"
         "  3. use the drawn stand-in set in a clone of the repository: "
@@ -357,7 +357,7 @@ def _read_part(
 def _read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
     """Read a gzipped IDX file of unsigned bytes with `ndim` dimensions.
 
-    At most one byte more than the header promises is unpacked, to see that there is none.
+    Unpack at most one byte more than the header promises, to check that there is none.
     """
     magic = bytes([0, 0, IDX_UNSIGNED_BYTE, ndim])
     try:
@@ -393,7 +393,7 @@ def _read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
 def _split_indices(
     n: int, validation_fraction: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Choose as scikit-learn's ``train_test_split`` does, whose import takes over a second."""
+    """Split like scikit-learn's ``train_test_split``, which takes over a second to import."""
     n_validation = math.ceil(validation_fraction * n)
     if n_validation == n:
         raise ValueError(

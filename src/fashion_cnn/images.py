@@ -1,4 +1,4 @@
-"""What an image, a label and a split are, and the checks that every verb makes of them."""
+"""Define what images, labels and splits are, and check them."""
 
 from typing import NamedTuple
 
@@ -83,7 +83,7 @@ def check_values(images: NDArray[np.generic], name: str) -> None:
         )
     if 0 < high <= np.float32(1 / 255):
         raise ValueError(
-            f"expected {name} that reach up to 1, got values up to {high:g}; "
+            f"expected {name} with values up to 1, got values up to {high:g}; "
             "they may have been divided by 255 twice"
         )
 

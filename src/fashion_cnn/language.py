@@ -1,6 +1,6 @@
 """The reader's language: English, or Korean after ``use_language("ko")``.
 
-Texts are marked where they stand, as ``_("text")`` with ``from fashion_cnn.language import gettext
+Texts are marked in the source, as ``_("text")`` with ``from fashion_cnn.language import gettext
 as _``, and translated in a gettext catalogue, ``locale/ko/LC_MESSAGES/fashion_cnn.po``.
 """
 
@@ -25,10 +25,10 @@ _chosen: str | None = None
 
 
 def use_language(language: str) -> None:
-    """Choose the language of pictures, class names, tables and warnings from now on.
+    """Set the language of pictures, class names, tables and warnings.
 
-    It is English (``"en"``) or, in the words of the book, Korean (``"ko"``); others are a
-    ValueError. Without this call, ``$FASHION_CNN_LANGUAGE`` decides, and else it is English.
+    English is ``"en"``; Korean, in the words of the book, is ``"ko"``; any other raises a
+    ValueError. Without this call, ``$FASHION_CNN_LANGUAGE`` decides; the default is English.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def class_names() -> tuple[str, ...]:
 
 
 def gettext(text: str) -> str:
-    """Return an English text in the language in use."""
+    """Translate an English text into the language in use."""
     return translated(text, current_language())
 
 
@@ -85,9 +85,9 @@ def _catalogue(language: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def words_in_pictures() -> Iterator[None]:
-    """Let text be drawn in a font that has its letters: the decorator of every plot.
+    """Draw text in a font that has its letters; this decorates every plot function.
 
-    Without a Korean font the words are English, with a warning: Matplotlib would draw boxes.
+    Without a Korean font, warn and use English, because Matplotlib would draw boxes.
     """
     language = current_language()
     if language == "en":

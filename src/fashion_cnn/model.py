@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE
 
-# At the end of the name of a model that was trained on stand-in data. The name is part of Keras's
-# own file format, and model.summary() shows it.
+# Ends the name of a model trained on stand-in data: Keras's file format keeps the name, and
+# model.summary() shows it.
 STAND_IN_SUFFIX = "_trained_on_stand_in_data"
-# What decides which numbers a layer computes; its name and its initializers do not.
+# The settings that determine what a layer computes; its name and its initializers do not.
 _DECISIVE_KEYS = (
     "filters", "kernel_size", "strides", "padding", "dilation_rate", "groups", "pool_size",
     "units", "rate", "activation", "use_bias", "data_format",
@@ -44,7 +44,7 @@ def build_cnn(
     dense_units : int
         Width of the hidden dense layer.
     dropout_rate : float
-        The part of the hidden layer's outputs that each training step sets to 0, in [0, 1).
+        The fraction of the hidden layer's outputs that each training step sets to 0, in [0, 1).
 
     Returns
     -------
@@ -100,7 +100,7 @@ def mark_stand_in(model: keras.Model, *, is_stand_in: bool) -> None:
 
 
 def is_trained_on_stand_in(model: keras.Model) -> bool:
-    """Tell whether a model's results mean nothing, because stand-in data is all it has seen."""
+    """Tell whether a model was trained on stand-in data, so that its results mean nothing."""
     return model.name.endswith(STAND_IN_SUFFIX)
 
 
@@ -132,7 +132,7 @@ def load_model(path: str | os.PathLike[str]) -> keras.Sequential:
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(
-            f"expected a saved model at {path}, found no such file; train writes one"
+            f"expected a saved model at {path}, found no such file; create one with train"
         )
     try:
         config = json.loads(_read_config(path))["config"]
@@ -166,7 +166,7 @@ def load_model(path: str | os.PathLike[str]) -> keras.Sequential:
 
 
 def _compare_layers(configs: list[dict[str, Any]], model: keras.Sequential) -> None:
-    """Refuse saved layers that compute something else than a model's."""
+    """Refuse saved layers that compute something other than a model's layers."""
     layers = zip(configs, architecture(model), strict=True)
     for number, (saved, (kind, decisive)) in enumerate(layers, 1):
         for key, value in decisive.items():
@@ -207,9 +207,9 @@ def _read_weights(path: Path, layer_names: list[Any]) -> list[NDArray[Any]]:
 
 
 def _read_array(file: h5py.File, name: str) -> NDArray[Any]:
-    """Read an array that takes as much memory as it takes of this file."""
+    """Read an array, if it takes no more memory than space in this file."""
     dataset = file[name]
     is_whole = dataset.chunks is None and dataset.id.get_storage_size() == dataset.nbytes
     if not is_whole or dataset.external or h5py.h5i.get_file_id(dataset.id) != file.id:
-        raise ValueError(f"{name} is not stored whole, uncompressed and in this file")
+        raise ValueError(f"{name} is not stored in full, uncompressed and in this file")
     return dataset[()]

@@ -20,12 +20,12 @@ from fashion_cnn.language import gettext as _
 from fashion_cnn.language import words_in_pictures
 from fashion_cnn.plotting import canvas, draw_image
 
-# None that starts another program, as EPS starts Ghostscript.
+# None of them starts another program, as EPS would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM")
 SIDE = IMAGE_SHAPE[0]
 MOST_PIXELS = 50_000_000
 MOST_BYTES = 8 * MOST_PIXELS  # 16-bit RGBA; no picture of MOST_PIXELS needs more
-WORKING_SIDE = 320  # a longer picture is reduced, by a whole factor, to 320 to 639 pixels
+WORKING_SIDE = 320  # larger pictures are reduced by an integer factor, to 320 to 639 pixels
 ORIENTATION = 0x0112  # EXIF's tag
 
 SMOOTHING = 1 / 300  # of the longer side: noise is averaged, outlines stay
@@ -33,26 +33,26 @@ TOLERANCES = (0.12, 0.08, 0.05, 0.03)  # around the fitted background, from star
 MOST_BORDER = 1_500  # pixels to fit
 LEAST_CONTRAST = 2 / 255
 OUTLINE = 0.3  # of the object's median grey: where an outline blurred by the lens is trimmed
-NOISES = 5  # standard deviations from the background from which something stands out
+NOISES = 5  # standard deviations from the background, above which something stands out
 LEAST_OBJECT = 1 / 20  # of the picture's longer side
 LEAST_PART = 1 / 50  # of the largest part's area; smaller ones are specks
 MARGIN = 1 / 100  # of the longer side, kept around the object for its soft outline
 LIGHT = 0.8  # mean grey above which an opaque part would vanish on white
 SHARPENING = 0.5
-SHARPENING_RADIUS = 1.0  # pixels, the paper's
+SHARPENING_RADIUS = 1.0  # pixels, as in the paper
 
 _pillow_lock = threading.Lock()
 
 
 class PhotoSteps(NamedTuple):
-    """The pictures on the way from a photo to an image like the data set's, float32 in [0, 1].
+    """The steps from a photo to an image like the data set's, each float32 in [0, 1].
 
     Attributes
     ----------
     upright : ndarray, shape (h, w, 3)
         The photo in RGB, turned upright, at most 639 pixels a side, no longer transparent.
     grey : ndarray, shape (h, w)
-        Light on dark: 0 is the background, whatever its colour and shade was.
+        Light on dark: 0 is the background, whatever its colour and shade were.
     trimmed : ndarray, shape (h', w')
         What stands out from the background.
     resized : ndarray
@@ -82,8 +82,8 @@ def prepare_photo(photo: str | os.PathLike[str] | Image.Image | ArrayLike) -> ND
     photo : path, PIL.Image.Image or array_like
         A JPEG, PNG, GIF, BMP, WEBP, TIFF, AVIF or PPM file of at most 50 million pixels; a PIL
         image of any mode; or an array of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4):
-        uint8, uint16 or floats in [0, 1]. Dark on light or light on dark. Of an animation, the
-        first frame is taken.
+        uint8, uint16 or floats in [0, 1]. The garment may be dark on light or light on dark. Of an
+        animation, the first frame is used.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def prepare_photo(photo: str | os.PathLike[str] | Image.Image | ArrayLike) -> ND
 
 
 def photo_steps(photo: str | os.PathLike[str] | Image.Image | ArrayLike) -> PhotoSteps:
-    """Do what `prepare_photo` does, and return every step.
+    """Prepare a photo as `prepare_photo` does, and return every step.
 
     Parameters
     ----------
@@ -126,10 +126,10 @@ def photo_steps(photo: str | os.PathLike[str] | Image.Image | ArrayLike) -> Phot
     """
     upright = _over_white_or_black(_small_and_upright(photo))
     grey, mask = _grey_on_black(upright)
-    # A picture of 28×28 has the size already; faint edges of the data set's images are kept.
+    # A 28×28 picture has the right size already; trimming would lose its faint edges.
     trimmed = grey if grey.shape == IMAGE_SHAPE else _trimmed(grey, mask)
     resized = _resized(trimmed)
-    # What was not shrunk is as sharp as it was.
+    # Only shrinking blurs, so only a shrunken image is sharpened.
     was_shrunk = max(trimmed.shape) > SIDE
     stretched = _stretched(resized)
     sharpened = _sharpened(stretched) if was_shrunk else stretched
@@ -189,7 +189,7 @@ def _small_and_upright(photo: str | os.PathLike[str] | Image.Image | ArrayLike) 
 
 
 def _read(source: Path | Image.Image, name: str) -> Image.Image:
-    """Decode, reduce and turn a picture; whatever Pillow fails on is one ValueError."""
+    """Decode, reduce and turn a picture; raise ValueError for whatever Pillow fails on."""
     try:
         with _own_pillow_settings():
             if isinstance(source, Image.Image):
@@ -243,7 +243,7 @@ def _decoded(image: Image.Image) -> Image.Image:
     elif image.mode not in ("L", "RGB"):
         image = image.convert("RGB")
     image = _reduced(image)
-    image.info.clear()  # odd metadata can be read and not be written again
+    image.info.clear()  # some odd metadata can be read but not written
     image.getexif()[ORIENTATION] = exif_orientation
     return ImageOps.exif_transpose(image)
 
@@ -322,7 +322,7 @@ def _grey(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _grey_on_black(rgb: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return what stands out as grey values on 0, and where it is."""
+    """Return the grey values of what stands out, on a background of 0, and its mask."""
     longer_side = max(rgb.shape[:2])
     sigma = SMOOTHING * longer_side
     smooth = ndimage.gaussian_filter(rgb, (sigma, sigma, 0))
@@ -331,7 +331,7 @@ def _grey_on_black(rgb: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArr
     mask = _without_specks(stands_out, longer_side)
 
     grey, shade = _grey(rgb), _grey(background)
-    if (grey - shade)[mask].mean() < 0:  # dark on light: turn both round
+    if (grey - shade)[mask].mean() < 0:  # dark on light: invert both
         grey, shade = 1 - grey, 1 - shade
     on_black = np.clip((grey - shade) / np.maximum(1 - shade, 0.1), 0, 1)
     around = 2 * round(MARGIN * longer_side) + 1
@@ -347,9 +347,9 @@ def _background(smooth: NDArray[np.float32]) -> tuple[NDArray[np.float32], float
     Returns
     -------
     background : ndarray of float32, shape (h, w, 3)
-        The colour that the background has at every pixel, were the object not there.
+        The colour that the background would have at every pixel without the object.
     noise : float
-        Standard deviation, about it, of the smoothed background.
+        Standard deviation of the smoothed background around that colour.
     """
     height, width = smooth.shape[:2]
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
@@ -404,7 +404,7 @@ def _without_specks(stands_out: NDArray[np.bool_], longer_side: int) -> NDArray[
     if n == 0 or max(_extent(mask)) < LEAST_OBJECT * longer_side:
         raise ValueError(
             "expected something that stands out from an even background, found nothing; "
-            "take the picture of one garment on a plain background of another brightness"
+            "photograph one garment on a plain background of a different brightness"
         )
     return mask
 
@@ -415,7 +415,7 @@ def _extent(mask: NDArray[np.bool_]) -> tuple[int, int]:
 
 
 def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Return the rows and columns of the smallest box around what is true."""
+    """Return the rows and columns of the smallest box around the true pixels."""
     (box,) = ndimage.find_objects(mask.astype(np.uint8))
     return box
 

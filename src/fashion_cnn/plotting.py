@@ -54,7 +54,7 @@ def draw_image(ax: Axes, image: ArrayLike) -> None:
 
 
 def draw_probabilities(ax: Axes, probabilities: ArrayLike, label: int, color: str) -> Any:
-    """Draw ten bars with the class names, the one of `label` in a colour; return the bars."""
+    """Draw ten bars with the class names, that of `label` in `color`; return the bars."""
     names = class_names()
     bars = ax.barh(range(len(names)), np.asarray(probabilities), color=GREY)
     bars[label].set_color(color)

@@ -81,7 +81,7 @@ def evaluate(model: "keras.Model", split: Split) -> Evaluation:
     TypeError
         If `model` is not a Keras model.
     ValueError
-        If the images or labels are others; the message says how to fix them.
+        If the images or labels are not as expected; the message says how to fix them.
 
     Examples
     --------

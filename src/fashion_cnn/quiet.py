@@ -1,7 +1,7 @@
-"""Keep notes about the machine, which C++ libraries write to standard error, out of sight.
+"""Hide the notes about the machine that C++ libraries write to standard error.
 
-TensorFlow writes some before any of its settings takes effect, Graphviz others. Whoever sets
-``TF_CPP_MIN_LOG_LEVEL`` to another number than 3 sees TensorFlow's.
+TensorFlow writes some before any of its settings takes effect; Graphviz writes others. To see
+TensorFlow's, set ``TF_CPP_MIN_LOG_LEVEL`` to a number other than 3.
 """
 
 import contextlib
@@ -64,16 +64,16 @@ class QuietTensorFlow(importlib.abc.MetaPathFinder):
 
 
 def concerns_the_reader(record: logging.LogRecord) -> bool:
-    """Tell whether a log record of TensorFlow is about something that its reader can change.
+    """Tell whether a log record of TensorFlow is about something that the user can change.
 
-    Every new model makes Keras trace functions of its own, which TensorFlow warns of.
+    For every new model, Keras traces new functions, and TensorFlow warns about it.
     """
     message = record.getMessage()
     return "retracing" not in message or "TensorFlowTrainer" not in message
 
 
 def install() -> None:
-    """Let the first import of TensorFlow, by whatever module, be quiet."""
+    """Make the first import of TensorFlow quiet, whichever module imports it."""
     level = os.environ.setdefault(LOG_LEVEL_VARIABLE, "3")  # which child processes inherit
     if level == "3":
         logging.getLogger("tensorflow").addFilter(concerns_the_reader)

@@ -1,4 +1,4 @@
-"""Every number of a training run, and three recipes: as in the book, fast, and accurate."""
+"""The settings of a training run, and three recipes: as in the book, fast, and accurate."""
 
 from dataclasses import dataclass
 from math import inf
@@ -9,24 +9,24 @@ from fashion_cnn.images import IMAGE_SHAPE
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every number of a training run; one out of its range is a ValueError.
+    """The settings of a training run; one that is out of range raises a ValueError.
 
     Attributes
     ----------
     learning_rate : float
-        Step size of Adam; the largest one if it changes.
+        Step size of Adam; if it changes, the largest.
     batch_size, epochs : int
-        Images per step, and the most epochs that a run takes.
+        Images per step, and the maximum number of epochs.
     patience : int
         Epochs without a lower validation loss after which the run stops.
     warmup : float, optional
-        The part of all steps, in (0, 1), in which the step size rises from 0; in the rest it falls
-        to 0 along half a cosine wave. None keeps the step size constant.
+        The fraction of all steps, in (0, 1), in which the step size rises from 0; in the rest it
+        falls to 0 along half a cosine wave. None keeps the step size constant.
     weight_decay : float
-        The part of every weight, but of no bias, that a step takes away, times the step size.
+        The fraction of every weight, but of no bias, that each step subtracts, times the step size.
     dropout_rate : float, optional
-        In this run, in place of the rate the network was built with; None keeps that. A network
-        built without dropout stays without.
+        The rate in this run, in place of the one the network was built with; None keeps that one.
+        A network built without dropout stays without.
     whitening : bool
         Whether the first convolution starts from filters that whiten the training images'
         patches, not from random ones.
@@ -61,7 +61,7 @@ class Recipe:
     precision: Literal["float32", "bfloat16", "fastest"] = "float32"
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no training can be run with."""
+        """Refuse settings that are out of range."""
         for name, (kinds, is_valid, expected) in _ALLOWED.items():
             value = getattr(self, name)
             if not (isinstance(value, kinds) and is_valid(value)):
@@ -113,9 +113,9 @@ BEST = Recipe(
     weight_decay=0.05,  # in place of early stopping: keeps the weights small
     dropout_rate=0.0,  # images that never look the same twice prevent overfitting well enough
     whitening=True,
-    flip=True,  # a coat is a coat from either side
-    shift=1,  # and a pixel further left
-    erasing=0.5,  # and with a patch over it, so no single spot may decide
+    flip=True,  # a mirrored coat is still a coat
+    shift=1,  # so is a coat moved by a pixel
+    erasing=0.5,  # so is a partly hidden one: no single spot should decide
     precision="fastest",
 )
-"""As accurate as we could make this network; benchmarks/NOTES.md tells what was tried."""
+"""As accurate as we could make this network; benchmarks/NOTES.md says what was tried."""

@@ -1,4 +1,4 @@
-"""Compare a run with the figures that the note and the book published."""
+"""Compare a run with the figures published in the note and the book."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -57,16 +57,16 @@ def reproduction_report(
     validation: Evaluation,
     test: Evaluation | None = None,
 ) -> pd.DataFrame:
-    """Put a run beside the figures of the note and of the book, each with a verdict in words.
+    """Compare a run with the figures of the note and the book, with a verdict on each.
 
     Parameters
     ----------
     model : keras.Model
         The trained model; its parameters are counted.
     data : FashionMNIST
-        The data that the figures are for.
+        The data set that the model was evaluated on.
     history : keras.callbacks.History or None
-        What `train` or ``model.fit`` returned. With None, epochs and steps are left out.
+        What `train` or ``model.fit`` returned. If None, epochs and steps are left out.
     validation : Evaluation
         ``evaluate(model, data.validation)``.
     test : Evaluation, optional

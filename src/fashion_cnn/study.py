@@ -1,6 +1,6 @@
-"""Train with many seeds on a Dask cluster, by default this machine's cores, and sum up.
+"""Train with many seeds on a Dask cluster, by default this machine's cores, and summarise.
 
-One run says little: two seeds of one recipe differ by as much as two recipes do.
+One run says little: two seeds of one recipe differ as much as two recipes do.
 """
 
 import json
@@ -44,23 +44,24 @@ def study(
 ) -> pd.DataFrame:
     """Train a network once with every seed and return a table of the results.
 
-    What is finished is kept in `directory`: an interrupted study, called again, resumes. A script
-    calls `study` below ``if __name__ == "__main__":``, because the workers import the script.
+    Finished runs are kept in `directory`: call `study` again to resume after an interruption. A
+    script must call it under ``if __name__ == "__main__":``, because the workers import the script.
 
     Parameters
     ----------
     recipe : Recipe
-        The numbers of the runs.
+        The settings of the runs.
     seeds : iterable of int
-        One training for each, at least one.
+        The seed of each run; at least one, and each only once.
     model : keras.Sequential, optional
         The network, whose weights are drawn anew for every seed; by default `build_cnn`'s.
     directory, data_dir : path, optional
         Where results (``seed-3.json``) and best models (``seed-3.keras``) are kept, and where the
         data is, as in `load_fashion_mnist`.
     client : distributed.Client, optional
-        A Dask cluster whose workers have the package, the data and `directory` within reach, and
-        1.1 GB of memory each. By default a worker with one thread per core of this machine.
+        The client of a Dask cluster whose workers can reach the package, the data and `directory`,
+        and have 1.1 GB of memory each. By default, one single-threaded worker for each core of this
+        machine.
 
     Returns
     -------
@@ -72,9 +73,10 @@ def study(
     Raises
     ------
     ValueError
-        If there is no seed, or `directory` holds results of another recipe, network or data set.
+        If `seeds` is empty or repeats one, or `directory` holds results of another recipe, network
+        or data set.
     Exception
-        What a seed's training raised, once the others have finished; their results are kept.
+        What the run of a seed raised, once the others have finished; their results are kept.
     """
     import distributed  # optional: part of the extras [cluster] and [notebook]
 
@@ -91,7 +93,7 @@ def study(
     data = load_fashion_mnist(data_dir)
     model = model or build_cnn()
     network = model.get_config()
-    # One precision for all seeds, which would otherwise time it while others are training.
+    # One precision for all seeds; each would otherwise time it while others are training.
     chosen = replace(recipe, precision=chosen_precision(recipe))
     task: dict[str, Any] = {"recipe": asdict(recipe), "network": architecture(model)}
     task["data set"] = fingerprint(data.train, data.validation)
@@ -119,7 +121,7 @@ def _kept_result(path: Path, task: dict[str, Any]) -> dict[str, float] | None:
     kept = json.loads(path.read_text())
     different = [name for name in task if kept[name] != json.loads(json.dumps(task[name]))]
     if different:
-        raise ValueError(f"{path} is of another {' and '.join(different)}; delete or move it")
+        raise ValueError(f"{path} is from another {' and '.join(different)}; delete or move it")
     return kept["result"]
 
 
@@ -131,7 +133,7 @@ def _train(
     directory: Path,
     data_dir: Path | None,
 ) -> dict[str, float]:
-    """Train one seed, on a worker, and keep its result."""
+    """Train with one seed, on a worker, and save the result."""
     checkpoint, model = directory / f"seed-{seed}.keras", keras.Sequential.from_config(network)
     with _one_at_a_time:
         data = load_fashion_mnist(data_dir)

@@ -1,4 +1,4 @@
-"""Train the network: one call with checkpoint, early stopping and exact resume."""
+"""Train the network in one call, with checkpoint, early stopping and exact resumption."""
 
 import contextlib
 import functools
@@ -34,8 +34,8 @@ from fashion_cnn.recipe import BOOK, Recipe
 MOST_STEPS_PER_CALL = 16
 WHITENING_IMAGES = 1_000
 VALIDATION_BATCH_SIZE = 256  # larger ones are no faster and need more memory
-LEAST_SPEEDUP = 1.1  # of bfloat16 over float32, below which it is not worth its rounding
-# Keras's names for what a layer computes in; its weights are float32 in both.
+LEAST_SPEEDUP = 1.1  # of bfloat16 over float32; below it, bfloat16 is not worth its rounding
+# Keras's names for the precision a layer computes in; its weights are float32 in both.
 _DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
@@ -59,18 +59,18 @@ def train(
 
     Called again with the same arguments after an interruption (Ctrl-C, a crash, a lost machine),
     `train` resumes after the last finished epoch and ends as if nothing had happened, bit for bit.
-    Beside the checkpoint it keeps the state of the run, ``….training-state.npz``, until it has
-    finished, and then its history, ``….history.json``.
+    Beside the checkpoint it keeps the state of the run, ``….training-state.npz``, until the run has
+    finished, and then the history, ``….history.json``.
 
     Parameters
     ----------
     model : keras.Sequential
-        A network from `build_cnn`; built in the scope of a ``tf.distribute.MirroredStrategy``, it
-        is trained on several devices.
+        A network from `build_cnn`; if it was built in the scope of a
+        ``tf.distribute.MirroredStrategy``, it is trained on several devices.
     data : FashionMNIST
-        ``data.train`` is learned from; ``data.validation`` decides which epoch is best.
+        The network learns from ``data.train``; ``data.validation`` decides which epoch is best.
     recipe : Recipe
-        The numbers of the run.
+        The settings of the run.
     checkpoint : path, optional
         Where to save the best model, as a ``.keras`` file; by default ``best-cnn-model.keras``, or
         ``stand-in-model.keras`` for stand-in data.
@@ -80,7 +80,7 @@ def train(
     resume : bool
         Whether to resume an interrupted run. False starts over.
     callbacks : iterable of keras.callbacks.Callback
-        Called before the epoch is saved, and after every 1 to 16 steps. Their own memory is not
+        Called before the epoch is saved, and after every 1 to 16 steps. Their own state is not
         kept for a resumed run.
     verbose : {"auto", 0, 1, 2}
         As in ``model.fit``: 0 is silent, 1 draws a progress bar, 2 prints a line per epoch.
@@ -94,12 +94,12 @@ def train(
     Raises
     ------
     TypeError
-        If `data` is not a whole data set, or `recipe` not a `Recipe`.
+        If `data` is not a complete data set, or `recipe` is not a `Recipe`.
     ValueError
         If `checkpoint` does not end in ``.keras``, if a split is not images and labels as
         `load_fashion_mnist` returns them, or if the kept state is damaged or of another run.
     OSError
-        If an epoch cannot be saved; what was saved before stays as it was.
+        If an epoch cannot be saved; what was saved before stays intact.
     RuntimeError
         If Keras's backend is not TensorFlow.
 
@@ -113,7 +113,7 @@ def train(
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
             f"expected Keras's backend to be TensorFlow, got {keras.backend.backend()}; set "
-            "KERAS_BACKEND=tensorflow before Keras is imported, and start Python again"
+            "KERAS_BACKEND=tensorflow before importing Keras, and restart Python"
         )
     if not isinstance(data, FashionMNIST):
         raise TypeError(
@@ -198,12 +198,12 @@ def _interrupted_run(path: Path, run: dict[str, Any]) -> TrainingState:
     different = [name for name in run if state.run.get(name) != run[name]]
     if different:
         details = "; ".join(
-            f"{name} {state.run.get(name)} there, {run[name]} here"
+            f"{name} {state.run.get(name)} in the file, {run[name]} now"
             for name in different
             if name in ("recipe", "seed")
         )
         raise ValueError(
-            f"{path.absolute()} holds the state of an interrupted training with another "
+            f"{path.absolute()} holds the state of an interrupted run with another "
             f"{' and another '.join(different)}{f' ({details})' if details else ''}. "
             "Train with the same arguments to resume it, with another checkpoint to keep it for "
             "later, or with resume=False (or after deleting the file) to start over"
@@ -223,8 +223,8 @@ def fingerprint(*splits: Split) -> str:
 def _draw_weights(model: keras.Sequential, seed: int) -> None:
     """Give every layer the weights and the dropout state of a new network drawn from `seed`.
 
-    They are those that Keras draws after ``keras.utils.set_random_seed(seed)``; but Keras takes
-    their seeds from Python's global generator, which other threads may use in between.
+    They are what Keras draws after ``keras.utils.set_random_seed(seed)``. Keras itself takes their
+    seeds from Python's global generator, which other threads may use in between.
     """
     keras.utils.set_random_seed(seed)
     numbers = random.Random(seed)
@@ -251,8 +251,8 @@ def _whiten(model: keras.Sequential, images: NDArray[np.float32], seed: int) -> 
     first = model.layers[0]
     if not isinstance(first, keras.layers.Conv2D) or not first.use_bias:
         raise ValueError(
-            "expected a model whose first layer is a Conv2D with a bias, which the recipe's "
-            f"whitening starts, got {type(first).__name__}; build it with build_cnn, or train it "
+            "expected a model whose first layer is a Conv2D with a bias, as the recipe's "
+            f"whitening needs, got {type(first).__name__}; build it with build_cnn, or train it "
             "without whitening"
         )
     height, width, _, filters = first.kernel.shape
@@ -290,8 +290,8 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
 def _steps_per_execution(steps: int) -> int:
     """Choose how many steps TensorFlow takes in one call, without returning to Python.
 
-    Keras takes too many steps if the number does not divide those of an epoch, and fails with more
-    than one on several devices.
+    Keras takes too many steps if this number does not divide the steps of an epoch, and on several
+    devices it fails with more than one.
     """
     if tf.distribute.has_strategy():
         return 1
@@ -299,7 +299,7 @@ def _steps_per_execution(steps: int) -> int:
 
 
 def chosen_precision(recipe: Recipe) -> Literal["float32", "bfloat16"]:
-    """Return what to compute in on this machine: "float32" or "bfloat16"."""
+    """Return the precision to compute in on this machine: "float32" or "bfloat16"."""
     if recipe.precision != "fastest":
         return recipe.precision
     return "bfloat16" if bfloat16_speedup() > LEAST_SPEEDUP else "float32"

@@ -10,7 +10,7 @@ from fashion_cnn.images import IMAGE_SHAPE
 
 STATISTICS = Path(__file__).with_name("unlikeness.npz")
 CELLS = 7  # along each side of an image
-# How many of 100 images get a warning; benchmarks/photos.py measures both on the test split.
+# How many of 100 images get a warning, as measured by benchmarks/photos.py.
 WARNED_OF_FASHION_MNIST, WARNED_OF_OTHER_THINGS = 1, 73
 
 
@@ -37,7 +37,7 @@ def unlikeness(images: NDArray[np.float32]) -> NDArray[np.float64]:
 def describe(images: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the square roots of the mean grey values in a 7×7 grid, then the lightest pixel.
 
-    A square root sets a faint trace apart from black more clearly than light from lighter.
+    A square root separates a faint trace from black more clearly than one light grey from another.
     """
     side = IMAGE_SHAPE[0] // CELLS
     cells = images.reshape(len(images), CELLS, side, CELLS, side).mean(axis=(2, 4), dtype=float)

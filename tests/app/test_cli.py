@@ -24,7 +24,7 @@ NAMES = sorted(commands.commands)
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Call the command line in this process: returns exit code, standard output and error."""
+    """Call the command line in this process; return exit code, standard output and error."""
 
     def call(*args):
         monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # which main sets
@@ -45,7 +45,7 @@ def _tiny_is_the_data(monkeypatch):
 
 @pytest.fixture
 def checkpoint(trained, tmp_path):
-    """The trained model in a place of its own, with its history."""
+    """A copy of the trained model in its own directory, with its history."""
     shutil.copy(trained[2].with_suffix(".history.json"), tmp_path / "model.history.json")
     return shutil.copy(trained[2], tmp_path / "model.keras")
 
@@ -147,7 +147,7 @@ def test_ctrl_c_leaves_a_run_that_resumes(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A shell in the background makes its children deaf to Ctrl-C.
+            # A background shell makes its children ignore Ctrl-C.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
@@ -289,7 +289,7 @@ def test_report_without_a_history_leaves_its_rows_out(what, run, checkpoint):
 
 def test_a_model_trained_on_stand_in_data_is_named_as_such(run, checkpoint):
     for command in (["predict", checkpoint, 0], ["evaluate", checkpoint], ["report", checkpoint]):
-        assert "model.keras was trained on stand-in data: what it says means" in run(*command)[2]
+        assert "model.keras was trained on stand-in data: its answers mean" in run(*command)[2]
 
 
 def test_data_fetches_only_when_asked_to(run, keras_cache, serve, mirrors, tiny_is_real):
@@ -322,7 +322,7 @@ def test_no_data_and_no_internet_is_one_line(run, keras_cache, mirrors, checkpoi
 
 
 def findings(out):
-    """Sort the lines of the doctor by what they are about."""
+    """Return the state and text of each of the doctor's lines, by name."""
     lines = [re.match(r"(ok|FIX|note) +(.+?)  +(.+)$", line).groups() for line in out.splitlines()]
     return {name: (state, says) for state, name, says in lines}
 

@@ -57,7 +57,7 @@ main()
 
 @contextlib.contextmanager
 def served(checkpoint, data_dir, looked_up):
-    """Serve the page as its user does; yield its address; end it by Ctrl-C."""
+    """Serve the page as a user does; yield its address; end it with Ctrl-C."""
     port = free_port()
     args = ["demo", checkpoint.name, "--port", port, "--data-dir", data_dir]
     with subprocess.Popen(
@@ -66,7 +66,7 @@ def served(checkpoint, data_dir, looked_up):
         text=True,
         cwd=checkpoint.parent,
         env={**os.environ, "HTTP_PROXY": "http://127.0.0.1:9"},  # of no concern to the page
-        # A shell in the background makes its children deaf to Ctrl-C.
+        # A background shell makes its children ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as server:
         try:
@@ -128,7 +128,7 @@ def pictures(tmp_path_factory):
 
 
 def png_bomb(side):
-    """A sound PNG of side × side black pixels, 3.6 gigapixels in half a megabyte."""
+    """Return a valid PNG of side × side black pixels: 3.6 gigapixels in half a megabyte."""
 
     def chunk(kind, content):
         checksum = zlib.crc32(kind + content)
@@ -165,7 +165,7 @@ def expected_name(trained, path):
 
 @pytest.fixture
 def ask(url):
-    """Upload a file; return a job that ends with answer, probabilities, steps, layers, place."""
+    """Upload a file; return a job that yields answer, probabilities, steps, layers, looked."""
     client = gradio_client.Client(url, verbose=False)
 
     def submit(path):
@@ -180,7 +180,7 @@ def test_fifty_uploads_at_once_are_all_answered(ask, trained, pictures):
     jobs = [(name, ask(pictures / name)) for name in names * 10]
     for name, job in jobs:
         job.result(timeout=120)
-        answer, probabilities, *_ = job.outputs()[0]  # what comes later is in the next
+        answer, probabilities, *_ = job.outputs()[0]  # the other parts come later
         assert f"<strong>{expected[name]}</strong>" in answer
         assert probabilities["label"] == expected[name]
         assert sum(c["confidence"] for c in probabilities["confidences"]) == pytest.approx(1)
@@ -207,7 +207,7 @@ def test_bad_uploads_get_a_sentence_and_the_server_lives_on(ask, url, trained, p
 def test_only_this_machine_can_reach_the_page(url):
     tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
     if not tables[0].exists():
-        pytest.skip("needs Linux, which tells who listens where")
+        pytest.skip("needs Linux's list of listening sockets")
     port = f"{port_of(url):04X}"
     rows = [line.split() for table in tables for line in table.read_text().splitlines()[1:]]
     listening = [local for _, local, _, state, *_ in rows if state == "0A"]
@@ -239,7 +239,7 @@ def test_without_data_or_network_it_says_what_to_do(keras_cache, trained, tmp_pa
     demo = Demo(trained[2], None)
     assert demo.test is None
     assert demo.no_data.endswith("does not exist.")
-    with pytest.raises(FileNotFoundError, match="found no such file; train writes one"):
+    with pytest.raises(FileNotFoundError, match="found no such file; create one with train"):
         Demo(tmp_path / "none.keras", None)
 
 
@@ -256,7 +256,7 @@ def browser():
 
 @pytest.fixture
 def visit(browser):
-    """Open pages; in the end, none has asked another host or written an error."""
+    """Open pages; check at the end that none asked another host or logged an error."""
     complaints, hosts = [], set()
     contexts = []
 
@@ -276,7 +276,7 @@ def visit(browser):
     for context in contexts:
         context.close()
     assert complaints == []
-    # A picture in the page itself, data:image/png;base64,…, has none.
+    # A picture in the page itself, data:image/png;base64,…, has no host.
     assert {host.partition(":")[0] for host in hosts - {""}} <= {ADDRESS}
 
 
@@ -367,7 +367,7 @@ def test_an_example_and_a_number_show_test_images(visit, url, trained, tiny):
     number = page.get_by_role("spinbutton")
     number.press("Control+a")
     number.press_sequentially("7", delay=50)
-    page.wait_for_timeout(100)  # as long as a finger needs to Enter
+    page.wait_for_timeout(100)  # as long as a finger needs to reach Enter
     number.press("Enter")
     prediction = prediction_of(trained, tiny.test.images[7])
     expect(page.locator("#answer")).to_contain_text(f"{prediction.probability:.1%}")
@@ -433,7 +433,7 @@ def test_a_drawing_is_answered(visit, url):
     page.get_by_role("button", name="Brush").click()
     box = page.locator("canvas").first.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.wait_for_timeout(500)  # the canvas takes its size
+    page.wait_for_timeout(500)  # until the canvas has its size
     for offset in range(-30, 40, 10):
         page.mouse.move(x - 60, y + offset)
         page.mouse.down()
@@ -468,7 +468,7 @@ def test_on_a_phone_nothing_is_cut_off(visit, url, pictures):
 @pytest.mark.browser
 def test_the_keyboard_reaches_everything(visit, url, pictures):
     page = visit(url)
-    expect(page.locator("#answer")).to_have_attribute("role", "status")  # all is there
+    expect(page.locator("#answer")).to_have_attribute("role", "status")  # the page is complete
     seen = []
     for _ in range(15):
         page.keyboard.press("Tab")

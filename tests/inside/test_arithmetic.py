@@ -1,4 +1,4 @@
-"""The arithmetic by hand against Keras and SciPy, over many sizes."""
+"""Compare the arithmetic by hand with Keras and SciPy, for many sizes."""
 
 import keras
 import numpy as np
@@ -37,7 +37,7 @@ def test_convolve_is_keras(size, window, stride, padding):
     assert fc.inside.output_size(size, window, stride, padding) == expected.shape[0]
     assert fc.inside.output_size(size + 1, window, stride, padding) == expected.shape[1]
     before, after = fc.inside.padded_cells(size, window, stride, padding)
-    # The padded image, without padding, has just the places of the padded convolution.
+    # On the padded image, a convolution without padding gives the same size.
     side = before + size + after
     assert (side - window) // stride + 1 == expected.shape[0]
     assert after - before in (0, 1)

@@ -29,7 +29,7 @@ def numbers(ax):
 
 
 def outlines(ax):
-    """Return position and size of the orange and blue frames, which are wider than the cells'."""
+    """Return position and size of the orange and blue frames, whose lines are the thickest."""
     return [
         (patch.get_y() + 0.5, patch.get_x() + 0.5, patch.get_width())
         for patch in ax.patches
@@ -86,7 +86,7 @@ def test_animation_plays_in_a_saved_notebook(tmp_path):
 
 def test_strides_show_keras_sizes_and_every_place():
     figure = fc.inside.plot_strides(size=7, window=3)
-    # Sizes as Keras's layers give them (tests/test_explain.py compares all cases).
+    # Sizes as Keras's layers give them (test_arithmetic.py compares all cases).
     expected = {"same": (7, 4, 3), "valid": (5, 3, 2)}
     for number, ax in enumerate(figure.axes):
         padding, stride = ("same", "valid")[number // 3], number % 3 + 1
@@ -97,7 +97,7 @@ def test_strides_show_keras_sizes_and_every_place():
         hatched = sum(patch.get_hatch() is not None for patch in ax.patches)
         cells = sum(patch.get_width() == 1 for patch in ax.patches)
         assert cells - hatched == 49
-        # The last window ends where the last cell, of image or padding, can be.
+        # The last window is outlined too, on the diagonal.
         *_, (last_row, last_column, size) = outlines(ax)
         assert size == 3
         assert last_row == last_column

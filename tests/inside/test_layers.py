@@ -58,7 +58,7 @@ def test_occlusion_map_refuses(trained, tiny, label, patch, message):
 
 
 def test_layer_table_is_the_published_one():
-    """The table of the tutorial: outputs and parameters; the two ways to a receptive field."""
+    """Outputs and parameters are the tutorial's; receptive fields, found in two ways, agree."""
     table = fc.inside.layer_table(fc.build_cnn())
     expected = pd.DataFrame(
         {

@@ -1,1 +1,1 @@
-"""Thin faces over the verbs: the command line, the health check and the web page."""
+"""Thin interfaces to the package: the command line, the health check and the web page."""

@@ -1,4 +1,4 @@
-"""The command line, ``fashion-cnn``: a thin face over the verbs of the package.
+"""The command line, ``fashion-cnn``: a thin interface to the functions of the package.
 
 Results go to standard output, progress and errors to standard error. TensorFlow is imported only by
 the commands that need it.
@@ -26,7 +26,7 @@ INTERRUPTED = 130  # 128 plus the number of SIGINT, as in a shell
 
 
 class InterruptedRun(click.ClickException):
-    """A training that Ctrl-C ended; the message says from where it resumes."""
+    """A training run that Ctrl-C ended; the message says where it resumes."""
 
     exit_code = INTERRUPTED
 
@@ -34,7 +34,7 @@ class InterruptedRun(click.ClickException):
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(file_okay=False),
-    help=f"Where the four files of Fashion-MNIST are; by default ${DATA_DIR_VARIABLE}, then "
+    help=f"Directory with the four files of Fashion-MNIST; by default ${DATA_DIR_VARIABLE}, else "
     "Keras's cache.",
 )
 checkpoint_argument = click.argument("checkpoint", type=click.Path())
@@ -100,13 +100,13 @@ def commands() -> None:
     type=click.Choice(["book", "fast", "best"], case_sensitive=False),
     default="book",
     show_default=True,
-    help="As in the book; as accurate in two epochs; or as accurate as possible.",
+    help="book: as in the book; fast: as accurate in two epochs; best: as accurate as possible.",
 )
 @data_dir_option
 @click.option(
     "--checkpoint",
     type=click.Path(dir_okay=False),
-    help="Where to save the best model; a model there is replaced. By default "
+    help="Where to save the best model; an existing one is replaced. By default "
     "best-cnn-model.keras, or stand-in-model.keras for stand-in data.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=42, show_default=True)
@@ -114,7 +114,7 @@ def commands() -> None:
     "--resume/--no-resume",
     default=True,
     show_default=True,
-    help="Resume an interrupted training, or start over.",
+    help="Resume an interrupted run, or start over.",
 )
 def train(
     recipe: str, data_dir: str | None, checkpoint: str | None, seed: int, resume: bool
@@ -183,9 +183,9 @@ def evaluate(checkpoint: str, data_dir: str | None) -> None:
 def predict(checkpoint: str, images: tuple[str, ...], as_json: bool, data_dir: str | None) -> None:
     """Predict the class of photos, or of images of the test split.
 
-    IMAGE is a picture file, or a number: an image of the test split, from 0. (For a file whose name
-    is a number, write ./7.) Photos show one garment on a plain background, shoes with the toe to
-    the left. If one picture cannot be read, the others are still predicted.
+    IMAGE is a picture file, or the number of an image of the test split, counted from 0. (For a
+    file whose name is a number, write ./7.) A photo should show one garment on a plain background,
+    shoes pointing left. If one picture cannot be read, the others are still predicted.
 
     \b
     Examples:
@@ -226,7 +226,7 @@ def _answer(
     if prediction.unlikeness > 1:
         _say(
             f"{image}: unlike the clothes that the network has learned from (unlikeness "
-            f"{prediction.unlikeness:.1f}, where 1 is rare); do not rely on the prediction"
+            f"{prediction.unlikeness:.1f}; above 1 is rare); do not rely on the prediction"
         )
     return {
         "image": image,
@@ -253,7 +253,7 @@ def _table(answer: dict[str, Any]) -> str:
 @checkpoint_argument
 @data_dir_option
 def report(checkpoint: str, data_dir: str | None) -> None:
-    """Put a model beside the figures of the note and the book.
+    """Compare a model with the figures of the note and the book.
 
     \b
     Example:
@@ -265,7 +265,7 @@ def report(checkpoint: str, data_dir: str | None) -> None:
     data = fc.load_fashion_mnist(data_dir)
     history = load_history(checkpoint)
     if history is None:
-        _say(f"no history of {checkpoint} beside it, so its epochs and steps are unknown")
+        _say(f"no history of {checkpoint} found beside it: its epochs and steps are unknown")
     _say(str(data.source))
     validation, test = fc.evaluate(model, data.validation), fc.evaluate(model, data.test)
     table = fc.reproduction_report(model, data, history, validation=validation, test=test)
@@ -318,7 +318,7 @@ def doctor(data_dir: str | None) -> None:
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)
 def demo(checkpoint: str, data_dir: str | None, host: str, port: int) -> None:
-    """Serve a web page that predicts your pictures, on this machine.
+    """Serve a web page on this machine that classifies your pictures.
 
     Without CHECKPOINT it uses best-cnn-model.keras in the working directory.
 
@@ -349,5 +349,5 @@ def _load(checkpoint: str) -> "keras.Sequential":
 
     model = fc.load_model(checkpoint)
     if is_trained_on_stand_in(model):
-        _say(f"{checkpoint} was trained on stand-in data: what it says means nothing")
+        _say(f"{checkpoint} was trained on stand-in data: its answers mean nothing")
     return model

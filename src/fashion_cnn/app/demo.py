@@ -1,7 +1,7 @@
-"""A web page over `predict`: what the network says about a picture, and how it comes to it.
+"""A web page for `predict`: what the network says about a picture, and how it arrives there.
 
-Needs the extra ``[demo]``, which brings Gradio. The page listens on this machine only, unless told
-otherwise, sends nothing anywhere and loads nothing from another host.
+It needs the ``[demo]`` extra, which installs Gradio. Unless told otherwise, the page listens only
+on this machine; it sends nothing anywhere and loads nothing from another host.
 """
 
 import base64
@@ -60,12 +60,12 @@ def serve(
     on_start: Callable[[str], object],
 ) -> None:
     """Serve the page until Ctrl-C; call `on_start` with its address once it answers."""
-    # Gradio sums up all its events after each one, for a page that is not served here.
+    # After each event Gradio summarises all of them, for a page that is not served here.
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")
-    # It also asks its own page whether it answers, which no proxy should handle.
+    # It also checks that its own page answers, and no proxy should handle that request.
     no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
     os.environ["no_proxy"] = ",".join(filter(None, [no_proxy, "localhost", "127.0.0.1", host]))
-    # By default all servers share a folder for their pictures, and the end of one empties it.
+    # By default all servers share a folder for their pictures, and the first to stop empties it.
     with tempfile.TemporaryDirectory(prefix="fashion-cnn-", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         page = Demo(checkpoint, data_dir).page()
@@ -89,8 +89,8 @@ def serve(
             )
         except OSError as error:
             raise OSError(
-                f"the page cannot listen on {host}, port {port}, which may be taken; "
-                "choose another port, or another host"
+                f"the page cannot listen on {host}, port {port}, which may be in use; "
+                "choose another port or host"
             ) from error
         try:
             on_start(url)
@@ -102,7 +102,7 @@ def serve(
 
 
 class Demo:
-    """What the page shows and knows: one network, and the test images if the data set is there."""
+    """The page and its data: one network, and the test images if the data set is there."""
 
     def __init__(
         self, checkpoint: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None
@@ -110,13 +110,13 @@ class Demo:
         self.model = load_model(checkpoint)
         self.network = f"Network: `{checkpoint}`."
         if is_trained_on_stand_in(self.model):
-            self.network += " **It was trained on stand-in data: what it says means nothing.**"
+            self.network += " **It was trained on stand-in data: its answers mean nothing.**"
         self.test: Split | None = None
         try:
             self.test = load_fashion_mnist(data_source(data_dir).directory).test
         except DatasetError as error:
             self.no_data = str(error)
-        # Everything is used once, so that no visitor waits for that.
+        # Use everything once, so that no visitor has to wait for the first use.
         noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
         for _ in self.of_picture(noise):
             pass
@@ -141,10 +141,10 @@ class Demo:
                             buttons=[],
                             height=320,
                         )
-                        # Gradio would open the file: photo_steps does, within its limits.
+                        # Gradio must not open the file: photo_steps does, within its limits.
                         photo.preprocess = _path_of  # type: ignore[assignment,method-assign]
                     with gr.Tab("Draw"):
-                        gr.Markdown("Take the brush and fill the shape, like a silhouette.")
+                        gr.Markdown("Draw a filled shape with the brush, like a silhouette.")
                         drawing = gr.Sketchpad(
                             label="A drawing",
                             type="numpy",
@@ -169,8 +169,8 @@ class Demo:
             quiet: dict[str, Any] = {
                 "show_progress": "hidden",
                 "outputs": [answer, bars, steps, layers, looked],
-                "trigger_mode": "multiple",  # a visitor who does not wait is answered, too
-                # One after another: they share the network and the cores.
+                "trigger_mode": "multiple",  # a visitor who does not wait is answered too
+                # One at a time: they share the network and the cores.
                 **{"concurrency_limit": 1, "concurrency_id": "network"},
             }
             private: dict[str, Any] = {"api_visibility": "private", **quiet}
@@ -268,9 +268,9 @@ class Demo:
             answer += (
                 "<p class='careful'><strong>Do not rely on this.</strong> The picture is unlike "
                 "the clothes that the network has learned from (unlikeness "
-                f"{prediction.unlikeness:.1f}; of the data set's images about "
-                f"{WARNED_OF_FASHION_MNIST} in 100 is above 1, of other pictures about "
-                f"{WARNED_OF_OTHER_THINGS} in 100).</p>"
+                f"{prediction.unlikeness:.1f}; about {WARNED_OF_FASHION_MNIST} in 100 images of "
+                f"the data set and {WARNED_OF_OTHER_THINGS} in 100 other pictures are above "
+                "1).</p>"
             )
         probabilities = dict(zip(NAMES, prediction.probabilities.tolist(), strict=True))
         yield answer, probabilities, *[gr.skip()] * 3
@@ -295,13 +295,13 @@ def _refusal(message: str) -> Answer:
 
 
 def _figure(width: float, height: float) -> Figure:
-    """Return a figure that pyplot does not keep, as many visitors come from many threads."""
+    """Return a figure unknown to pyplot, because visitors are answered in many threads."""
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
 def _section(heading: str, figure: Figure, text: str = "") -> str:
     with io.BytesIO() as file:
-        figure.savefig(file, format="png", pil_kwargs={"compress_level": 1})  # it need not travel
+        figure.savefig(file, format="png", pil_kwargs={"compress_level": 1})  # size hardly matters
         content = base64.b64encode(file.getvalue()).decode()
     alt = escape(str(figure.get_label()), quote=True)
     picture = f'<figure><img src="data:image/png;base64,{content}" alt="{alt}"></figure>'

@@ -15,7 +15,7 @@ OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
 
 
 class Finding(NamedTuple):
-    """What was found out about one thing that the package needs."""
+    """The result of checking one thing that the package needs."""
 
     name: str
     is_well: bool

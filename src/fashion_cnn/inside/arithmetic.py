@@ -1,4 +1,4 @@
-"""What a convolution and a pooling compute, by hand in NumPy, so that every term can be checked."""
+"""Compute convolution and pooling by hand in NumPy, so that every term can be checked."""
 
 from typing import Literal
 
@@ -10,10 +10,10 @@ Padding = Literal["same", "valid"]
 
 
 def output_size(size: int, window: int, stride: int = 1, padding: Padding = "valid") -> int:
-    """Return how many places a window of `window` cells takes along `size` cells.
+    """Return how many positions a window of `window` cells takes along `size` cells.
 
     With valid padding only whole windows count, ``(size - window) // stride + 1``; with same
-    padding there is one for every stride-th cell, ``ceil(size / stride)``.
+    padding there is one position for every stride-th cell, ``ceil(size / stride)``.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def output_size(size: int, window: int, stride: int = 1, padding: Padding = "val
     Raises
     ------
     ValueError
-        If a number is below 1, if `padding` is another word, or if no whole window fits.
+        If a number is below 1, `padding` is anything else, or no whole window fits.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def padded_cells(
 def windows(
     image: ArrayLike, window: int, stride: int = 1, padding: Padding = "valid"
 ) -> NDArray[np.float64]:
-    """Cut out every window that a convolution or a pooling looks at.
+    """Cut out every window that a convolution or pooling layer looks at.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def windows(
     Raises
     ------
     ValueError
-        If the image has another number of axes; otherwise as `output_size`.
+        If the image does not have two or three axes; otherwise as for `output_size`.
 
     Examples
     --------

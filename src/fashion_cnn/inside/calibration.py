@@ -29,12 +29,12 @@ def expected_calibration_error(
     Returns
     -------
     float
-        Mean distance of accuracy and confidence, each bin weighted by its images, in [0, 1].
+        Mean distance between accuracy and confidence over the bins, weighted by size, in [0, 1].
 
     Raises
     ------
     ValueError
-        If there are not as many labels as rows of probabilities, at least one.
+        If there are no labels, or not as many as rows of probabilities.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def plot_reliability(
     probabilities : array_like, shape (n, 10)
         What ``model.predict`` returned.
     bins : int
-        Parts of equal width into which the confidence is sorted.
+        How many bins of equal width the confidence is sorted into.
 
     Returns
     -------

@@ -22,10 +22,10 @@ ANIMATION_DPI = 72
 
 
 class Animation:
-    """A moving picture, which a notebook shows, and so does a page of the saved notebook.
+    """A moving picture that plays in a notebook and on a page made from it.
 
-    It is an animated PNG, which viewers that cannot play it show as its first frame. (Notebook
-    viewers know PNG, but not all of them know GIF, and most of them remove scripts.)
+    It is an animated PNG; a viewer that cannot play it shows its first frame. (All notebook viewers
+    show PNG; not all show GIF, and most remove scripts.)
     """
 
     def __init__(self, frames: list[Image.Image], seconds: float, alt: str) -> None:
@@ -90,8 +90,8 @@ def plot_convolution_step(
     Returns
     -------
     matplotlib.figure.Figure
-        The image with the window, the window's values, the weights, the nine products, and the
-        feature map after ReLU with its cell.
+        The image with the window outlined, the window's values, the weights, the products, and the
+        feature map after ReLU with the cell outlined.
     """
     grey = _grey(image)
     kernel = np.asarray(kernel, dtype=np.float64)
@@ -197,20 +197,20 @@ def animate_convolution(
 
 @words_in_pictures()
 def plot_strides(size: int = 5, window: int = 3, *, figure: Figure | None = None) -> Figure:
-    """Draw where a window stands with same and with valid padding and strides 1, 2 and 3.
+    """Draw the positions of a window with same and valid padding and strides 1, 2 and 3.
 
     Parameters
     ----------
     size : int
-        Cells of the square image, down and across.
+        Side of the square image, in cells.
     window : int
-        Cells of the square window.
+        Side of the square window, in cells.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Above, same padding; below, valid padding. Hatched cells are padding, a dot is the middle
-        of a place that the window takes, and the first and last places are outlined.
+        Same padding above, valid padding below. Hatched cells are padding, dots are the centres of
+        the window's positions, and its first and last positions are outlined.
     """
     alt = _("The places of a {window}×{window} window on {size}×{size} cells")
     figure = canvas(figure, (9.5, 6.6), alt.format(window=window, size=size))

@@ -13,20 +13,20 @@ from fashion_cnn.prediction import EVALUATION_BATCH_SIZE
 
 
 def layer_outputs(model: keras.Sequential, images: ArrayLike) -> dict[str, NDArray[np.float32]]:
-    """Return what every layer of a network outputs for some images, in prediction.
+    """Return the output of every layer of a network for some images, as in prediction.
 
     Parameters
     ----------
     model : keras.Sequential
         A network from `build_cnn` or `load_model`.
     images : array_like, shape (n, 28, 28, 1) in [0, 1], or one image as `predict` takes it
-        At most some thousand: the maps of one image take 0.2 MB.
+        At most a few thousand: the maps of one image take 0.2 MB.
 
     Returns
     -------
     dict of str to ndarray of float32
-        By the layer's name, in order; the first axis counts the images. The convolutions' outputs
-        are feature maps (n, height, width, filters).
+        The outputs by layer name, in order; the first axis is the images. The outputs of
+        convolutions are feature maps (n, height, width, filters).
 
     Examples
     --------
@@ -91,7 +91,7 @@ def occlusion_map(
     image : array_like
         One image, as `predict` takes it.
     label : int
-        Whose probability, 0 to 9.
+        The label whose probability is measured, 0 to 9.
     patch : int
         Side of the square patch in pixels, odd.
 
@@ -104,7 +104,7 @@ def occlusion_map(
     Raises
     ------
     ValueError
-        If the label or the patch is out of range; for the image, as `predict`.
+        If the label or the patch is out of range, or the image is not as `predict` takes it.
 
     Examples
     --------
@@ -138,7 +138,7 @@ def layer_table(model: keras.Sequential) -> pd.DataFrame:
     Parameters
     ----------
     model : keras.Sequential
-        Convolutions, poolings, Flatten, Dense and Dropout, such as `build_cnn`'s network.
+        A network of convolution, pooling, Flatten, Dense and Dropout layers, such as `build_cnn`'s.
 
     Returns
     -------
@@ -194,10 +194,10 @@ def _worked_out_parameters(layer: Any) -> int:
 
 
 def _measured_receptive_fields(model: keras.Sequential) -> dict[str, int]:
-    """Find the pixels that reach the middle cell of each layer's output.
+    """Measure the side of the square of pixels that reach the middle cell of each layer's output.
 
-    With all weights 1 and no biases, an image that is black but for one pixel gives a positive
-    number exactly where that pixel is seen; after softmax it would be positive everywhere.
+    With all weights 1 and all biases 0, an image that is black except for one pixel gives a
+    positive number exactly where that pixel is seen; after softmax, every number would be positive.
     """
     twin = keras.models.clone_model(model)
     twin.layers[-1].activation = keras.activations.linear

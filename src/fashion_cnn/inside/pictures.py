@@ -16,7 +16,7 @@ from fashion_cnn.plotting import BLUE, canvas, draw_image, draw_probabilities
 if TYPE_CHECKING:
     import keras
 
-STRONGEST_COLOR = 0.97  # of the weights have a colour of their own, the others the end colours
+STRONGEST_COLOR = 0.97  # of the weights lie within the colour scale
 
 
 @words_in_pictures()
@@ -35,9 +35,8 @@ def plot_filters(
     Returns
     -------
     matplotlib.figure.Figure
-        Above, before training, below, after: a histogram of the weights beside the filters, 16 in
-        a row. The scale is that of the trained network's weights; the largest 3 % of them have its
-        end colours.
+        Before training above, after training below: a histogram of the weights beside the filters,
+        16 in a row. The colour scale covers 97 % of the weights of the network with larger ones.
     """
     kernels = [np.asarray(net.get_layer("conv1").kernel)[:, :, 0] for net in (untrained, model)]
     largest = max(np.abs(kernel).max() for kernel in kernels)
@@ -98,9 +97,8 @@ def plot_layers(
     Returns
     -------
     matplotlib.figure.Figure
-        A panel for the image and one for each layer, with its name and shape. Feature maps lie
-        side by side in a square; a row of numbers is broken into the lines of one. The
-        probabilities are bars.
+        A panel for the image and one for each layer, with its name and shape. Feature maps, or
+        single numbers, are tiled into a square; the probabilities are bars.
     """
     *inner, last = outputs
     alt = _("One image and the output of each layer: {layers}").format(layers=", ".join(outputs))
@@ -174,7 +172,7 @@ def _draw_mosaic(
 
 
 def _side_by_side(output: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Lay feature maps (height, width, n), or n numbers, side by side in about a square."""
+    """Tile feature maps (height, width, n), or n numbers, into roughly a square."""
     tiles = output.reshape(1, 1, -1) if output.ndim == 1 else output
     height, width, count = tiles.shape
     columns = math.ceil(math.sqrt(count))
