@@ -1,4 +1,7 @@
-"""Compare a run with the figures published in the note and the book."""
+"""Compare a run with the figures published in the note and the book.
+
+The note is the Korean study note that the tutorial follows; the book is the one it studies.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple

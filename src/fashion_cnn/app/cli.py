@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 import fashion_cnn as fc
+from fashion_cnn import recipe as recipes
 from fashion_cnn.app.doctor import findings
 from fashion_cnn.data import DATA_DIR_VARIABLE, DatasetError, NotAvailableError, data_source
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import keras
 
 PROGRAM = "fashion-cnn"
+RECIPES = {name.lower(): r for name, r in vars(recipes).items() if isinstance(r, fc.Recipe)}
 INTERRUPTED = 130  # 128 plus the number of SIGINT, as in a shell
 
 
@@ -97,7 +99,7 @@ def commands() -> None:
 @commands.command()
 @click.option(
     "--recipe",
-    type=click.Choice(["book", "fast", "best"], case_sensitive=False),
+    type=click.Choice(list(RECIPES), case_sensitive=False),
     default="book",
     show_default=True,
     help="book: as in the book; fast: as accurate in two epochs; best: as accurate as possible.",
@@ -139,7 +141,7 @@ def train(
             history = fc.train(
                 model,
                 data,
-                getattr(fc, recipe.upper()),
+                RECIPES[recipe],
                 checkpoint=checkpoint,
                 seed=seed,
                 resume=resume,

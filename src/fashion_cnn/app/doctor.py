@@ -74,7 +74,7 @@ def _bfloat16() -> str:
     from fashion_cnn.training import bfloat16_speedup, chosen_precision  # imports TensorFlow
 
     return (
-        f"{bfloat16_speedup():.1f} times as fast as float32; the recipes fast and best compute in "
+        f"{bfloat16_speedup():.1f} times as fast as float32; such recipes as fast compute in "
         f"{chosen_precision(FAST)} here"
     )
 
