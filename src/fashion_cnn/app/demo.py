@@ -5,10 +5,12 @@ on this machine; it sends nothing anywhere and loads nothing from another host.
 """
 
 import base64
+import functools
 import io
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import Path
@@ -36,7 +38,7 @@ NAMES = [f"{name} · {translated(name, 'ko')}" for name in CLASS_NAMES]
 MOST_UPLOAD = "50mb"
 SYSTEM_FONTS = ("system-ui", "sans-serif")  # the visitor's, which have the visitor's letters
 CANVAS_SIDE = 280  # pixels of the drawing
-DPI = 120  # of the pictures
+DPI = 80  # of the pictures, which are drawn while a visitor waits
 STYLE = """
 #steps img, #layers img {width: 100%; max-width: 60rem}
 #looked img {width: 100%; max-width: 36rem}
@@ -234,9 +236,9 @@ class Demo:
             yield _refusal(f"expected a whole number from 0 to {len(self.test.labels) - 1:,}")
             return
         image, true_label = self.test.images[int(number)], int(self.test.labels[int(number)])
-        picture = plot_images([image], [true_label], figure=_figure(1.5, 1.8))
-        origin = _section(f"Test image {int(number):,}", picture)
-        yield from self._answers(image, origin, true_label)
+        heading = f"Test image {int(number):,}"
+        draw = functools.partial(plot_images, [image], [true_label], figure=_figure(1.5, 1.8))
+        yield from self._answers(image, heading, draw, true_label)
 
     def of_picture(self, picture: str | ArrayLike | None) -> Iterator[Answer]:
         """Answer an uploaded file or the pixels of a drawing."""
@@ -251,11 +253,15 @@ class Demo:
                 text = text.replace(picture, Path(picture).name)
             yield _refusal(text)
             return
-        drawn = plot_photo_steps(steps, figure=_figure(12, 2.6))
-        yield from self._answers(steps.centred, _section("How the picture was prepared", drawn))
+        draw = functools.partial(plot_photo_steps, steps, figure=_figure(12, 2.6))
+        yield from self._answers(steps.centred, "How the picture was prepared", draw)
 
     def _answers(
-        self, image: NDArray[np.float32], origin: str, true_label: int | None = None
+        self,
+        image: NDArray[np.float32],
+        heading: str,
+        draw: Callable[[], Figure],
+        true_label: int | None = None,
     ) -> Iterator[Answer]:
         """Give the answer at once, then how it came about, the slowest part last."""
         prediction = predict(self.model, image, warn=False)
@@ -274,8 +280,10 @@ class Demo:
             )
         probabilities = dict(zip(NAMES, prediction.probabilities.tolist(), strict=True))
         yield answer, probabilities, *[gr.skip()] * 3
+        time.sleep(0.05)  # the answer is sent before the pictures occupy the interpreter
+        yield *[gr.skip()] * 2, _section(heading, draw()), *[gr.skip()] * 2
         layers = plot_layers(image, layer_outputs(self.model, image), figure=_figure(10, 9))
-        yield *[gr.skip()] * 2, origin, _section("Layer by layer", layers), gr.skip()
+        yield *[gr.skip()] * 3, _section("Layer by layer", layers), gr.skip()
         drops = occlusion_map(self.model, image, label)
         looked = _section(
             "Where the network looked",
