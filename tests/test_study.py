@@ -99,6 +99,13 @@ def test_another_recipe_or_network_in_the_same_directory(run):
         run([1], model=fc.build_cnn(filters=(4, 9), dense_units=16))
 
 
+@pytest.mark.parametrize("content", ["", "[]", "{}"])
+def test_a_damaged_result_is_named(run, tmp_path, content):
+    (tmp_path / "seed-0.json").write_text(content)
+    with pytest.raises(ValueError, match=r"result of a study in .*seed-0\.json; delete it"):
+        run([0])
+
+
 @pytest.mark.parametrize("seeds", [[], [1, 1]])
 def test_seeds_are_needed_and_different(run, seeds):
     with pytest.raises(ValueError, match="at least one seed and each only once"):

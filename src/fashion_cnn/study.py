@@ -118,11 +118,15 @@ def _kept_result(path: Path, task: dict[str, Any]) -> dict[str, float] | None:
     """Read the result of a seed, if it is there, and refuse that of another task."""
     if not path.exists():
         return None
-    kept = json.loads(path.read_text())
-    different = [name for name in task if kept[name] != json.loads(json.dumps(task[name]))]
+    try:
+        kept = json.loads(path.read_text())
+        different = [name for name in task if kept[name] != json.loads(json.dumps(task[name]))]
+        result = dict(kept["result"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"expected the result of a study in {path}; delete it") from error
     if different:
         raise ValueError(f"{path} is from another {' and '.join(different)}; delete or move it")
-    return kept["result"]
+    return result
 
 
 def _train(
