@@ -77,4 +77,4 @@ pins: $(READY) ## update constraints.txt to the newest releases
 	  --no-emit-index-url --no-emit-find-links --no-emit-package fashion-cnn --output-file constraints.txt pyproject.toml
 
 clean: ## remove .venv, runs and the models and studies that notebooks saved
-	rm -rf $(VENV) runs study *.keras *.training-state.npz *.history.json
+	rm -rf $(VENV) runs study study-own *.keras *.training-state.npz *.history.json

@@ -313,4 +313,5 @@ def _section(heading: str, figure: Figure, text: str = "") -> str:
         content = base64.b64encode(file.getvalue()).decode()
     alt = escape(str(figure.get_label()), quote=True)
     picture = f'<figure><img src="data:image/png;base64,{content}" alt="{alt}"></figure>'
-    return f"<h2>{heading}</h2><p>{escape(text)}</p>{picture}"
+    paragraph = f"<p>{escape(text)}</p>" if text else ""
+    return f"<h2>{heading}</h2>{paragraph}{picture}"
