@@ -80,14 +80,15 @@ def study(
     """
     import distributed  # optional: part of the extras [cluster] and [notebook]
 
+    seeds = [int(seed) for seed in seeds]
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"expected at least one seed and each only once, got {seeds}")
     if client is None:
         # Dask sets OMP_NUM_THREADS for its workers; TensorFlow asks for another name.
         with distributed.Client(**_LOCAL, env={"TF_NUM_INTRAOP_THREADS": "1"}) as client:
             places: Any = {"directory": directory, "data_dir": data_dir}
             return study(recipe, seeds, model=model, client=client, **places)
-    seeds, directory = [int(seed) for seed in seeds], Path(directory).expanduser().absolute()
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"expected at least one seed and each only once, got {seeds}")
+    directory = Path(directory).expanduser().absolute()
     directory.mkdir(parents=True, exist_ok=True)
     data_dir = data_dir and Path(data_dir).expanduser().absolute()
     data = load_fashion_mnist(data_dir)
