@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
@@ -185,3 +186,60 @@ def test_evaluate_refuses_a_whole_data_set(trained, tiny):
     model, *_ = trained
     with pytest.raises(ValueError, match=r"such as data\.validation, got 4 parts"):
         fc.evaluate(model, tiny)
+
+
+def network(output, inputs=(28, 28, 1)):
+    image = keras.Input(inputs)
+    return keras.Model(image, output(keras.layers.Flatten()(image)))
+
+
+def with_weights_of(value):
+    model = fc.build_cnn(filters=(2, 3), dense_units=5)
+    model.set_weights([np.full_like(weights, value) for weights in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: "best-cnn-model.keras", "expected a Keras model first, got str"),
+        (lambda: keras.Sequential, "expected a Keras model first, got type"),
+        (lambda: None, "expected a Keras model first, got NoneType"),
+        (lambda: network(keras.layers.Dense(7, "softmax")), r"\(n, 10\).* got \(None, 7\)"),
+        (lambda: network(keras.layers.Dense(10)), "probabilities, which sum to 1 .* softmax"),
+        (
+            lambda: network(lambda x: [keras.layers.Dense(10, "softmax")(x) for _ in range(2)]),
+            r"one output of shape \(n, 10\).* got \[",
+        ),
+        (lambda: network(keras.layers.Dense(10, "softmax"), (32, 32, 3)), "one for .*32, 32, 3"),
+        (lambda: network(keras.layers.Dense(10, "softmax"), (784,)), "one for .*784"),
+        (lambda: with_weights_of(np.nan), "weights must be finite"),
+        (lambda: with_weights_of(3e38), "weights must be finite"),
+    ],
+)
+def test_models_that_cannot_answer(tiny, make, message):
+    model = make()
+    for ask in (
+        lambda: fc.evaluate(model, tiny.test),
+        lambda: fc.predict(model, tiny.test.images[0], warn=False),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message) as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+
+
+def test_evaluate_takes_lists_and_arrays_of_other_types(trained, tiny):
+    expected = fc.evaluate(trained[0], tiny.test)
+    images, labels = tiny.test
+    for images_, labels_ in [
+        (images.tolist(), labels.tolist()),
+        (images.astype(">f8"), labels.astype(">i2")),
+        (images.astype(np.longdouble), labels.astype(np.uint8)),
+    ]:
+        assert fc.evaluate(trained[0], (images_, labels_)) == expected
+
+
+@pytest.mark.parametrize("split", [None, 5, "test", (None, None), ([[1], [1, 2]], [0])])
+def test_evaluate_refuses_what_is_no_split(trained, split):
+    with pytest.raises(ValueError, match=r"^expected .*(images|pair)"):
+        fc.evaluate(trained[0], split)

@@ -85,7 +85,7 @@ def test_resumes_with_the_seeds_that_are_missing(run, tmp_path, trained_seeds):
 def test_an_error_of_one_seed_keeps_the_others(run, tmp_path):
     # A directory lies where the best model of seed 1 must go.
     (tmp_path / "seed-1.keras").mkdir()
-    with pytest.raises(OSError, match="epoch 1 cannot be saved"):
+    with pytest.raises(OSError, match="got a directory"):
         run([0, 1])
     assert (tmp_path / "seed-0.json").exists()
     assert not (tmp_path / "seed-1.json").exists()

@@ -195,3 +195,54 @@ def test_real_data_one_epoch(real, tmp_path):
     assert history.params["steps"] == 1_500
     # First epochs as published: .8983 in the note, .8740 in the book.
     assert 0.86 < history.history["val_accuracy"][0] < 0.91
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": None}, "expected a keras.Sequential, as from build_cnn, got NoneType"),
+        ({"model": keras.Sequential([keras.layers.Dense(10)])}, "one without an Input layer"),
+        (
+            {"model": keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()])},
+            r"to ten classes .* got \(None, 28, 28, 1\) to \(None, 784\)",
+        ),
+        ({"seed": 1.5}, "expected an int as seed, got 1.5"),
+        ({"seed": "1"}, "expected an int as seed, got '1'"),
+        ({"seed": -1}, "expected a seed from 0 to 4,294,967,295, got -1"),
+        ({"seed": 2**32}, "expected a seed from 0"),
+        ({"callbacks": [print]}, "expected a list of Keras callbacks, got <built-in"),
+        ({"callbacks": 5}, "expected a list of Keras callbacks, got 5"),
+    ],
+)
+def test_other_wrong_arguments_are_one_sentence(tiny, tmp_path, change, message):
+    arguments = {"model": fc.build_cnn(), "data": tiny, "recipe": SHORT, "verbose": 0}
+    with pytest.raises((TypeError, ValueError), match=message) as caught:
+        fc.train(**(arguments | change), checkpoint=tmp_path / "best.keras")
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_arrays_of_other_types_and_lists_give_the_same_run(tiny, tmp_path):
+    """Big-endian floats once were read as little-endian ones, and the network learned NaN."""
+
+    def run(data, seed=3):
+        model = fc.build_cnn(filters=(2, 3), dense_units=5)
+        recipe = dataclasses.replace(SHORT, epochs=1)
+        history = fc.train(
+            model, data, recipe, checkpoint=tmp_path / "best.keras", seed=seed, verbose=0
+        )
+        return history.history
+
+    def changed(change):
+        return tiny._replace(
+            **{name: change(*getattr(tiny, name)) for name in ("train", "validation")}
+        )
+
+    expected = run(tiny)
+    for change in (
+        lambda images, labels: fc.Split(images.astype(">f4"), labels.astype(">i8")),
+        lambda images, labels: (images.astype(np.longdouble), labels.astype(np.uint8)),
+        lambda images, labels: (images.tolist(), labels.tolist()),
+        lambda images, labels: fc.Split(images[::-1][::-1], labels),
+    ):
+        assert run(changed(change), np.int64(3)) == expected

@@ -7,9 +7,11 @@ the best model so far, dropout's seeds and the order of the images.
 """
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
+import math
 import os
 import secrets
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import filelock
 import keras
 import numpy as np
 
@@ -26,6 +29,11 @@ from fashion_cnn.data import Source
 def default_checkpoint(source: Source) -> Path:
     """Return the best model's default path; a stand-in model never replaces a real one."""
     return Path("best-cnn-model.keras" if source.is_fashion_mnist else "stand-in-model.keras")
+
+
+def followed(checkpoint: str | os.PathLike[str]) -> Path:
+    """Return the file that a checkpoint's path means, beyond ``~`` and links."""
+    return Path(os.path.realpath(os.path.expanduser(checkpoint)))
 
 
 def state_path_of(checkpoint: Path) -> Path:
@@ -68,19 +76,47 @@ class TrainingState:
     def load(cls, path: Path) -> "TrainingState":
         """Read a state that `save` wrote; raise ValueError if the file holds none."""
         try:
+            if not path.is_file():
+                raise ValueError("it is not a regular file")
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
                 facts = json.loads(str(content["facts"]))
                 for name in _ARRAYS:
                     facts[name] = [content[f"{name} {n}"] for n in range(facts[name])]
-            return cls(**facts)
+            state = cls(**facts)
+            state.run = dict(state.run)
+            state.history = checked_history(state.history)
+            early_stopping = state.early_stopping
+            state.early_stopping = {name: int(early_stopping[name]) for name in _COUNTERS}
+            state.early_stopping["best"] = float(early_stopping["best"])
+            is_epoch = state.early_stopping["best_epoch"] in range(state.finished_epochs)
+            is_right = is_epoch and math.isfinite(state.early_stopping["best"])
+            if not is_right or not isinstance(state.stopped, bool):
+                raise ValueError("its counters are out of range")
+            return state
         except Exception as error:  # a damaged file can raise anything
-            raise ValueError(
-                f"expected the state of an interrupted run in {path}, found none ({error!r}). "
-                "Delete the file, or train with resume=False, to start over"
-            ) from error
+            raise damaged_state(path, error) from error
 
 
 _ARRAYS = ("variables", "best_weights")
+_COUNTERS = ("wait", "stopped_epoch", "best_epoch")  # of Keras's EarlyStopping
+
+
+def damaged_state(path: Path, reason: object) -> ValueError:
+    """Return the error for a file that is not the state of an interrupted run."""
+    return ValueError(
+        f"expected the state of an interrupted run in {path}, found none ({reason}). "
+        "Delete the file, or train with resume=False, to start over"
+    )
+
+
+def checked_history(history: Any) -> dict[str, list[float]]:
+    """Return a history's lists as floats; raise an error unless there is a number per epoch."""
+    history = {str(name): [float(n) for n in numbers] for name, numbers in history.items()}
+    lengths = {len(numbers) for numbers in history.values()}
+    needed = {"loss", "accuracy", "val_loss", "val_accuracy"}
+    if len(lengths) != 1 or 0 in lengths or not needed <= history.keys():
+        raise ValueError("its history does not have a number for every epoch")
+    return history
 
 
 class KeepProgress(keras.callbacks.Callback):
@@ -91,8 +127,6 @@ class KeepProgress(keras.callbacks.Callback):
     `saved_model`, a twin with the best weights, compiled as `build_cnn` compiles it: the file omits
     training precision and optimizer. The run can resume after `saved_epochs` epochs.
     """
-
-    _EARLY_STOPPING = ("wait", "stopped_epoch", "best", "best_epoch")
 
     def __init__(
         self,
@@ -122,29 +156,39 @@ class KeepProgress(keras.callbacks.Callback):
         if self.state is None:
             self.state_path.unlink(missing_ok=True)
             return
+        self._check(self._variables(), self.state.variables)
+        self._check(self.saved_model.weights, self.state.best_weights)
         self._assign(self.state.variables)
         self.history.epoch = list(range(self.state.finished_epochs))
         self.history.history = self.state.history
-        for name in self._EARLY_STOPPING:
+        for name in self.state.early_stopping:
             setattr(self.early_stopping, name, self.state.early_stopping[name])
         self.early_stopping.best_weights = self.state.best_weights
-        if not self.checkpoint.exists() or sha256_of(self.checkpoint) != self.best_sha256:
+        if not self.checkpoint.is_file() or sha256_of(self.checkpoint) != self.best_sha256:
             # Deleted, of another run, or of an epoch whose state was not saved.
             self._save_best(self.state.best_weights)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Save the model if this epoch is the best so far, then the state."""
+        loss = self.history.history["val_loss"][-1]
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"expected a finite validation loss, got {loss} in epoch {epoch + 1}; train with a "
+                f"smaller learning rate than {self.run['recipe']['learning_rate']}"
+            )
         try:
             if self.early_stopping.best_epoch == epoch:
                 self._save_best(self.early_stopping.best_weights)
             self._state().save(self.state_path)
         except OSError as error:
+            kept = "The best model and the state there are intact; free"
+            resumes = f"resume after epoch {self.saved_epochs}"
             raise OSError(
                 error.errno,
                 f"{error.strerror or error}: epoch {epoch + 1} cannot be saved in "
-                f"{self.checkpoint.parent.absolute()}. The best model and the state there are "
-                f"intact; free space or make the directory writable, and train again with the same "
-                f"arguments to resume after epoch {self.saved_epochs}",
+                f"{self.checkpoint.parent}. {kept if self.saved_epochs else 'Free'} space or make "
+                "the directory writable, and train again with the same arguments to "
+                f"{resumes if self.saved_epochs else 'start over'}",
             ) from error
         self.saved_epochs = epoch + 1
 
@@ -166,7 +210,8 @@ class KeepProgress(keras.callbacks.Callback):
             self.best_sha256 = sha256_of(new_path)
 
     def _state(self) -> TrainingState:
-        early_stopping = {name: getattr(self.early_stopping, name) for name in self._EARLY_STOPPING}
+        names = ("best", *_COUNTERS)
+        early_stopping = {name: getattr(self.early_stopping, name) for name in names}
         return TrainingState(
             run=self.run,
             history=self.history.history,
@@ -182,6 +227,12 @@ class KeepProgress(keras.callbacks.Callback):
         in_layers = [variable for layer in self.model.layers for variable in layer.variables]
         return [*in_layers, *self.model.optimizer.variables]
 
+    def _check(self, variables: list[keras.Variable], values: list[np.ndarray]) -> None:
+        wanted = [(variable.shape, np.asarray(variable).dtype) for variable in variables]
+        kept = [(value.shape, value.dtype) for value in values]
+        if kept != wanted or not all(np.isfinite(value).all() for value in values):
+            raise damaged_state(self.state_path, "its arrays are not finite or not this network's")
+
     def _assign(self, values: list[np.ndarray]) -> None:
         for variable, value in zip(self._variables(), values, strict=True):
             variable.assign(value)
@@ -189,21 +240,61 @@ class KeepProgress(keras.callbacks.Callback):
 
 def load_history(checkpoint: str | os.PathLike[str]) -> keras.callbacks.History | None:
     """Read the history that `train` kept beside a checkpoint; None if none matches it."""
-    checkpoint, history = Path(checkpoint).expanduser(), keras.callbacks.History()
+    checkpoint, history = followed(checkpoint), keras.callbacks.History()
+    path = history_path_of(checkpoint)
+    if not (path.is_file() and checkpoint.is_file()):
+        return None
     try:
-        content = json.loads(history_path_of(checkpoint).read_text(encoding="utf-8"))
-        history.history = dict(content["history"])
+        content = json.loads(path.read_text(encoding="utf-8"))
+        history.history = checked_history(content["history"])
         history.epoch = list(range(len(history.history["loss"])))
         history.set_params({"steps": int(content["steps per epoch"])})
         return history if content["checkpoint SHA-256"] == sha256_of(checkpoint) else None
-    except (OSError, ValueError, TypeError, KeyError):  # missing or damaged
+    except Exception:  # a damaged file can raise anything
         return None
+
+
+@contextlib.contextmanager
+def locked(checkpoint: Path) -> Iterator[None]:
+    """Keep other trainings away from a checkpoint's files; create their directory.
+
+    The operating system releases the lock of a process that ends, whatever ended it.
+    """
+    path = checkpoint.with_name(f".{checkpoint.name}.lock")
+    try:
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path).acquire(timeout=0)
+        path.write_text(str(os.getpid()))
+        # The longest name that will be written, which some file systems refuse.
+        longest = checkpoint.with_name(
+            f".new-{secrets.token_hex(4)}-{state_path_of(checkpoint).name}"
+        )
+        longest.touch()
+        longest.unlink(missing_ok=True)
+    except filelock.Timeout:
+        text = path.read_text(errors="replace") if path.is_file() else ""
+        process = text if text.isdigit() else "unknown"
+        raise RuntimeError(
+            f"another training, process {process}, is writing {checkpoint}; "
+            "wait until it ends, or train with another checkpoint"
+        ) from None
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{error.strerror or error}: {checkpoint} cannot be saved; choose a checkpoint of a "
+            "shorter name or in a directory that you can write to",
+        ) from error
+    with lock:
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to, and rename it to `path` once it is safely on disk."""
-    # The name is unique, so two runs with one checkpoint never write to the same file.
+    # The name is unique, so two studies with one directory never write to the same file.
     new_path = path.with_name(f".new-{secrets.token_hex(4)}-{path.name}")
     try:
         yield new_path
@@ -219,10 +310,14 @@ def _flush(path: Path, flags: int) -> None:
     descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no fsync
+            raise
     finally:
         os.close(descriptor)
 
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, as hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -31,14 +31,21 @@ class Split(NamedTuple):
         return f"Split(images of shape {np.shape(self.images)}, {len(self.labels):,} labels)"
 
 
-def check_split(split: Split, name: str) -> None:
-    """Refuse all but images (n, 28, 28, 1) in [0, 1] with n integer labels from 0 to 9."""
-    if len(split) != 2:
+def checked_split(split: Split, name: str) -> Split:
+    """Return images (n, 28, 28, 1) in [0, 1] as float32 and n labels from 0 to 9 as int64.
+
+    Arrays of these types are not copied; other numbers are converted; all else is refused.
+    """
+    if not isinstance(split, tuple | list) or len(split) != 2:
+        got = f"{len(split)} parts" if isinstance(split, tuple) else type(split).__name__
         raise ValueError(
             f"expected a pair of images and labels, such as data.validation, "
-            f"got {len(split)} parts; pass one split, not the whole data set"
+            f"got {got}; pass one split, not the whole data set"
         )
-    images, labels = (np.asarray(part) for part in split)
+    try:
+        images, labels = (np.asarray(part) for part in split)
+    except ValueError as error:  # lists whose rows differ in length
+        raise ValueError(f"expected {name} images and labels as arrays: {error}") from None
     if images.shape[1:] != (*IMAGE_SHAPE, 1) or images.size == 0:
         raise ValueError(
             f"expected {name} images of shape (n, 28, 28, 1), got {images.shape}. "
@@ -60,6 +67,7 @@ def check_split(split: Split, name: str) -> None:
             f"expected {name} labels from 0 to {len(CLASS_NAMES) - 1}, "
             f"got {labels.min()} to {labels.max()}; each label is an index into CLASS_NAMES"
         )
+    return Split(np.ascontiguousarray(images, np.float32), np.ascontiguousarray(labels, np.int64))
 
 
 def check_values(images: NDArray[np.generic], name: str) -> None:
@@ -78,7 +86,7 @@ def check_values(images: NDArray[np.generic], name: str) -> None:
         )
     if low < 0 or high > 1:
         raise ValueError(
-            f"expected {name} in [0, 1], got values from {low:g} to {high:g}; "
+            f"expected {name} in [0, 1], got values from {low:.9g} to {high:.9g}; "
             "divide by 255 if they were 0 to 255"
         )
     if 0 < high <= np.float32(1 / 255):
@@ -90,7 +98,10 @@ def check_values(images: NDArray[np.generic], name: str) -> None:
 
 def as_batch(image: ArrayLike) -> NDArray[np.float32]:
     """Return one image, integers from 0 to 255 or floats in [0, 1], as a batch (1, 28, 28, 1)."""
-    array = np.asarray(image)
+    try:
+        array = np.asarray(image)
+    except ValueError as error:  # lists whose rows differ in length
+        raise ValueError(f"expected an image of shape (28, 28): {error}") from None
     if array.shape not in (IMAGE_SHAPE, (*IMAGE_SHAPE, 1), (1, *IMAGE_SHAPE, 1)):
         raise ValueError(
             "expected one image of shape (28, 28), (28, 28, 1) or (1, 28, 28, 1), "

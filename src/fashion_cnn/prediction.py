@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fashion_cnn.images import Split, as_batch, check_split
+from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE, Split, as_batch, checked_split
 from fashion_cnn.language import class_names
 from fashion_cnn.language import gettext as _
 from fashion_cnn.unlikeness import (
@@ -81,7 +81,8 @@ def evaluate(model: "keras.Model", split: Split) -> Evaluation:
     TypeError
         If `model` is not a Keras model.
     ValueError
-        If the images or labels are not as expected; the message says how to fix them.
+        If the images or labels are not as expected, or the model does not give probabilities of
+        ten classes; the message says how to fix them.
 
     Examples
     --------
@@ -89,16 +90,11 @@ def evaluate(model: "keras.Model", split: Split) -> Evaluation:
     >>> 0 <= evaluation.accuracy <= 1
     True
     """
-    import keras  # heavy: prediction's other functions need only the model
+    import keras  # heavy
 
     _check_model(model, "evaluate(model, split)")
-    check_split(split, "the")
-    images, labels = split
-    batches = range(0, len(labels), EVALUATION_BATCH_SIZE)
-    # Quicker than model.predict, which sets up an input pipeline first.
-    probabilities = np.concatenate(
-        [model.predict_on_batch(images[n : n + EVALUATION_BATCH_SIZE]) for n in batches]
-    )
+    images, labels = checked_split(split, "the")
+    probabilities = _probabilities(model, images)
     loss = keras.losses.SparseCategoricalCrossentropy()(labels, probabilities)
     return Evaluation(
         loss=float(loss), accuracy=float(np.mean(probabilities.argmax(axis=1) == labels))
@@ -133,7 +129,8 @@ def predict(model: "keras.Model", image: ArrayLike, *, warn: bool = True) -> Pre
     TypeError
         If `model` is not a Keras model.
     ValueError
-        If the image has another shape, a value out of range or NaN, or is not made of numbers.
+        If the image has another shape, a value out of range or NaN, or is not made of numbers; or
+        if the model does not give probabilities of ten classes.
 
     Examples
     --------
@@ -143,6 +140,7 @@ def predict(model: "keras.Model", image: ArrayLike, *, warn: bool = True) -> Pre
     """
     _check_model(model, "predict(model, image)")
     batch = as_batch(image)
+    probabilities = _probabilities(model, batch)[0]
     measure = float(unlikeness(batch)[0])
     if warn and measure > 1:
         message = _(
@@ -154,7 +152,6 @@ def predict(model: "keras.Model", image: ArrayLike, *, warn: bool = True) -> Pre
             "from a photo, plot_photo_steps shows how"
         ).format(measure=measure, of_data=WARNED_OF_FASHION_MNIST, of_others=WARNED_OF_OTHER_THINGS)
         warnings.warn(message, UnlikeDataWarning, stacklevel=2)
-    probabilities = np.asarray(model.predict_on_batch(batch))[0]
     label = int(probabilities.argmax())
     return Prediction(
         label, class_names()[label], float(probabilities[label]), probabilities, measure
@@ -162,5 +159,36 @@ def predict(model: "keras.Model", image: ArrayLike, *, warn: bool = True) -> Pre
 
 
 def _check_model(model: object, call: str) -> None:
-    if not hasattr(model, "predict_on_batch"):
+    """Refuse what is no Keras model of images (n, 28, 28, 1)."""
+    import keras  # heavy
+
+    if not isinstance(model, keras.Model):
         raise TypeError(f"expected a Keras model first, got {type(model).__name__}; call {call}")
+    wanted = (None, *IMAGE_SHAPE, 1)
+    takes = getattr(model, "input_shape", wanted)
+    if len(takes) != 4 or any(n not in (None, m) for n, m in zip(takes, wanted, strict=True)):
+        raise ValueError(f"expected a model that takes images (n, 28, 28, 1), got one for {takes}")
+
+
+def _probabilities(model: "keras.Model", images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Ask a model for the probabilities (n, 10) of images, and refuse other answers."""
+    # Quicker than model.predict, which sets up an input pipeline first.
+    batches = [
+        model.predict_on_batch(images[start : start + EVALUATION_BATCH_SIZE])
+        for start in range(0, len(images), EVALUATION_BATCH_SIZE)
+    ]
+    is_array = isinstance(batches[0], np.ndarray) and batches[0].ndim > 0
+    probabilities = np.concatenate(batches).astype(np.float32) if is_array else np.empty(0)
+    if probabilities.shape != (len(images), len(CLASS_NAMES)):
+        raise ValueError(
+            "expected a model with one output of shape (n, 10), a probability for each class, got "
+            f"{getattr(model, 'output_shape', type(batches[0]).__name__)}"
+        )
+    sums = probabilities.sum(axis=1)
+    if not (np.abs(sums - 1) < 0.02).all() or probabilities.min() < 0:  # NaN fails, too
+        raise ValueError(
+            "expected a model that gives probabilities, which sum to 1 for each image, got sums "
+            f"from {sums.min():.3g} to {sums.max():.3g}; its last layer needs softmax, and its "
+            "weights must be finite"
+        )
+    return probabilities

@@ -5,6 +5,7 @@ One run says little: two seeds of one recipe differ as much as two recipes do.
 
 import json
 import math
+import operator
 import os
 import threading
 import time
@@ -80,7 +81,7 @@ def study(
     """
     import distributed  # optional: part of the extras [cluster] and [notebook]
 
-    seeds = [int(seed) for seed in seeds]
+    seeds = [operator.index(seed) for seed in seeds]
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"expected at least one seed and each only once, got {seeds}")
     if client is None:
@@ -88,9 +89,9 @@ def study(
         with distributed.Client(**_LOCAL, env={"TF_NUM_INTRAOP_THREADS": "1"}) as client:
             places: Any = {"directory": directory, "data_dir": data_dir}
             return study(recipe, seeds, model=model, client=client, **places)
-    directory = Path(directory).expanduser().absolute()
+    directory = Path(os.path.abspath(os.path.expanduser(directory)))
     directory.mkdir(parents=True, exist_ok=True)
-    data_dir = data_dir and Path(data_dir).expanduser().absolute()
+    data_dir = data_dir and Path(os.path.abspath(os.path.expanduser(data_dir)))
     data = load_fashion_mnist(data_dir)
     model = model or build_cnn()
     network = model.get_config()
@@ -120,10 +121,10 @@ def _kept_result(path: Path, task: dict[str, Any]) -> dict[str, float] | None:
     if not path.exists():
         return None
     try:
-        kept = json.loads(path.read_text())
+        kept = json.loads(path.read_text() if path.is_file() else "null")
         different = [name for name in task if kept[name] != json.loads(json.dumps(task[name]))]
-        result = dict(kept["result"])
-    except (ValueError, KeyError, TypeError) as error:
+        result = {str(name): float(value) for name, value in kept["result"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"expected the result of a study in {path}; delete it") from error
     if different:
         raise ValueError(f"{path} is from another {' and '.join(different)}; delete or move it")

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import math
+import operator
 import os
 import random
 import time
@@ -23,11 +24,15 @@ from fashion_cnn.batches import evaluation_batches, training_batches
 from fashion_cnn.checkpoint import (
     KeepProgress,
     TrainingState,
+    damaged_state,
     default_checkpoint,
+    followed,
+    history_path_of,
+    locked,
     state_path_of,
 )
-from fashion_cnn.data import FashionMNIST
-from fashion_cnn.images import Split, check_split
+from fashion_cnn.data import FashionMNIST, Source
+from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE, Split, checked_split
 from fashion_cnn.model import architecture, compile_cnn, mark_stand_in
 from fashion_cnn.recipe import BOOK, Recipe
 
@@ -60,7 +65,8 @@ def train(
     Called again with the same arguments after an interruption (Ctrl-C, a crash, a lost machine),
     `train` resumes after the last finished epoch and ends as if nothing had happened, bit for bit.
     Beside the checkpoint it keeps the state of the run, ``….training-state.npz``, until the run has
-    finished, and then the history, ``….history.json``.
+    finished, and then the history, ``….history.json``. A lock keeps a second training from writing
+    to the same files.
 
     Parameters
     ----------
@@ -75,8 +81,8 @@ def train(
         Where to save the best model, as a ``.keras`` file; by default ``best-cnn-model.keras``, or
         ``stand-in-model.keras`` for stand-in data.
     seed : int
-        Seed of the weights, of the order and augmentation of the images, and of dropout. It also
-        sets the global seeds of Python, NumPy and TensorFlow.
+        Seed of the weights, of the order and augmentation of the images, and of dropout, from 0 to
+        4,294,967,295. It also sets the global seeds of Python, NumPy and TensorFlow.
     resume : bool
         Whether to resume an interrupted run. False starts over.
     callbacks : iterable of keras.callbacks.Callback
@@ -94,14 +100,19 @@ def train(
     Raises
     ------
     TypeError
-        If `data` is not a complete data set, or `recipe` is not a `Recipe`.
+        If an argument is of another type.
     ValueError
         If `checkpoint` does not end in ``.keras``, if a split is not images and labels as
-        `load_fashion_mnist` returns them, or if the kept state is damaged or of another run.
+        `load_fashion_mnist` returns them, if the network is for other images or classes, or if the
+        kept state is damaged or of another run.
+    FloatingPointError
+        If the validation loss is not finite; the epochs before stay saved.
     OSError
-        If an epoch cannot be saved; what was saved before stays intact.
+        If nothing can be saved beside `checkpoint`, which is tried first, or if an epoch cannot be
+        saved; what was saved before stays intact.
     RuntimeError
-        If Keras's backend is not TensorFlow.
+        If another training is writing to `checkpoint`, if Keras's backend is not TensorFlow, or if
+        the machine's clock is before 1980.
 
     Examples
     --------
@@ -115,7 +126,7 @@ def train(
             f"expected Keras's backend to be TensorFlow, got {keras.backend.backend()}; set "
             "KERAS_BACKEND=tensorflow before importing Keras, and restart Python"
         )
-    if not isinstance(data, FashionMNIST):
+    if not isinstance(data, FashionMNIST) or not isinstance(data.source, Source):
         raise TypeError(
             "expected the whole data set that load_fashion_mnist returns, with its validation "
             f"split, got {type(data).__name__}; call train(model, data)"
@@ -124,15 +135,65 @@ def train(
         raise TypeError(
             f"expected a Recipe, such as fashion_cnn.FAST without quotes, got {recipe!r}"
         )
-    checkpoint = Path(checkpoint or default_checkpoint(data.source)).expanduser()
+    _check_network(model)
+    callbacks = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    for callback in callbacks:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise TypeError(f"expected a list of Keras callbacks, got {callback!r} in callbacks")
+    try:
+        seed = operator.index(seed)
+    except TypeError:
+        raise TypeError(f"expected an int as seed, got {seed!r}") from None
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"expected a seed from 0 to {2**32 - 1:,}, got {seed:,}")
+    if time.localtime().tm_year < 1980:
+        raise RuntimeError(
+            f"expected this machine's clock to be right, got the year {time.localtime().tm_year}; "
+            "set it, because Keras's files cannot be saved before 1980"
+        )
+    checkpoint = followed(default_checkpoint(data.source) if checkpoint is None else checkpoint)
+    for path in (checkpoint, state_path_of(checkpoint), history_path_of(checkpoint)):
+        if os.path.isdir(path):
+            raise IsADirectoryError(f"expected a file or nothing at {path}, got a directory")
     if checkpoint.suffix != ".keras":
         raise ValueError(f"expected a checkpoint file that ends in .keras, got {str(checkpoint)!r}")
-    check_split(data.train, "train")
-    check_split(data.validation, "validation")
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    data = data._replace(
+        train=checked_split(data.train, "train"),
+        validation=checked_split(data.validation, "validation"),
+    )
+    with locked(checkpoint):
+        return _train(model, data, recipe, checkpoint, seed, resume, callbacks, verbose)
+
+
+def _check_network(model: keras.Sequential) -> None:
+    """Refuse what is no Sequential network from images (n, 28, 28, 1) to ten classes."""
+    if not isinstance(model, keras.Sequential):
+        raise TypeError(
+            f"expected a keras.Sequential, as from build_cnn, got {type(model).__name__}; "
+            "call train(model, data)"
+        )
+    shapes = (model.input_shape, model.output_shape) if model.built else None
+    if shapes != ((None, *IMAGE_SHAPE, 1), (None, len(CLASS_NAMES))):
+        raise ValueError(
+            "expected a network from images (None, 28, 28, 1) to ten classes (None, 10), got "
+            f"{' to '.join(map(str, shapes)) if shapes else 'one without an Input layer'}"
+        )
+
+
+def _train(
+    model: keras.Sequential,
+    data: FashionMNIST,
+    recipe: Recipe,
+    checkpoint: Path,
+    seed: int,
+    resume: bool,
+    callbacks: list[keras.callbacks.Callback],
+    verbose: int | str,
+) -> keras.callbacks.History:
+    """Train as `train` does, with arguments that it has checked, holding the checkpoint's lock."""
     identity = {
         "recipe": asdict(recipe),
-        "seed": int(seed),
+        "seed": seed,
         "network": architecture(model),
         "data set": fingerprint(data.train, data.validation),
     }
@@ -195,6 +256,8 @@ def train(
 def _interrupted_run(path: Path, run: dict[str, Any]) -> TrainingState:
     """Read the state of an interrupted run, and refuse that of another run."""
     state = TrainingState.load(path)
+    if state.run.get("precision") not in _DTYPE_POLICIES:
+        raise damaged_state(path, f"its precision is {state.run.get('precision')!r}")
     different = [name for name in run if state.run.get(name) != run[name]]
     if different:
         details = "; ".join(
