@@ -76,7 +76,7 @@ def test_missing_file(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04 cut short"])
 def test_not_a_model(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match="expected a model saved by Keras"):
+    with pytest.raises(ValueError, match="expected a saved model"):
         fc.load_model(tmp_path / name)
 
 
@@ -91,9 +91,7 @@ def test_cut_short(tmp_path):
 def test_other_architecture(tmp_path):
     path = tmp_path / "dense.keras"
     keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()]).save(path)
-    with pytest.raises(
-        ValueError, match=r"expected a model with the layers Conv2D, .* got Flatten"
-    ):
+    with pytest.raises(ValueError, match=r"expected the layers Conv2D, .* got Flatten"):
         fc.load_model(path)
 
 

@@ -117,3 +117,28 @@ def test_plain_keras_works_on_it(tiny):
     loss, accuracy = model.evaluate(*tiny.validation, verbose=0)
     assert loss == pytest.approx(history.history["val_loss"][0], rel=1e-5)
     assert accuracy == pytest.approx(history.history["val_accuracy"][0])
+
+
+@pytest.mark.parametrize("rate", [1, 1.5, -0.1, float("nan")])
+def test_impossible_dropout_rates(rate):
+    with pytest.raises(ValueError, match=r"expected a dropout_rate in \[0, 1\), got"):
+        fc.build_cnn(dropout_rate=rate)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"filters": 32},
+        {"filters": {32, 64}},
+        {"filters": (32, 64, 96)},
+        {"filters": (0, 64)},
+        {"filters": ("32", 64)},
+        {"dense_units": -1},
+        {"dense_units": 1.5},
+        {"dense_units": 10**15},
+        {"dropout_rate": "0.4"},
+    ],
+)
+def test_impossible_sizes_are_one_sentence(sizes):
+    with pytest.raises(ValueError, match=r"^expected .*, got [^\n]*$"):
+        fc.build_cnn(**sizes)
