@@ -88,6 +88,8 @@ def tiny_is_real(monkeypatch):
     monkeypatch.setattr(
         data_module, "FASHION_MNIST_SHA256", {k: sums[k] for k in FASHION_MNIST_SHA256}
     )
+    sizes = {name: (TINY_DIR / name).stat().st_size for name in FASHION_MNIST_SHA256}
+    monkeypatch.setattr(data_module, "FASHION_MNIST_BYTES", sizes)
 
 
 @pytest.fixture

@@ -291,7 +291,11 @@ IMAGES, LABELS = np.zeros((3, 28, 28)), np.array([0, 1, 2])
         (TRAIN_IMAGES, gzip.compress(b""), "IDX header"),
         (TRAIN_IMAGES, gzip.compress(idx(LABELS)), "IDX header of 3 dimensions"),
         (TRAIN_IMAGES, gzip.compress(idx(IMAGES, type_code=0x0D)), "IDX header of 3 dimensions"),
-        (TRAIN_IMAGES, gzip.compress(idx(IMAGES, shape=(3, 28, 29))), "expected 2,436 bytes"),
+        (
+            TRAIN_IMAGES,
+            gzip.compress(idx(IMAGES, shape=(3, 28, 29))),
+            "images of 28×28 .* got .3, 28, 29.",
+        ),
         (TRAIN_IMAGES, gzip.compress(idx(IMAGES) + b"\0"), "expected 2,352 bytes"),
         (TRAIN_IMAGES, gzip.compress(idx(np.zeros((3, 14, 56)))), "28×28"),
         (TRAIN_LABELS, gzip.compress(idx(IMAGES)), "IDX header of 1 dimensions"),

@@ -1,7 +1,9 @@
 """Damaged, wrong and malicious data files, and mirrors that misbehave."""
 
+import contextlib
 import gzip
 import http.server
+import os
 import shutil
 import subprocess
 import sys
@@ -125,7 +127,9 @@ def test_memory_is_bounded(small, content):
     (small / TRAIN_IMAGES).write_bytes(content)
     write_sums(small)
     tracemalloc.start()
-    with pytest.raises(fc.DatasetError, match=r"got more|header promises|got 15,680"):
+    with pytest.raises(
+        fc.DatasetError, match=r"got more|header promises|got 15,680|at most 1,000,000"
+    ):
         fc.load_fashion_mnist(small)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -303,3 +307,114 @@ def test_eight_processes_at_once(tmp_path, misbehaving_server):
     assert sorted(path.name for path in cache.iterdir()) == sorted(FASHION_MNIST_SHA256)
     for name in FASHION_MNIST_SHA256:
         assert (cache / name).read_bytes() == (TINY_DIR / name).read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("kind", ["pipe", "link to /dev/zero", "directory"])
+def test_only_regular_files_are_read(small, kind):
+    path = small / TRAIN_LABELS
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(fc.DatasetError, match="expected a regular file"):
+        fc.load_fashion_mnist(small)
+
+
+def test_a_large_image_is_refused_before_it_is_unpacked(small):
+    pixels = gzip.compress(idx(np.zeros((1, 28, 28)), shape=(1, 8_000, 8_000)) + bytes(64_000_000))
+    (small / TRAIN_IMAGES).write_bytes(pixels)
+    write_sums(small)
+    tracemalloc.start()
+    with pytest.raises(fc.DatasetError, match=r"images of 28×28 in .* got \(1, 8000, 8000\)"):
+        fc.load_fashion_mnist(small)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+def test_a_long_file_of_sums_is_not_read_whole(small):
+    os.truncate(small / "SHA256SUMS", 6_000_000_000)
+    tracemalloc.start()
+    fc.load_fashion_mnist(small)  # the sums come first
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def drip(handler, pieces):
+    """Send pieces a tenth of a second apart, until the other side gives up."""
+    for piece in pieces:
+        try:
+            handler.wfile.write(piece)
+            handler.wfile.flush()
+        except OSError:
+            return
+        time.sleep(0.1)
+
+
+def trickling_headers(handler):
+    drip(handler, [b"HTTP/1.1 200 OK\r\n", b"X: ", *[b"."] * 300])
+
+
+def endless_100_continue(handler):
+    drip(handler, [b"HTTP/1.1 100 Continue\r\n\r\n"] * 300)
+
+
+def trickling_chunk_sizes(handler):
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    drip(handler, [head, *[b"0"] * 300])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [trickling_headers, endless_100_continue, trickling_chunk_sizes],
+)
+def test_the_clock_runs_over_the_whole_request(
+    keras_cache, tiny_is_real, mirrors, misbehaving_server, monkeypatch, answer
+):
+    monkeypatch.setattr(data_module, "PATIENCE", 1)
+    mirrors(misbehaving_server(answer))
+    start = time.monotonic()
+    with pytest.raises(fc.DatasetError, match="gave up after 1 s and 0 bytes"):
+        fc.load_fashion_mnist()
+    assert time.monotonic() - start < 3
+
+
+def test_an_endless_file_is_left_one_packet_past_its_size(
+    keras_cache, tiny_is_real, mirrors, misbehaving_server
+):
+    sent = []
+
+    def endless(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(bytes(10_000))
+                sent.append(10_000)
+
+    mirrors(misbehaving_server(endless))
+    with pytest.raises(fc.DatasetError, match="bytes, got more"):
+        fc.load_fashion_mnist()
+    assert sum(sent) < 20_000_000  # what the sockets hold
+    assert not list(keras_cache.iterdir())
+
+
+def test_redirects_are_not_followed(keras_cache, tiny_is_real, mirrors, misbehaving_server):
+    """The body of a redirect would be read whole, however long it is."""
+    asked = []
+
+    def redirect(handler):
+        asked.append(handler.path)
+        handler.send_response(302)
+        handler.send_header("Location", "/elsewhere")
+        handler.end_headers()
+
+    mirrors(misbehaving_server(redirect))
+    with pytest.raises(fc.DatasetError, match="cannot be downloaded"):
+        fc.load_fashion_mnist()
+    assert "/elsewhere" not in asked

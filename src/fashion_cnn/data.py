@@ -5,10 +5,12 @@ import hashlib
 import math
 import os
 import re
+import threading
 import time
 import warnings
 import zlib
 from collections.abc import Mapping
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +30,9 @@ FASHION_MNIST_SHA256 = {
     TEST_FILES[0]: "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
     TEST_FILES[1]: "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
 }
+FASHION_MNIST_BYTES = dict(
+    zip(FASHION_MNIST_SHA256, (26_421_880, 29_515, 4_422_102, 5_148), strict=True)
+)
 # The handwritten digits' files have the same names, and people get them by mistake.
 MNIST_DIGITS_MD5 = {
     "f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -47,6 +52,8 @@ PATIENCE = 30  # seconds
 # An IDX header: two zero bytes, the element type, the number of dimensions, then each dimension.
 IDX_UNSIGNED_BYTE = 0x08
 MOST_EXPANSION = 1_032  # unpacked bytes for one packed byte: gzip's limit
+MOST_ITEMS = 1_000_000  # images in a file, or labels; they unpack to 784 MB
+MOST_SUMS = 100_000  # bytes of a SHA256SUMS file
 
 
 class DatasetError(Exception):
@@ -186,6 +193,8 @@ def data_source(
     for name in FASHION_MNIST_SHA256:
         path = directory / name
         if path.exists():
+            if not path.is_file():
+                raise DatasetError(f"expected a regular file at {_shown(path)}, got something else")
             problem = _problem_with(path, sums[name])
             if problem is None:
                 continue
@@ -215,19 +224,25 @@ def data_directory(data_dir: str | os.PathLike[str] | None = None) -> tuple[Path
     chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     if chosen:
         return _absolute(chosen), False
-    keras_home = _absolute(os.environ.get("KERAS_HOME") or "~/.keras")
-    return keras_home / "datasets" / "fashion-mnist", True
+    keras_home = os.path.expanduser(os.environ.get("KERAS_HOME") or "~/.keras")
+    if keras_home.startswith("~"):
+        raise DatasetError(
+            "expected a home directory, found none; set "
+            f"{DATA_DIR_VARIABLE} to the directory of the data set"
+        )
+    return Path(os.path.abspath(keras_home)) / "datasets" / "fashion-mnist", True
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
-    return Path(os.path.abspath(Path(path).expanduser()))
+    return Path(os.path.abspath(os.path.expanduser(path)))
 
 
 def _own_sums(directory: Path) -> Mapping[str, str]:
     """Read a SHA256SUMS file: lines of a sum, a space, a space or asterisk, a name."""
     path = directory / SUMS_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            text = file.read(MOST_SUMS)
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{_shown(path)} cannot be read: {error}") from error
     lines = re.findall(r"^(\w{64})\s+\*?(\S+)\s*$", text, re.MULTILINE)
@@ -270,28 +285,51 @@ def _digest(path: Path, algorithm: str) -> str:
 
 
 def _fetch(url: str, output_file: str, _pooch: object) -> None:
-    """Download for pooch, with a progress bar, giving up on a mirror that trickles."""
+    """Download for pooch, with a progress bar, giving up on a mirror that trickles.
+
+    Whatever trickles, redirects, headers or the file, the clock runs: it is received in a thread,
+    which is left behind when the clock runs out.
+    """
     import requests  # heavy, and rarely needed
     import urllib3
     from tqdm import tqdm
 
-    start = time.monotonic()
-    with (
-        requests.get(url, stream=True, timeout=DOWNLOAD_TIMEOUT) as response,
-        open(output_file, "wb") as file,
-    ):
-        response.raise_for_status()
-        total = int(response.headers.get("Content-Length", 0))
-        with tqdm(desc=url.rpartition("/")[2], total=total, unit="B", unit_scale=True) as bar:
-            try:
-                # read1 returns what has arrived, so the clock is checked after every packet.
-                while chunk := response.raw.read1(2**16):
+    name = url.rpartition("/")[2]
+    size = FASHION_MNIST_BYTES[name]
+    gave_up, result = threading.Event(), Future[None]()
+
+    def receive() -> None:
+        try:
+            with (
+                open(output_file, "wb") as file,
+                # Of a redirect, requests would read the whole body; no mirror redirects.
+                requests.get(
+                    url, stream=True, timeout=DOWNLOAD_TIMEOUT, allow_redirects=False
+                ) as response,
+            ):
+                response.raise_for_status()
+                # read1 returns what has arrived, and the event is looked at after every packet.
+                while not gave_up.is_set() and (chunk := response.raw.read1(2**16)):
                     bar.update(file.write(chunk))
-                    seconds = time.monotonic() - start
-                    if seconds > PATIENCE and bar.n < SLOWEST_DOWNLOAD * seconds:
-                        raise TimeoutError(f"gave up after {seconds:.0f} s and {bar.n:,} bytes")
-            except urllib3.exceptions.HTTPError as error:
-                raise requests.ConnectionError(error) from error  # pooch retries on this
+                    if bar.n > size:
+                        raise ValueError(f"expected {size:,} bytes, got more")
+            result.set_result(None)
+        except urllib3.exceptions.HTTPError as error:
+            result.set_exception(requests.ConnectionError(error))  # pooch retries on this
+        except Exception as error:
+            result.set_exception(error)
+
+    with tqdm(desc=name, total=size, unit="B", unit_scale=True) as bar:
+        try:
+            threading.Thread(target=receive, daemon=True).start()
+            start = time.monotonic()
+            while not wait([result], timeout=0.1).done:
+                seconds = time.monotonic() - start
+                if seconds > PATIENCE and bar.n < SLOWEST_DOWNLOAD * seconds:
+                    raise TimeoutError(f"gave up after {seconds:.0f} s and {bar.n:,} bytes")
+            result.result()
+        finally:
+            gave_up.set()
 
 
 def _download(name: str, directory: Path, mirrors: list[str]) -> None:
@@ -332,13 +370,8 @@ def _read_part(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Read an image file (n, 28, 28) and its label file (n,), and check that they match."""
     image_path, label_path = (directory / name for name in names)
-    images = _read_idx(image_path, ndim=3)
-    labels = _read_idx(label_path, ndim=1)
-    if images.shape[1:] != IMAGE_SHAPE:
-        raise DatasetError(
-            f"expected images of 28×28 in {_shown(image_path)}, "
-            f"got {images.shape[1]}×{images.shape[2]}"
-        )
+    images = _read_idx(image_path, IMAGE_SHAPE)
+    labels = _read_idx(label_path, ())
     if len(images) != len(labels):
         raise DatasetError(
             f"expected one label for each image, got {len(images):,} images in "
@@ -354,11 +387,12 @@ def _read_part(
     return images, labels
 
 
-def _read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
-    """Read a gzipped IDX file of unsigned bytes with `ndim` dimensions.
+def _read_idx(path: Path, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Read a gzipped IDX file of unsigned bytes, whose items have this shape.
 
     Unpack at most one byte more than the header promises, to check that there is none.
     """
+    ndim = 1 + len(item_shape)
     magic = bytes([0, 0, IDX_UNSIGNED_BYTE, ndim])
     try:
         with gzip.open(path) as file:
@@ -369,6 +403,11 @@ def _read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
                     f"unsigned bytes (0x{magic.hex()}), got 0x{header[:4].hex()}"
                 )
             shape = tuple(np.frombuffer(header, ">u4", offset=4).tolist())
+            if shape[1:] != item_shape or shape[0] > MOST_ITEMS:
+                what = "images of 28×28" if item_shape else "labels"
+                raise DatasetError(
+                    f"expected at most {MOST_ITEMS:,} {what} in {_shown(path)}, got {shape}"
+                )
             size = math.prod(shape)
             if size > MOST_EXPANSION * path.stat().st_size:
                 raise DatasetError(
@@ -412,7 +451,7 @@ def _scaled(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Split:
 
 def _shown(path: Path) -> str:
     """Return a path as a person writes it, with ``~`` for the home directory."""
-    home = Path.home()
+    home = Path(os.path.expanduser("~"))  # as it is, if there is none
     return f"~/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) else str(path)
 
 
