@@ -6,8 +6,11 @@ import runpy
 import struct
 import subprocess
 import sys
+import time
+import tracemalloc
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -17,6 +20,7 @@ from conftest import ROOT
 from PIL import Image, ImageDraw, ImageFile
 
 import fashion_cnn as fc
+from fashion_cnn import photo as photo_module
 from fashion_cnn.unlikeness import (
     STATISTICS,
     WARNED_OF_FASHION_MNIST,
@@ -280,18 +284,23 @@ def test_nothing_that_is_given_is_changed():
     np.testing.assert_array_equal(array, np.asarray(image))
 
 
-@pytest.mark.parametrize("most_pixels", [None, 10])
-def test_pillows_settings_neither_count_nor_change(tmp_path, monkeypatch, upright, most_pixels):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most_pixels)
-    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-    path = tmp_path / "a.png"
-    drawn_trousers().save(path)
-    assert_close(fc.prepare_photo(path), upright, 0.01)
-    path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(ValueError, match="cannot be read"):
-        fc.prepare_photo(path)
-    assert most_pixels == Image.MAX_IMAGE_PIXELS
-    assert ImageFile.LOAD_TRUNCATED_IMAGES
+def test_settings_of_pillow_and_of_other_threads_stay_as_they_are(tmp_path, monkeypatch):
+    """While a photo is read, too: they belong to the whole process."""
+    path = tmp_path / "large.png"
+    drawn_trousers().resize((4_000, 3_000)).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20_000_000)
+
+    def settings():
+        return Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, list(warnings.filters)
+
+    expected, seen = settings(), []
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(fc.prepare_photo, path)
+        while not answer.done():
+            seen.append(settings())
+        answer.result()
+    assert len(seen) > 10
+    assert all(found == expected for found in seen)
 
 
 def png_that_claims(width, height):
@@ -321,7 +330,7 @@ def ppm(width, height):
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n", "cannot be read"),
         (b"<svg xmlns='http://www.w3.org/2000/svg' width='100' height='100'/>", "cannot be read"),
         (png_that_claims(50_000, 50_000), "at most 50,000,000 pixels, got more"),
-        (png_that_claims(9_000, 9_000), "at most 50,000,000 pixels, got 9,000 × 9,000"),
+        (png_that_claims(9_000, 9_000), "pixels and 50,000 a side, got 9,000 × 9,000"),
         (png_that_claims(7_000, 7_000), "cannot be read"),
         (ppm(60_000, 60_000), "at most 50,000,000 pixels"),
         (ppm(7_000, 7_000), "cannot be read"),
@@ -591,3 +600,82 @@ def test_plot_photo_steps():
             np.testing.assert_array_equal(ax.images[0].get_array(), np.squeeze(image))
     axes_of = plt.figure()
     assert fc.plot_photo_steps(steps, figure=axes_of) is axes_of
+
+
+def test_a_slow_file_is_given_up_and_holds_nobody_up(tmp_path, monkeypatch):
+    """A progressive JPEG of 3,000 scans, each of which is decoded over all pixels."""
+    with io.BytesIO() as file:
+        drawn_trousers().resize((4_000, 3_000)).convert("L").save(file, "JPEG", progressive=True)
+        content = file.getvalue()
+    last = content.rindex(b"\xff\xda")
+    slow, quick = tmp_path / "slow.jpg", tmp_path / "quick.png"
+    slow.write_bytes(content[:last] + content[last:-2] * 3_000 + content[-2:])
+    drawn_trousers().save(quick)
+    monkeypatch.setattr(photo_module, "MOST_SECONDS", 2)
+    with ThreadPoolExecutor() as pool:
+        start = time.monotonic()
+        answer = pool.submit(fc.prepare_photo, slow)
+        time.sleep(0.2)
+        fc.prepare_photo(quick)
+        assert time.monotonic() - start < 1.5
+        with pytest.raises(ValueError, match="takes at most 2 s to decode"):
+            answer.result()
+        assert time.monotonic() - start < 5
+
+
+def test_a_tiff_tile_is_bounded_too(tmp_path):
+    """A picture of 100 × 100 in a tile of 45,008 × 45,008, which libtiff would unpack to 2 GB."""
+    side, pixels = 45_008, zlib.compress(bytes(1_000_000))
+    tags = {256: 100, 257: 100, 258: 8, 259: 8, 262: 1, 277: 1, 322: side, 323: side}
+    tags |= {324: 8 + 2 + 12 * 10 + 4, 325: len(pixels)}  # where the tile is, and its bytes
+    entries = b"".join(struct.pack("<HHLL", tag, 4, 1, value) for tag, value in tags.items())
+    path = tmp_path / "tile.tif"
+    header = struct.pack("<2sHL", b"II", 42, 8)
+    path.write_bytes(header + struct.pack("<H", len(tags)) + entries + bytes(4) + pixels)
+    with pytest.raises(ValueError, match="pixels and 50,000 a side, got 45,008 × 45,008"):
+        fc.prepare_photo(path)
+
+
+def test_a_large_array_is_not_copied_as_floats():
+    array = np.ones((4_000, 4_000, 3))
+    array[1_000:3_000, 1_000:3_000] = 0
+    tracemalloc.start()
+    fc.prepare_photo(array)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < array.nbytes / 4  # a byte instead of eight, and a copy
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (2, 28)])
+def test_a_picture_of_one_row_gives_no_warning(shape):
+    with pytest.raises(ValueError, match="stands out"):
+        fc.prepare_photo(np.full(shape, 200, np.uint8))
+
+
+def test_a_wide_bmp_cannot_jump_ahead(tmp_path):
+    """A thousand bytes, each three of which say: go on 255 rows further down."""
+    path, width = tmp_path / "wide.bmp", 1_000_000
+    jumps = b"\0\2\xff\xff" * 250
+    header = struct.pack("<LllHHLLllLL", 40, width, 28, 1, 8, 1, len(jumps), 0, 0, 256, 0)
+    start = 14 + len(header) + 4 * 256
+    file = struct.pack("<2sLLL", b"BM", start + len(jumps), 0, start)
+    path.write_bytes(file + header + bytes(4 * 256) + jumps)
+    with pytest.raises(ValueError, match="50,000 a side, got 1,000,000 × 28"):
+        fc.prepare_photo(path)
+
+
+def test_a_tiff_file_is_not_read_again_and_again(tmp_path):
+    """Each of its 2,000 tags says that it is the whole file."""
+    path, size = tmp_path / "tags.tif", 300_000
+    tags = {256: 100, 257: 100, 258: 8, 259: 1, 262: 1, 273: 8, 278: 100, 279: 10_000}
+    entries = b"".join(struct.pack("<HHLL", tag, 4, 1, value) for tag, value in tags.items())
+    others = range(50_000, 52_000)
+    entries += b"".join(struct.pack("<HHLL", tag, 1, size - 8, 8) for tag in others)
+    head = struct.pack("<2sHLH", b"II", 42, 8, len(tags) + len(others))
+    path.write_bytes((head + entries + bytes(4)).ljust(size, b"\0"))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="read only once"):
+        fc.prepare_photo(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 * size

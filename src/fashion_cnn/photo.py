@@ -1,18 +1,15 @@
 """Turn a photo into an image like those of Fashion-MNIST (without TensorFlow)."""
 
+import io
 import os
-import stat
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
 from fashion_cnn.images import IMAGE_SHAPE, check_values
@@ -24,7 +21,11 @@ from fashion_cnn.plotting import canvas, draw_image
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM")
 SIDE = IMAGE_SHAPE[0]
 MOST_PIXELS = 50_000_000
-MOST_BYTES = 8 * MOST_PIXELS  # 16-bit RGBA; no picture of MOST_PIXELS needs more
+MOST_SIDE = 50_000  # pixels
+MOST_BYTES = 160_000_000  # of a file: MOST_PIXELS in RGB, uncompressed
+MOST_SECONDS = 10  # of reading a file
+READ_BYTES = 4_096  # between two looks at the clock
+TILE_WIDTH, TILE_HEIGHT = 322, 323  # TIFF's tags
 WORKING_SIDE = 320  # larger pictures are reduced by an integer factor, to 320 to 639 pixels
 ORIENTATION = 0x0112  # EXIF's tag
 
@@ -40,8 +41,6 @@ MARGIN = 1 / 100  # of the longer side, kept around the object for its soft outl
 LIGHT = 0.8  # mean grey above which an opaque part would vanish on white
 SHARPENING = 0.5
 SHARPENING_RADIUS = 1.0  # pixels, as in the paper
-
-_pillow_lock = threading.Lock()
 
 
 class PhotoSteps(NamedTuple):
@@ -176,13 +175,13 @@ def _small_and_upright(photo: str | os.PathLike[str] | Image.Image | ArrayLike) 
         return _read(photo, "the image")
     if not isinstance(photo, str | os.PathLike):
         return _reduced(_image_of_array(np.asarray(photo)))
-    path = Path(photo).expanduser()
-    status = path.stat()  # FileNotFoundError says which file
-    if not stat.S_ISREG(status.st_mode):
+    path = Path(os.path.expanduser(photo))
+    size = path.stat().st_size  # FileNotFoundError says which file
+    if not path.is_file():
         raise ValueError(f"expected a picture file, got {path}, which is not a file")
-    if status.st_size > MOST_BYTES:
+    if size > MOST_BYTES:
         raise ValueError(
-            f"expected a file of at most {MOST_BYTES:,} bytes, got {status.st_size:,} in {path}; "
+            f"expected a file of at most {MOST_BYTES:,} bytes, got {size:,} in {path}; "
             "make the picture smaller"
         )
     return _read(path, str(path))
@@ -191,28 +190,31 @@ def _small_and_upright(photo: str | os.PathLike[str] | Image.Image | ArrayLike) 
 def _read(source: Path | Image.Image, name: str) -> Image.Image:
     """Decode, reduce and turn a picture; raise ValueError for whatever Pillow fails on."""
     try:
-        with _own_pillow_settings():
-            if isinstance(source, Image.Image):
-                _check_size(source.size)
-                return _decoded(source)
-            Image.init()
-            formats = [name for name in FORMATS if name in Image.OPEN]  # AVIF is not always there
-            with Image.open(source, formats=formats) as image:
-                _check_size(image.size)
-                image.draft(None, (WORKING_SIDE, WORKING_SIDE))  # a large JPEG: 1/2, 1/4 or 1/8
-                return _decoded(image)
+        if isinstance(source, Image.Image):
+            _check_size(source.size)
+            return _decoded(source)
+        Image.init()
+        formats = [name for name in FORMATS if name in Image.OPEN]  # AVIF is not always there
+        with _BoundedFile(source) as file, Image.open(file, formats=formats) as image:
+            _check_size(image.size)
+            tags = getattr(image, "tag_v2", {})  # of a TIFF file, which is unpacked tile by tile
+            _check_size((tags.get(TILE_WIDTH, SIDE), tags.get(TILE_HEIGHT, SIDE)))
+            image.decodermaxblock = READ_BYTES
+            image.draft(None, (WORKING_SIDE, WORKING_SIDE))  # a large JPEG: 1/2, 1/4 or 1/8
+            return _decoded(image)
     except _RefusedError as refusal:
         raise ValueError(str(refusal)) from None
-    except Image.DecompressionBombError:
+    except Image.DecompressionBombError as error:
         raise ValueError(
-            f"expected at most {MOST_PIXELS:,} pixels, got more than twice as many in {name}; "
-            "make the picture smaller"
+            f"expected at most {MOST_PIXELS:,} pixels, got more in {name}: {error}"
         ) from None
     # Damaged files make Pillow's decoders raise almost anything, SyntaxError and IndexError too.
     except Exception as error:
+        is_other = isinstance(error, UnidentifiedImageError)
+        reason = "it is of another kind" if is_other else str(error) or type(error).__name__
         raise ValueError(
             f"expected an intact picture in {', '.join(FORMATS)}, got {name}, which cannot be read "
-            f"({str(error) or type(error).__name__}); save it again as JPEG or PNG"
+            f"({reason}); save it again as JPEG or PNG"
         ) from error
 
 
@@ -220,17 +222,24 @@ class _RefusedError(Exception):
     """A picture that was read and is refused; the message says why."""
 
 
-@contextmanager
-def _own_pillow_settings() -> Iterator[None]:
-    """Apply this module's limits, whatever the program has set, and then restore its settings."""
-    with _pillow_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about odd metadata, which is not used
-        kept = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = MOST_PIXELS, False
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = kept
+class _BoundedFile(io.FileIO):
+    """A file that a decoder reads at most twice, and not for longer than it may take."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.deadline = time.monotonic() + MOST_SECONDS
+        self.left = 2 * path.stat().st_size + READ_BYTES
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read up to `size` bytes, unless the time is up."""
+        content = super().read(size)
+        self.left -= len(content)
+        if time.monotonic() > self.deadline or self.left < 0:
+            raise _RefusedError(
+                f"expected a picture that takes at most {MOST_SECONDS} s to decode and is read "
+                "only once; save it again"
+            )
+        return content
 
 
 def _decoded(image: Image.Image) -> Image.Image:
@@ -250,10 +259,10 @@ def _decoded(image: Image.Image) -> Image.Image:
 
 def _check_size(size: tuple[int, int]) -> None:
     width, height = size
-    if width * height > MOST_PIXELS:
+    if width * height > MOST_PIXELS or max(size) > MOST_SIDE:
         raise _RefusedError(
-            f"expected at most {MOST_PIXELS:,} pixels, got {width:,} × {height:,}; "
-            "make the picture smaller"
+            f"expected at most {MOST_PIXELS:,} pixels and {MOST_SIDE:,} a side, "
+            f"got {width:,} × {height:,}; make the picture smaller"
         )
     if max(size) < SIDE or min(size) < 1:
         raise _RefusedError(
@@ -298,7 +307,10 @@ def _image_of_array(array: NDArray[Any]) -> Image.Image:
                 "convert values from 0 to 255 with array.astype(np.uint8)"
             )
         check_values(array, "the photo's values")
-        array = np.rint(array * 255).astype(np.uint8)
+        pixels = np.empty(array.shape, np.uint8)
+        for row, values in zip(pixels, array, strict=True):  # never all of it as floats once more
+            row[:] = np.rint(values * 255)
+        array = pixels
     return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
 
 
@@ -369,7 +381,8 @@ def _background(smooth: NDArray[np.float32]) -> tuple[NDArray[np.float32], float
 def _border_colours(smooth: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """Return the median colour of each sixteenth of the border."""
     sides = (smooth[0], smooth[-1], smooth[:, 0], smooth[:, -1])
-    return [np.median(part, axis=0) for side in sides for part in np.array_split(side, 4)]
+    parts = [part for side in sides for part in np.array_split(side, 4) if len(part)]
+    return [np.median(part, axis=0) for part in parts]
 
 
 def _fitted(
