@@ -1,6 +1,24 @@
-"""Make ``python -m fashion_cnn`` the same as ``fashion-cnn``."""
+"""Start the command line, by ``fashion-cnn`` or ``python -m fashion_cnn``."""
 
-from fashion_cnn.app.cli import main
+import signal
+import sys
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C while Python starts or ends is no traceback either."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:  # else the shell has it ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from fashion_cnn.app import cli  # imports Click and NumPy, which takes a while
+
+    try:
+        signal.signal(signal.SIGINT, handler)
+        cli.main()
+    except KeyboardInterrupt:
+        sys.exit(cli.INTERRUPTED)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 
 if __name__ == "__main__":
     main()

@@ -1,16 +1,19 @@
 import json
+import os
 import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import time
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from conftest import TINY_DIR
+from conftest import ROOT, TINY_DIR
 from PIL import Image
 
 import fashion_cnn as fc
@@ -90,13 +93,13 @@ def test_version_is_the_packages(run):
         (["fly"], 2, "No such command 'fly'"),
         (["train", "--recipe", "slow"], 2, "'book', 'fast', 'best'"),
         (["train", "--seed", "-1"], 2, "0<=x<=4294967295"),
-        (["train", "--checkpoint", "model.h5"], 1, "ends in .keras, got 'model.h5'"),
+        (["train", "--checkpoint", "model.h5"], 1, "/model.h5'"),
         (["predict", "shoe.jpg"], 2, "Missing argument 'IMAGE...'. Usage: fashion-cnn predict ["),
         (["predict"], 2, "Missing argument 'CHECKPOINT'"),
         (["demo", "--port", "0"], 2, "1<=x<=65535"),
         (["evaluate", "none.keras"], 1, "none.keras, found no such file"),
         (["report", "none.keras"], 1, "none.keras, found no such file"),
-        (["demo", "damaged.keras"], 1, "expected a model saved by Keras"),
+        (["demo", "damaged.keras"], 1, "expected a saved model"),
         (["data", "--data-dir", "nowhere"], 1, "nowhere, found none. Check its spelling"),
         (["train", "--data-dir", "damaged"], 1, "train-labels-idx1-ubyte.gz is damaged"),
     ],
@@ -371,3 +374,92 @@ def test_demo_without_gradio_says_what_to_install(run, monkeypatch):
     assert code == 1
     assert "needs gradio" in err
     assert ".[demo]" in err
+
+
+SCRIPT = Path(sys.executable).with_name("fashion-cnn")
+
+
+def shell(command, cwd, **variables):
+    """Run a line of shell, in which $P is the program."""
+    environment = os.environ | {"P": str(SCRIPT), "FASHION_CNN_DATA_DIR": str(TINY_DIR)}
+    environment |= {name: value for name, value in variables.items() if value is not None}
+    for name in [name for name, value in variables.items() if value is None]:
+        environment.pop(name, None)
+    return subprocess.run(
+        ["bash", "-c", command], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "variables"),
+    [
+        ("$P --help | head -1", {}),
+        ("$P data | head -c 1", {}),
+        ("$P data >&-", {}),
+        ("$P data 2>&-", {}),
+        ("$P data >/dev/full", {}),
+        ("$P evaluate none.keras 2>&-", {}),
+        ("$P data", {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0"}),
+        ("$P evaluate 한국어.keras", {"PYTHONIOENCODING": "ascii"}),
+        ("$P evaluate '~nosuchuser/x.keras'", {}),
+        ("$P data --data-dir '~nosuchuser/x'", {}),
+        ("$P --help", {"COLUMNS": "20"}),
+        ("$P train --checkpoint ''", {}),
+        ("$P evaluate $'a\\xff.keras'", {"PYTHONIOENCODING": "utf-8:strict"}),
+        ("$P data", {"HOME": None}),
+        ("$P data", {"HOME": "/nowhere", "FASHION_CNN_DATA_DIR": None, "KERAS_HOME": None}),
+        ("$P data", {"FASHION_CNN_DATA_DIR": None, "KERAS_HOME": "~nosuchuser/x"}),
+    ],
+)
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+def test_odd_surroundings_give_no_traceback(command, variables, tmp_path):
+    done = shell(command, tmp_path, **variables)
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert done.returncode in (0, 1)
+
+
+@pytest.mark.slow
+def test_training_with_closed_outputs_is_a_training(tmp_path):
+    done = shell("$P train --recipe fast --checkpoint best.keras >&- 2>&-", tmp_path)
+    assert done.returncode == 0
+    fc.load_model(tmp_path / "best.keras")
+
+
+def test_control_characters_of_names_do_not_reach_the_terminal(run, checkpoint, tmp_path):
+    path = tmp_path / "a\x1b]0;owned\x07b\x9bm.png"
+    shutil.copy(ROOT / "notebooks" / "photos" / "dress.png", path)
+    code, out, _ = run("predict", checkpoint, path)
+    assert code == 0
+    assert "owned" in out
+    path.write_bytes(b"no picture")
+    _, _, err = run("predict", checkpoint, path)
+    assert "owned" in err
+    for text in (out, err):
+        assert all(line.isprintable() for line in text.splitlines())
+
+
+def test_json_has_no_nan(run, tmp_path):
+    model = fc.build_cnn(filters=(2, 3))
+    model.set_weights([weights * np.nan for weights in model.get_weights()])
+    model.save(tmp_path / "nan.keras")
+    code, out, err = run("predict", tmp_path / "nan.keras", "--json", "0")
+    assert (code, out) == (1, "")
+    assert "expected finite weights" in err
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_any_moment_gives_no_traceback(tmp_path):
+    """From 50 ms on: before, Python itself is starting. Until the end, when it is leaving."""
+    for wait in np.arange(0.05, 0.35, 0.01):
+        with subprocess.Popen(
+            [SCRIPT, "data", "--data-dir", TINY_DIR],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        ) as process:
+            time.sleep(wait)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        assert b"Traceback" not in err
+        assert process.returncode in (0, 130, -signal.SIGINT)

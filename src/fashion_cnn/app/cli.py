@@ -6,6 +6,7 @@ the commands that need it.
 
 import contextlib
 import functools
+import io
 import json
 import sys
 import warnings
@@ -45,6 +46,11 @@ checkpoint_argument = click.argument("checkpoint", type=click.Path())
 def main() -> NoReturn:
     """Run the command line; exit with 0, 1 (failure), 2 (wrong usage) or 130 (interrupted)."""
     warnings.showwarning = lambda message, *_: _say(str(message))
+    # A stream that the shell has closed is None, which Keras cannot write to.
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name) or io.TextIOWrapper(io.BytesIO())
+        stream.reconfigure(errors="backslashreplace")  # for what its encoding lacks
+        setattr(sys, name, stream)
     try:
         sys.exit(commands(prog_name=PROGRAM, standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:
@@ -67,7 +73,12 @@ def main() -> NoReturn:
 
 def _say(message: str) -> None:
     """Write one line to standard error."""
-    click.echo(f"{PROGRAM}: {' '.join(message.split())}", err=True)
+    click.echo(_printable(f"{PROGRAM}: {' '.join(message.split())}"), err=True)
+
+
+def _printable(text: str) -> str:
+    """Return a text without what controls a terminal; file names can hold such characters."""
+    return "".join(filter(str.isprintable, text))
 
 
 def _line(error: Exception) -> str:
@@ -135,7 +146,7 @@ def train(
     with contextlib.redirect_stdout(sys.stderr):  # where Keras's progress belongs, too
         data = fc.load_fashion_mnist(data_dir)
         click.echo(data.source)
-        checkpoint = checkpoint or str(default_checkpoint(data.source))
+        checkpoint = str(default_checkpoint(data.source)) if checkpoint is None else checkpoint
         model = fc.build_cnn()
         try:
             history = fc.train(
@@ -149,10 +160,10 @@ def train(
             )
         except KeyboardInterrupt as interrupt:
             click.echo()  # Keras leaves its line unfinished
-            raise InterruptedRun(str(interrupt) or "interrupted before the first epoch") from None
+            raise InterruptedRun(str(interrupt) or "interrupted; train again to resume") from None
         loss, accuracy = fc.evaluate(model, data.validation)
     click.echo(f"validation accuracy {accuracy:.4f}, loss {loss:.4f}, {len(history.epoch)} epochs")
-    click.echo(f"saved in {checkpoint}")
+    click.echo(_printable(f"saved in {checkpoint}"))
 
 
 @commands.command()
@@ -208,7 +219,7 @@ def predict(checkpoint: str, images: tuple[str, ...], as_json: bool, data_dir: s
         if not as_json:
             click.echo(_table(answer))
     if as_json:
-        click.echo(json.dumps(answers, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(answers, indent=2))
     sys.exit(failed)
 
 
@@ -244,7 +255,7 @@ def _answer(
 
 def _table(answer: dict[str, Any]) -> str:
     """Return the lines for one picture: the class, then the probabilities, the largest first."""
-    title = f"{answer['image']}: {answer['class']}"
+    title = _printable(f"{answer['image']}: {answer['class']}")
     if answer["true_class"]:
         title += f" (it is: {answer['true_class']})"
     ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])
