@@ -9,8 +9,10 @@ import socket
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import gradio_client
@@ -18,11 +20,11 @@ import numpy as np
 import pytest
 import requests
 from conftest import ROOT, TINY_DIR
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from playwright.sync_api import expect, sync_playwright
 
 import fashion_cnn as fc
-from fashion_cnn.app.demo import NAMES, Demo
+from fashion_cnn.app.demo import NAMES, NO_ANSWER, Demo, _composite
 
 PHOTOS = ROOT / "notebooks" / "photos"
 ADDRESS = "127.0.0.1"
@@ -141,7 +143,7 @@ def png_bomb(side):
 
 
 BAD = {
-    "truncated.png": "which cannot be read (image file is truncated)",
+    "truncated.png": "which cannot be read (image file is truncated",
     "empty.png": "which cannot be read",
     "text.png": "which cannot be read",
     "small.png": "expected a longer side of at least 28 pixels",
@@ -490,3 +492,68 @@ def test_the_keyboard_reaches_everything(visit, url, pictures):
         "Where the network looked",
         "Layer by layer",
     ]
+
+
+# What other websites and other programs of the network may try.
+
+
+def asked_by_http(url, data, **headers):
+    """Call the page's function as a program does; return all that it answers."""
+    call = f"{url}gradio_api/call/predict"
+    event = requests.post(call, json={"data": [data]}, headers=headers, timeout=60)
+    event.raise_for_status()
+    return requests.get(f"{call}/{event.json()['event_id']}", headers=headers, timeout=60).text
+
+
+def test_no_path_of_the_server_is_read(url, pictures, tmp_path):
+    """Neither the picture comes back, nor whether there is a file."""
+    known, unknown = str(pictures / "dress.png"), str(tmp_path / "unknown.png")
+    kinds = ({}, {"meta": {"_type": "gradio.FileData"}}, {"url": "file:///etc/passwd"})
+    for kind in kinds:
+        answers = {
+            re.sub(r"[^ ]*(dress|unknown)[.]png", "", asked_by_http(url, {"path": path} | kind))
+            for path in (known, unknown, "/etc/passwd", "../../../../etc/passwd")
+        }
+        assert all("error" in answer and "base64" not in answer for answer in answers)
+        assert len(answers) == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "evil.example:7860"},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Host": ""},
+        {"Host": "["},
+        {"Origin": "https://127.0.0.1"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+    ],
+)
+def test_requests_of_other_websites_are_refused(url, headers):
+    for path in ("", "config", "gradio_api/info"):
+        answer = requests.get(url + path, headers=headers, timeout=30)
+        assert (answer.status_code, len(answer.text)) == (403, 44)
+    own = {"Origin": url.rstrip("/")}
+    assert requests.get(url, headers=own, timeout=30).status_code == 200
+    local = {"Host": f"localhost:{port_of(url)}"}
+    assert requests.get(url, headers=local, timeout=30).status_code == 200
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("blob", [png_bomb(13_300), b"%!PS-Adobe-3.0 EPSF-3.0", b""])
+def test_a_drawing_is_opened_within_the_limits_of_a_picture(trained, blob):
+    sketchpad = SimpleNamespace(blob_storage={"1": SimpleNamespace(composite=blob)})
+    demo = Demo(trained[2], TINY_DIR)
+    tracemalloc.start()
+    try:
+        (answer,) = demo.of_drawing(_composite(sketchpad, SimpleNamespace(id="1")))
+    except OSError as error:
+        assert isinstance(error, UnidentifiedImageError)  # noqa: PT017
+    else:
+        assert answer == NO_ANSWER
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50_000_000  # Pillow's plugins

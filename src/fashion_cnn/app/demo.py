@@ -7,7 +7,9 @@ on this machine; it sends nothing anywhere and loads nothing from another host.
 import base64
 import functools
 import io
+import ipaddress
 import os
+import socket
 import tempfile
 import threading
 import time
@@ -15,13 +17,19 @@ from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import gradio as gr
 import numpy as np
+from gradio.components.image_editor import EditorData
 from gradio.data_classes import ImageData
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fashion_cnn.data import DatasetError, data_source, load_fashion_mnist
 from fashion_cnn.images import CLASS_NAMES, Split
@@ -29,7 +37,7 @@ from fashion_cnn.inside.layers import layer_outputs, occlusion_map
 from fashion_cnn.inside.pictures import plot_layers, plot_occlusion
 from fashion_cnn.language import translated
 from fashion_cnn.model import is_trained_on_stand_in, load_model
-from fashion_cnn.photo import photo_steps, plot_photo_steps
+from fashion_cnn.photo import PhotoSteps, photo_steps, plot_photo_steps
 from fashion_cnn.plotting import plot_images
 from fashion_cnn.prediction import predict
 from fashion_cnn.unlikeness import WARNED_OF_FASHION_MNIST, WARNED_OF_OTHER_THINGS
@@ -83,6 +91,7 @@ def serve(
                 footer_links=[],
                 max_file_size=MOST_UPLOAD,
                 css=STYLE,
+                app_kwargs={"middleware": [Middleware(OnlyFromThisPage)]},
                 theme=gr.themes.Default(
                     primary_hue="blue",  # white text on it is legible
                     font=SYSTEM_FONTS,
@@ -101,6 +110,37 @@ def serve(
             pass
         finally:
             page.close(verbose=False)
+
+
+class OnlyFromThisPage:
+    """Refuse requests that another website makes a visitor's browser send.
+
+    A website can let its name point to this machine: then ``Host`` has that name. What its own
+    pages send has that website as its ``Origin``.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on if its headers name this machine, or answer it with 403."""
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            host, origin = headers.get("host", ""), headers.get("origin")
+            if not _is_this_machine(host) or origin not in (None, f"http://{host}"):
+                answer = PlainTextResponse("This page answers only requests of its own.\n", 403)
+                return await answer(scope, receive, send)
+        return await self.app(scope, receive, send)
+
+
+def _is_this_machine(host: str) -> bool:
+    """Tell whether a ``Host`` header is a number, which no website can be, or this machine's."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        is_name = name in ("localhost", socket.gethostname().lower())
+        return is_name or bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
 
 
 class Demo:
@@ -144,12 +184,11 @@ class Demo:
                             height=320,
                         )
                         # Gradio must not open the file: photo_steps does, within its limits.
-                        photo.preprocess = _path_of  # type: ignore[assignment,method-assign]
+                        photo.preprocess = _upload  # type: ignore[assignment,method-assign]
                     with gr.Tab("Draw"):
                         gr.Markdown("Draw a filled shape with the brush, like a silhouette.")
                         drawing = gr.Sketchpad(
                             label="A drawing",
-                            type="numpy",
                             canvas_size=(CANVAS_SIDE, CANVAS_SIDE),
                             brush=gr.Brush(
                                 default_size=20, colors=["#000000", "#777777"], color_mode="fixed"
@@ -158,6 +197,9 @@ class Demo:
                             transforms=(),
                             layers=False,
                             buttons=[],
+                        )
+                        drawing.preprocess = functools.partial(  # type: ignore[assignment,method-assign]
+                            _composite, drawing
                         )
                     with gr.Tab("Test image"):
                         examples, number, show = self._test_images()
@@ -218,12 +260,13 @@ class Demo:
         pixels = np.rint(255 * self.test.images[self._first_of(label), ..., 0]).astype(np.uint8)
         return Image.fromarray(pixels).resize((112, 112), Image.Resampling.NEAREST), NAMES[label]
 
-    def of_drawing(self, editor: dict[str, Any] | None) -> Iterator[Answer]:
+    def of_drawing(self, drawing: Image.Image | None) -> Iterator[Answer]:
         """Answer a drawing, once there is one."""
-        if editor is None or editor["composite"] is None or not editor["composite"][..., 3].any():
-            yield NO_ANSWER
-        else:
-            yield from self.of_picture(editor["composite"])
+        try:
+            answers = self.of_picture(photo_steps(drawing) if drawing else None)
+        except (OSError, ValueError):  # nothing is drawn yet, or the last stroke is erased
+            answers = iter([NO_ANSWER])
+        yield from answers
 
     def of_example(self, event: gr.SelectData) -> Iterator[Answer]:
         """Answer one of the pictured test images."""
@@ -240,13 +283,13 @@ class Demo:
         draw = functools.partial(plot_images, [image], [true_label], figure=_figure(1.5, 1.8))
         yield from self._answers(image, heading, draw, true_label)
 
-    def of_picture(self, picture: str | ArrayLike | None) -> Iterator[Answer]:
-        """Answer an uploaded file or the pixels of a drawing."""
+    def of_picture(self, picture: str | ArrayLike | PhotoSteps | None) -> Iterator[Answer]:
+        """Answer an uploaded file, an array of pixels, or the steps of a drawing."""
         if picture is None:
             yield NO_ANSWER
             return
         try:
-            steps = photo_steps(picture)
+            steps = picture if isinstance(picture, PhotoSteps) else photo_steps(picture)
         except (OSError, ValueError) as error:
             text = str(error)
             if isinstance(picture, str):
@@ -294,8 +337,22 @@ class Demo:
         yield *[gr.skip()] * 4, looked
 
 
-def _path_of(upload: ImageData | None) -> str | None:
-    return upload.path if upload else None
+def _upload(file: ImageData | None) -> str | None:
+    """Return the path of an uploaded file: a request may name any other file of this machine."""
+    if file is None or file.path is None:
+        return None
+    path = os.path.realpath(file.path)
+    if not Path(path).is_relative_to(os.path.realpath(os.environ["GRADIO_TEMP_DIR"])):
+        raise gr.Error("Send the picture itself, not a path.", print_exception=False)
+    return path
+
+
+def _composite(drawing: gr.Sketchpad, sent: EditorData | None) -> Image.Image | None:
+    """Return a drawing, not decoded yet, which Gradio would do without limits."""
+    blobs = drawing.blob_storage.get(sent.id) if sent and sent.id else None
+    if blobs is None or blobs.composite is None:
+        return None
+    return Image.open(io.BytesIO(blobs.composite), formats=["PNG", "WEBP"])
 
 
 def _refusal(message: str) -> Answer:
