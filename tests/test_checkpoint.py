@@ -478,3 +478,16 @@ def test_an_empty_path_is_not_the_default(tiny, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="got a directory"):
         fc.train(build(), tiny, checkpoint="", verbose=0)
     assert (tmp_path / "stand-in-model.keras").read_bytes() == b"precious"
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_no_lock(tiny, tmp_path, monkeypatch):
+    def fail(self, text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "best.keras"
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_module.Path, "write_text", fail)
+        with pytest.raises(OSError, match=r"No space left .* cannot be saved; choose .* has space"):
+            fc.train(build(), tiny, ONE_EPOCH, checkpoint=path, verbose=0)
+    assert not list(tmp_path.iterdir())
+    fc.train(build(), tiny, ONE_EPOCH, checkpoint=path, verbose=0)

@@ -5,7 +5,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C while Python starts or ends is no traceback either."""
+    """Run the command line; Ctrl-C gives no traceback while modules load or Python ends either."""
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.default_int_handler:  # else the shell has it ignored
         signal.signal(signal.SIGINT, signal.SIG_DFL)

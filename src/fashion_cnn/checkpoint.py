@@ -261,34 +261,31 @@ def locked(checkpoint: Path) -> Iterator[None]:
     The operating system releases the lock of a process that ends, whatever ended it.
     """
     path = checkpoint.with_name(f".{checkpoint.name}.lock")
-    try:
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path).acquire(timeout=0)
-        path.write_text(str(os.getpid()))
-        # The longest name that will be written, which some file systems refuse.
-        longest = checkpoint.with_name(
-            f".new-{secrets.token_hex(4)}-{state_path_of(checkpoint).name}"
-        )
-        longest.touch()
-        longest.unlink(missing_ok=True)
-    except filelock.Timeout:
-        text = path.read_text(errors="replace") if path.is_file() else ""
-        process = text if text.isdigit() else "unknown"
-        raise RuntimeError(
-            f"another training, process {process}, is writing {checkpoint}; "
-            "wait until it ends, or train with another checkpoint"
-        ) from None
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"{error.strerror or error}: {checkpoint} cannot be saved; choose a checkpoint of a "
-            "shorter name or in a directory that you can write to",
-        ) from error
-    with lock:
+    with contextlib.ExitStack() as stack:
         try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+            checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(filelock.FileLock(path).acquire(timeout=0))
+            stack.callback(path.unlink, missing_ok=True)  # while it is still locked
+            path.write_text(str(os.getpid()))
+            # The longest name that will be written, which some file systems refuse.
+            name = state_path_of(checkpoint).name
+            longest = checkpoint.with_name(f".new-{secrets.token_hex(4)}-{name}")
+            longest.touch()
+            longest.unlink(missing_ok=True)
+        except filelock.Timeout:
+            text = path.read_text(errors="replace") if path.is_file() else ""
+            process = text if text.isdigit() else "unknown"
+            raise RuntimeError(
+                f"another training, process {process}, is writing {checkpoint}; "
+                "wait until it ends, or train with another checkpoint"
+            ) from None
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"{error.strerror or error}: {checkpoint} cannot be saved; choose a checkpoint of "
+                "a shorter name or in a directory that has space and that you can write to",
+            ) from error
+        yield
 
 
 @contextlib.contextmanager

@@ -287,8 +287,8 @@ def _digest(path: Path, algorithm: str) -> str:
 def _fetch(url: str, output_file: str, _pooch: object) -> None:
     """Download for pooch, with a progress bar, giving up on a mirror that trickles.
 
-    Whatever trickles, redirects, headers or the file, the clock runs: it is received in a thread,
-    which is left behind when the clock runs out.
+    Whatever trickles, headers or the file, the clock runs: it is received in a thread, which is
+    left behind when the clock runs out.
     """
     import requests  # heavy, and rarely needed
     import urllib3

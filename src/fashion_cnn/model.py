@@ -26,7 +26,7 @@ _DECISIVE_KEYS = (
 _LARGEST = 100_000  # filters or units of a layer
 _WEIGHTED_LAYERS = (0, 2, 5, 7)  # the convolutions and the dense layers
 _MOST_BYTES = 100_000_000  # of a file; the tutorial's network takes 4 million with Adam's state
-_MOST_TEXT = 1_000_000  # bytes of a configuration or of an archive's directory: have a few thousand
+_MOST_TEXT = 1_000_000  # bytes of a configuration or an archive's directory; Keras's are short
 
 
 def build_cnn(
@@ -194,14 +194,14 @@ def _rebuilt(text: str | bytes, file: h5py.File) -> keras.Sequential:
     if saved_model["class_name"] != "Sequential":
         raise ValueError(f"expected a Sequential, got {saved_model['class_name']!r}")
     config = saved_model["config"]
-    inputs = [layer["config"] for layer in config["layers"]]
     saved = [layer for layer in config["layers"] if layer["class_name"] != "InputLayer"]
     kinds = [str(layer["class_name"]) for layer in saved]
     network = architecture(build_cnn())
     expected_kinds = [kind for kind, _config in network]
     if kinds != expected_kinds:
         raise ValueError(f"expected the layers {', '.join(expected_kinds)}, got {', '.join(kinds)}")
-    for settings in inputs:
+    for layer in config["layers"]:
+        settings = layer["config"]  # Keras 2 has the shape in the first convolution, too
         shape = settings.get("batch_shape") or settings.get("batch_input_shape")
         if shape and tuple(shape[1:]) != (*IMAGE_SHAPE, 1):
             raise ValueError(f"expected inputs of shape (None, 28, 28, 1), got {shape}")

@@ -223,12 +223,12 @@ class _RefusedError(Exception):
 
 
 class _BoundedFile(io.FileIO):
-    """A file that a decoder reads at most twice, and not for longer than it may take."""
+    """A file that stops a decoder which takes too long or reads the same again and again."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.deadline = time.monotonic() + MOST_SECONDS
-        self.left = 2 * path.stat().st_size + READ_BYTES
+        self.left = 2 * path.stat().st_size + READ_BYTES  # some decoders look at parts twice
 
     def read(self, size: int | None = -1) -> bytes:
         """Read up to `size` bytes, unless the time is up."""

@@ -100,7 +100,7 @@ def plot_model(
         graph = Graph(string=dot.to_string())
         graph.layout(prog="dot")
         if to_file is not None:
-            path = Path(os.path.expanduser(to_file))
+            path = Path(to_file).expanduser()
             graph.draw(str(path), args=f"-Gdpi={PNG_DPI}" if path.suffix.lower() == ".png" else "")
     return graph
 

@@ -89,9 +89,9 @@ def study(
         with distributed.Client(**_LOCAL, env={"TF_NUM_INTRAOP_THREADS": "1"}) as client:
             places: Any = {"directory": directory, "data_dir": data_dir}
             return study(recipe, seeds, model=model, client=client, **places)
-    directory = Path(os.path.abspath(os.path.expanduser(directory)))
+    directory = Path(directory).expanduser().absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    data_dir = data_dir and Path(os.path.abspath(os.path.expanduser(data_dir)))
+    data_dir = data_dir and Path(data_dir).expanduser().absolute()
     data = load_fashion_mnist(data_dir)
     model = model or build_cnn()
     network = model.get_config()

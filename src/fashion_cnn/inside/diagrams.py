@@ -46,7 +46,7 @@ class Animation:
         ValueError
             If the name ends otherwise.
         """
-        path = Path(os.path.expanduser(path))
+        path = Path(path).expanduser()
         kinds = {".png": "PNG", ".gif": "GIF"}
         if path.suffix.lower() not in kinds:
             raise ValueError(f"expected a name that ends in .png or .gif, got {str(path)!r}")
