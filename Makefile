@@ -11,7 +11,7 @@ export FASHION_CNN_DATA_DIR := $(DATA_DIR)
 endif
 
 .PHONY: help setup notebook notebooks demo test test-slow test-all faults lint house \
-  bench photos page figure screenshot pins clean
+  bench photos pretrained page figure screenshot pins clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -59,8 +59,11 @@ bench: $(READY) ## measure the tables of docs/benchmarks.md (several hours; can 
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/elsewhere.py
 
-photos: $(READY) ## measure the table of docs/photos.md (a few minutes)
-	$(BIN)/python benchmarks/photos.py
+photos: $(READY) ## measure docs/photos.md; PHOTOS=directory of the real photos
+	$(BIN)/python benchmarks/photos.py $(PHOTOS)
+
+pretrained: $(READY) ## train the network of the package (an hour or less); PHOTOS=directory
+	$(BIN)/python benchmarks/pretrained.py --photos $(PHOTOS)
 
 page: $(READY) ## time the web page and the command line (a few minutes; needs Chromium)
 	$(BIN)/python benchmarks/page.py

@@ -15,6 +15,7 @@ DOCUMENTS = {
     "runs": ROOT / "docs" / "benchmarks.md",
     "elsewhere": ROOT / "docs" / "benchmarks.md",
     "page": ROOT / "docs" / "benchmarks.md",
+    "real": ROOT / "docs" / "photos.md",
     "photos": ROOT / "docs" / "photos.md",
 }
 

@@ -1,8 +1,8 @@
-"""Measure `prepare_photo` and the warning about unlike images; write the table of docs/photos.md.
+"""Measure how often photos are told rightly and warned about: ``make photos PHOTOS=path``.
 
-``make photos`` trains a network with FAST; ``python benchmarks/photos.py MODEL`` uses a saved one.
-Results are for the test split and for pictures of other things. The package's settings were chosen
-on photo-like pictures of the validation split, and on those of OTHER_THINGS marked True.
+PHOTOS is the directory of real photos that docs/photos.md describes. Besides these, it measures our
+own drawings, photo-like pictures made from the test split, and pictures of other things, with the
+network that comes with the package, and writes the tables and the figure of docs/photos.md.
 """
 
 import argparse
@@ -19,15 +19,20 @@ from typing import Any
 import matplotlib
 import numpy as np
 from bench import RESULTS, hardware, versions
-from measure import below_table, write_table
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from measure import ROOT, below_table, write_table
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from real_photos import GARMENTS, RIGHT, RealPhotos, read_photos
+from sklearn.calibration import calibration_curve
 from sklearn.datasets import load_digits, load_sample_images
 
 import fashion_cnn as fc
+from fashion_cnn import CLASS_NAMES
 
 PHOTOS = RESULTS.with_name("photos.json")
-N_PHOTOS, N_OTHERS = 2_000, 500
+N_PHOTOS, N_OTHERS = 1_000, 500
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 # An EXIF orientation, and how a camera that was held that way stores the picture.
 TURNS = (
@@ -35,19 +40,22 @@ TURNS = (
     (6, Image.Transpose.ROTATE_90),
     (8, Image.Transpose.ROTATE_270),
 )
-DRAWINGS = RESULTS.parents[2] / "notebooks" / "photos"
-# The labels that count as right, fixed before any of them was predicted.
-DRAWN: dict[str, tuple[str, ...]] = {
-    "t-shirt": ("T-shirt/top",),
-    "jeans": ("Trouser",),
-    "dress": ("Dress",),
-    "blouse": ("Shirt", "T-shirt/top"),
-    "coat": ("Coat",),
-    "sandal": ("Sandal",),
-    "running-shoe": ("Sneaker",),
-    "handbag": ("Bag",),
-    "boot": ("Ankle boot",),
-    "hiking-boot": ("Ankle boot",),
+DRAWINGS = ROOT / "notebooks" / "drawings"
+FIGURE = ROOT / "docs" / "photos.png"
+# The class that counts as right, fixed before any of them was predicted.
+DRAWN = {
+    "ankle-boot": "Ankle boot",
+    "coat": "Coat",
+    "dress": "Dress",
+    "handbag": "Bag",
+    "jeans": "Trouser",
+    "pullover": "Pullover",
+    "sandal": "Sandal",
+    "shirt": "Shirt",
+    "sneaker": "Sneaker",
+    "striped-top": "T-shirt/top",
+    "t-shirt": "T-shirt/top",
+    "winter-boot": "Ankle boot",
 }
 
 
@@ -208,7 +216,7 @@ def photos_of(split: fc.Split) -> Iterable[NDArray[np.float32]]:
 
 
 def of_drawings(model: Any, *, mirrored: bool = False) -> list[dict[str, Any]]:
-    """Predict the drawings, mirrored or not: nearly all the data set's shoes point left."""
+    """Predict the drawings, mirrored or not."""
     rows = []
     for name, right in DRAWN.items():
         image = fc.prepare_photo(DRAWINGS / f"{name}.png")
@@ -218,11 +226,26 @@ def of_drawings(model: Any, *, mirrored: bool = False) -> list[dict[str, Any]]:
                 "name": name,
                 "predicted": prediction.class_name,
                 "probability": round(prediction.probability, 3),
-                "right": prediction.class_name in right,
+                "right": prediction.class_name == right,
                 "warned": prediction.unlikeness > 1,
             }
         )
     return rows
+
+
+def of_real_photos(model: Any, photos: RealPhotos) -> list[dict[str, Any]]:
+    """Predict the real photos: a row for each, with its folder."""
+    found = [fc.predict(model, image, warn=False) for image in photos.images]
+    return [
+        {
+            "folder": str(folder),
+            "predicted": made.class_name,
+            "probability": round(made.probability, 3),
+            "right": made.class_name in RIGHT[folder],
+            "warned": made.unlikeness > 1,
+        }
+        for folder, made in zip(photos.folders, found, strict=True)
+    ]
 
 
 def of_the_largest() -> dict[str, float]:
@@ -242,22 +265,23 @@ def of_the_largest() -> dict[str, float]:
         picture = Image.new("RGBA", (8_000, 6_250))
         picture.paste((90, 30, 60, 255), (2_000, 1_000, 5_000, 6_000))
         picture.save(path, compress_level=1)
-        small = DRAWINGS / "boot.png"
+        small = DRAWINGS / "ankle-boot.png"
         found = subprocess.check_output([sys.executable, "-c", program, str(small), str(path)])
     memory, seconds = map(float, found.split())
     return {"peak_memory": memory / 1e9, "seconds": seconds}
 
 
-def measure(model_path: str | None) -> dict[str, Any]:
+def measure(directory: Path) -> dict[str, Any]:
     """Measure everything."""
     data = fc.load_fashion_mnist()
     if not data.source.is_fashion_mnist:
         raise SystemExit(f"the benchmark needs Fashion-MNIST, got {data.source}")
-    model = fc.load_model(model_path) if model_path else trained(data)
-    test = fc.Split(data.test.images[:N_PHOTOS], data.test.labels[:N_PHOTOS])
+    model = fc.load_model()
     start = time.perf_counter()
+    photos = read_photos(directory)
+    seconds = (time.perf_counter() - start) / len(photos.images)
+    test = fc.Split(data.test.images[:N_PHOTOS], data.test.labels[:N_PHOTOS])
     prepared = list(photos_of(test))
-    print(f"{len(prepared)} photos made and prepared in {time.perf_counter() - start:.0f} s")
     others = []
     for name, pictures, looked_at in OTHER_THINGS:
         found = [
@@ -269,6 +293,8 @@ def measure(model_path: str | None) -> dict[str, Any]:
     return {
         "hardware": hardware(),
         "versions": versions(),
+        "real": of_real_photos(model, photos),
+        "seconds": seconds,
         "direct": of_images(model, test.images, test.labels),
         "photos": of_images(model, prepared, test.labels),
         "others": others,
@@ -278,28 +304,45 @@ def measure(model_path: str | None) -> dict[str, Any]:
     }
 
 
-def trained(data: fc.FashionMNIST) -> Any:
-    """Train a network with FAST."""
-    model = fc.build_cnn()
-    with tempfile.TemporaryDirectory() as scratch:
-        fc.train(model, data, fc.FAST, checkpoint=f"{scratch}/best.keras", verbose=0)
-    return model
+def share(rows: list[dict[str, Any]], fact: str) -> str:
+    """Return the part of the rows of which a fact holds, as text."""
+    return f"{np.mean([row[fact] for row in rows]):.0%}" if rows else "–"
 
 
-def warned_of_other_things(results: dict[str, Any]) -> int:
-    """Return how many of 100 pictures are warned about, of the kinds that decided no setting."""
-    unseen = [kind["warned"] for kind in results["others"] if not kind["looked_at"]]
-    return round(100 * float(np.mean(unseen)))
+def render_real_table(results: dict[str, Any]) -> str:
+    """Return the Markdown table of the real photos: a row for each folder."""
+    rows = results["real"]
+    groups = {"**garments**, the next six": [row for row in rows if row["folder"] in GARMENTS]}
+    for folder, right in RIGHT.items():
+        counted = " or ".join(right) or "a warning"
+        groups[f"{folder}: {counted}"] = [row for row in rows if row["folder"] == folder]
+    lines = [
+        "| photos, and what counts as right | n | right | warned about | right without a warning |",
+        "|---|---|---|---|---|",
+    ]
+    for name, group in groups.items():
+        kept = [row for row in group if not row["warned"]]
+        is_known = any(row["folder"] in (*GARMENTS, "shoes") for row in group)
+        rights = [share(group, "right"), share(kept, "right")] if is_known else ["–", "–"]
+        cells = [name, str(len(group)), rights[0], share(group, "warned"), rights[1]]
+        lines.append(f"| {' | '.join(cells)} |")
+    answered = [row for row in rows if not row["warned"]]
+    note = below_table(
+        f"Of all {len(answered)} photos answered without a warning, {share(answered, 'right')} are "
+        f"told rightly. A photo takes {results['seconds']:.2f} s. `make photos`; "
+        f"{results['hardware']}; {results['versions']}."
+    )
+    return "\n".join([*lines, "", note, ""])
 
 
 def render_table(results: dict[str, Any]) -> str:
-    """Return the Markdown table."""
+    """Return the Markdown table of everything else."""
     lines = ["| pictures | n | right | warned about |", "|---|---|---|---|"]
     for name, key in (("unchanged test images", "direct"), ("made into photos", "photos")):
         row = results[key]
         lines.append(f"| {name} | {row['n']:,} | {row['accuracy']:.1%} | {row['warned']:.1%} |")
     for name, key in (
-        ("ten drawings", "drawings"),
+        ("our twelve drawings", "drawings"),
         ("the same drawings, mirrored", "drawings, mirrored"),
     ):
         drawings = results[key]
@@ -323,19 +366,58 @@ def render_table(results: dict[str, Any]) -> str:
     return "\n".join([*lines, "", note, ""])
 
 
+def draw_figure(rows: list[dict[str, Any]]) -> Figure:
+    """Draw what real photos were taken for, and how often a certainty is right."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    folders = [folder for folder in RIGHT]
+    counts = np.array(
+        [
+            [sum(r["folder"] == f and r["predicted"] == name for r in rows) for name in CLASS_NAMES]
+            for f in folders
+        ]
+    )
+    left.imshow(counts / counts.sum(axis=1, keepdims=True), cmap="Blues", vmin=0, vmax=1)
+    for (y, x), count in np.ndenumerate(counts):
+        if count:
+            is_dark = count > counts[y].sum() / 2
+            left.text(x, y, count, ha="center", va="center", color="white" if is_dark else "black")
+    left.set_xticks(range(len(CLASS_NAMES)), CLASS_NAMES, rotation=45, ha="right")
+    left.set_yticks(range(len(folders)), folders)
+    left.set(title="Photos of each folder, and what they were taken for")
+    garments = [row for row in rows if row["folder"] in GARMENTS]
+    is_right, probabilities = (
+        np.array([row[x] for row in garments]) for x in ("right", "probability")
+    )
+    found, said = calibration_curve(is_right, probabilities, n_bins=6, strategy="quantile")
+    right.plot([0, 1], [0, 1], color="#B5B5B5", linewidth=1)
+    right.plot(said, found, "o-", color="#0072B2")
+    right.set(
+        xlabel="probability of the answer",
+        ylabel="part of the answers that are right",
+        title=f"Garments: as often right as said? (n = {len(garments)}, six equal parts)",
+        xlim=(0, 1),
+        ylim=(0, 1),
+        aspect="equal",
+    )
+    return figure
+
+
 def main() -> None:
-    """Measure, unless told not to, and update the table."""
+    """Measure, unless told not to, and update the tables and the figure."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("model", nargs="?", help="a saved model (default: train FAST)")
-    parser.add_argument("--table-only", action="store_true", help="only update the table")
+    parser.add_argument("photos", nargs="?", type=Path, help="directory of the real photos")
+    parser.add_argument("--table-only", action="store_true", help="only update the tables")
     arguments = parser.parse_args()
     if not arguments.table_only:
-        PHOTOS.write_text(json.dumps(measure(arguments.model), indent=1) + "\n")
-    table = render_table(json.loads(PHOTOS.read_text()))
-    print(table)
-    write_table("photos", table)
+        if arguments.photos is None:
+            parser.error("expected the directory of the real photos: make photos PHOTOS=path")
+        PHOTOS.write_text(json.dumps(measure(arguments.photos), indent=1) + "\n")
+    results = json.loads(PHOTOS.read_text())
+    write_table("real", render_real_table(results))
+    write_table("photos", render_table(results))
+    draw_figure(results["real"]).savefig(FIGURE, dpi=110)
 
 
 if __name__ == "__main__":

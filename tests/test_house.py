@@ -24,7 +24,17 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 WINGS = ("inside", "photo", "study", "app")
 # Heavy or optional: a function may import these, with a comment that says why.
 LATE = {
-    *("babel", "distributed", "keras", "matplotlib", "pooch", "pydot", "pygraphviz", "requests"),
+    *(
+        "babel",
+        "distributed",
+        "keras",
+        "matplotlib",
+        "pandas",
+        "pooch",
+        "pydot",
+        "pygraphviz",
+        "requests",
+    ),
     *("sklearn", "tensorflow", "tqdm", "urllib3", "fashion_cnn"),
 }
 

@@ -1,4 +1,5 @@
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 import fashion_cnn as fc
+from fashion_cnn.model import PRETRAINED
 
 FIXTURES = Path(__file__).parent / "fixtures"
 IMAGES = (np.arange(5 * 28 * 28).reshape(5, 28, 28, 1) % 251 / 250).astype(np.float32)
@@ -17,6 +19,30 @@ def test_reads_what_older_keras_wrote(name):
     model = fc.load_model(FIXTURES / name)
     expected = np.loadtxt((FIXTURES / name).with_suffix(".txt"))
     np.testing.assert_allclose(model.predict(IMAGES, verbose=0), expected, atol=1e-5)
+
+
+def test_a_trained_network_comes_with_the_package(tmp_path):
+    model = fc.load_model()
+    assert model.count_params() == 333_526
+    assert PRETRAINED.stat().st_size < 1_000_000
+    stored = np.load(PRETRAINED)
+    for name, weights in zip(stored.files, model.get_weights(), strict=True):
+        assert stored[name].dtype == np.float16
+        np.testing.assert_array_equal(stored[name], weights)
+    model.save(tmp_path / "copy.keras")
+    np.testing.assert_array_equal(
+        fc.load_model(tmp_path / "copy.keras").predict(IMAGES, verbose=0),
+        model.predict(IMAGES, verbose=0),
+    )
+
+
+@pytest.mark.real_data
+def test_the_trained_network_is_as_accurate_as_its_card_says(real):
+    card = PRETRAINED.with_name("README.md").read_text("utf-8")
+    for name, split in (("validation", real.validation), ("test", real.test)):
+        said = float(re.search(rf"\| {name} accuracy \| ([\d.]+) \|", card)[1])
+        assert fc.evaluate(fc.load_model(), split).accuracy == pytest.approx(said, abs=2e-4)
+    assert said >= 0.93
 
 
 def test_reads_other_sizes_and_gives_a_compiled_model(tmp_path, tiny):

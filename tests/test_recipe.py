@@ -92,6 +92,25 @@ def test_weight_decay_shrinks_weights_but_no_biases():
         np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-6)
 
 
+def test_nadam_and_its_second_moment_are_keras_own():
+    recipe = dataclasses.replace(SHORT, optimizer="nadam", beta_2=0.9)
+    ours, theirs = training_module._optimizer(recipe, 1), keras.optimizers.Nadam(1e-3, beta_2=0.9)
+    found = [keras.Variable(np.ones(3)), keras.Variable(np.ones(3))]
+    for optimizer, variable in zip((ours, theirs), found, strict=True):
+        for gradient in ([1.0, -2.0, 0.0], [0.5, 3.0, 1.0]):
+            optimizer.apply([np.array(gradient, np.float32)], [variable])
+    np.testing.assert_array_equal(*map(np.array, found))
+
+
+def test_label_smoothing_is_the_cross_entropy_with_smoothed_labels():
+    loss = training_module._loss(dataclasses.replace(SHORT, label_smoothing=0.2))
+    labels, probabilities = np.array([3, 0]), np.random.default_rng(0).dirichlet(np.ones(10), 2)
+    wanted = np.full((2, 10), 0.02)
+    wanted[[0, 1], labels] += 0.8
+    expected = -(wanted * np.log(probabilities)).sum(axis=1)
+    np.testing.assert_allclose(np.array(loss(labels, probabilities)), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("built_with", "recipe_has", "expected"), [(0.4, None, 0.4), (0.4, 0.1, 0.1), (0.0, 0.1, 0.0)]
 )
@@ -177,6 +196,14 @@ def test_bfloat16_is_slow_where_it_is_emulated(monkeypatch):
         {"shift": -1},
         {"shift": 28},
         {"erasing": 50},
+        {"zoom": 1},
+        {"stretch": -0.1},
+        {"rotation": 181},
+        {"tilt": 1},
+        {"tone": 2},
+        {"optimizer": "sgd"},
+        {"beta_2": 1},
+        {"label_smoothing": 1},
         {"precision": "float16"},
     ],
     ids=str,

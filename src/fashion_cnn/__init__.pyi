@@ -12,6 +12,7 @@ from .model import load_model as load_model
 from .photo import PhotoSteps as PhotoSteps
 from .photo import photo_steps as photo_steps
 from .photo import plot_photo_steps as plot_photo_steps
+from .photo import predict_photos as predict_photos
 from .photo import prepare_photo as prepare_photo
 from .plotting import plot_confusion_matrix as plot_confusion_matrix
 from .plotting import plot_history as plot_history
@@ -25,6 +26,7 @@ from .prediction import predict as predict
 from .recipe import BEST as BEST
 from .recipe import BOOK as BOOK
 from .recipe import FAST as FAST
+from .recipe import ROBUST as ROBUST
 from .recipe import Recipe as Recipe
 from .report import reproduction_report as reproduction_report
 from .study import study as study

@@ -17,6 +17,7 @@ from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE
 
 # Ends the name of a model trained on stand-in data: Keras's file format keeps the name, and
 # model.summary() shows it.
+PRETRAINED = Path(__file__).parent / "pretrained" / "weights.npz"  # float16
 STAND_IN_SUFFIX = "_trained_on_stand_in_data"
 # The settings that determine what a layer computes; its name and its initializers do not.
 _DECISIVE_KEYS = (
@@ -113,8 +114,11 @@ def is_trained_on_stand_in(model: keras.Model) -> bool:
     return model.name.endswith(STAND_IN_SUFFIX)
 
 
-def load_model(path: str | os.PathLike[str]) -> keras.Sequential:
+def load_model(path: str | os.PathLike[str] | None = None) -> keras.Sequential:
     """Load a model of `build_cnn`'s architecture, with any number of filters and units.
+
+    Without a path, it is the trained network that comes with the package: the tutorial's 333,526
+    parameters, for photos (its card is ``pretrained/README.md`` beside this module).
 
     Only the configuration of the layers, eight arrays of weights and the model's name are read:
     the network is built anew, so nothing stored in the file runs. The name of a model that was
@@ -122,7 +126,7 @@ def load_model(path: str | os.PathLike[str]) -> keras.Sequential:
 
     Parameters
     ----------
-    path : path
+    path : path, optional
         A file of at most 100 MB from `train` or ``model.save``, or a whole model in HDF5 (``.h5``),
         as the book's code wrote it before Keras 3. Its content decides, whatever its ending.
 
@@ -137,7 +141,14 @@ def load_model(path: str | os.PathLike[str]) -> keras.Sequential:
         If there is no such file.
     ValueError
         If the file is not a saved model, or holds a model of another architecture.
+
+    Examples
+    --------
+    >>> load_model().count_params()
+    333526
     """
+    if path is None:
+        return _pretrained()
     path = Path(os.path.expanduser(path))
     if not path.is_file():
         raise FileNotFoundError(
@@ -152,6 +163,13 @@ def load_model(path: str | os.PathLike[str]) -> keras.Sequential:
         raise ValueError(
             f"expected a saved model of build_cnn's architecture in {path}: {reason}"
         ) from None
+
+
+def _pretrained() -> keras.Sequential:
+    model = build_cnn()
+    with np.load(PRETRAINED) as file:
+        model.set_weights([file[name] for name in file.files])
+    return model
 
 
 def _read_model(file: BinaryIO) -> keras.Sequential:

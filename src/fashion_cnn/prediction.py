@@ -8,13 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE, Split, as_batch, checked_split
 from fashion_cnn.language import class_names
-from fashion_cnn.language import gettext as _
-from fashion_cnn.unlikeness import (
-    WARNED_OF_FASHION_MNIST,
-    WARNED_OF_OTHER_THINGS,
-    UnlikeDataWarning,
-    unlikeness,
-)
+from fashion_cnn.unlikeness import UnlikeDataWarning, unlike_message, unlikeness
 
 if TYPE_CHECKING:
     import keras
@@ -143,15 +137,7 @@ def predict(model: "keras.Model", image: ArrayLike, *, warn: bool = True) -> Pre
     probabilities = _probabilities(model, batch)[0]
     measure = float(unlikeness(batch)[0])
     if warn and measure > 1:
-        message = _(
-            "expected an image like Fashion-MNIST's, got one that is {measure:.2f} times as far "
-            "from the nearest class (by its grey values in 7×7 cells) as 99 % of its images are at "
-            "most; do not rely on the prediction. Of 100 images of the data set about {of_data} "
-            "gets this warning, of 100 pictures of other things about {of_others}. Look at the "
-            "image: it should show one garment, upright, light on dark; prepare_photo makes it "
-            "from a photo, plot_photo_steps shows how"
-        ).format(measure=measure, of_data=WARNED_OF_FASHION_MNIST, of_others=WARNED_OF_OTHER_THINGS)
-        warnings.warn(message, UnlikeDataWarning, stacklevel=2)
+        warnings.warn(unlike_message(), UnlikeDataWarning, stacklevel=2)
     label = int(probabilities.argmax())
     return Prediction(
         label, class_names()[label], float(probabilities[label]), probabilities, measure

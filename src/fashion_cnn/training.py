@@ -9,7 +9,7 @@ import operator
 import os
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -95,7 +95,8 @@ def train(
     -------
     keras.callbacks.History
         ``history.history`` has a list with one number per epoch for ``loss``, ``accuracy``,
-        ``val_loss`` and ``val_accuracy``, in the precision of the run.
+        ``val_loss`` and ``val_accuracy``, in the precision of the run; a recipe's label smoothing
+        raises the losses.
 
     Raises
     ------
@@ -227,7 +228,7 @@ def _train(
     with model.distribute_strategy.scope(), _as_in(recipe, run["precision"], model):
         model.compile(
             optimizer=_optimizer(recipe, steps),
-            loss="sparse_categorical_crossentropy",
+            loss=_loss(recipe),
             metrics=["accuracy"],
             steps_per_execution=_steps_per_execution(steps),
             jit_compile=False,  # XLA is slower on a CPU
@@ -333,7 +334,7 @@ def _whiten(model: keras.Sequential, images: NDArray[np.float32], seed: int) -> 
 
 
 def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
-    """Make the recipe's Adam; `steps` is the number of steps in an epoch."""
+    """Make the recipe's optimizer; `steps` is the number of steps in an epoch."""
     learning_rate: Any = recipe.learning_rate
     if recipe.warmup is not None:
         rising = max(1, round(recipe.warmup * recipe.epochs * steps))
@@ -343,11 +344,26 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
             warmup_steps=rising,
             decay_steps=max(1, recipe.epochs * steps - rising),
         )
-    if not recipe.weight_decay:
-        return keras.optimizers.Adam(learning_rate)
-    optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=recipe.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    kind = keras.optimizers.Nadam if recipe.optimizer == "nadam" else keras.optimizers.Adam
+    decay = recipe.weight_decay or None
+    optimizer = kind(learning_rate, beta_2=recipe.beta_2, weight_decay=decay)
+    if decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
     return optimizer
+
+
+def _loss(recipe: Recipe) -> str | Callable[[Any, Any], Any]:
+    """Return the recipe's cross-entropy, in a form that ``model.compile`` takes."""
+    if not recipe.label_smoothing:
+        return "sparse_categorical_crossentropy"
+
+    def loss(labels: Any, probabilities: Any) -> Any:
+        wanted = keras.ops.one_hot(labels, len(CLASS_NAMES))
+        return keras.losses.categorical_crossentropy(
+            wanted, probabilities, label_smoothing=recipe.label_smoothing
+        )
+
+    return loss
 
 
 def _steps_per_execution(steps: int) -> int:

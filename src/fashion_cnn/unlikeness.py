@@ -7,15 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashion_cnn.images import IMAGE_SHAPE
+from fashion_cnn.language import gettext as _
 
 STATISTICS = Path(__file__).with_name("unlikeness.npz")
 CELLS = 7  # along each side of an image
-# How many of 100 images get a warning, as measured by benchmarks/photos.py.
-WARNED_OF_FASHION_MNIST, WARNED_OF_OTHER_THINGS = 1, 73
 
 
 class UnlikeDataWarning(UserWarning):
     """The image given to `predict` is unlike Fashion-MNIST's."""
+
+
+def unlike_message() -> str:
+    """Return what to tell a person about such an image, in the language in use."""
+    return _(
+        "This does not look like the clothes I learned from: try one garment on a plain "
+        "background, from the front, or one shoe from the side"
+    )
 
 
 def unlikeness(images: NDArray[np.float32]) -> NDArray[np.float64]:

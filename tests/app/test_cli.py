@@ -91,15 +91,15 @@ def test_version_is_the_packages(run):
     [
         ([], 2, None),  # the help
         (["fly"], 2, "No such command 'fly'"),
-        (["train", "--recipe", "slow"], 2, "'book', 'fast', 'best'"),
+        (["train", "--recipe", "slow"], 2, "'book', 'fast', 'best', 'robust'"),
         (["train", "--seed", "-1"], 2, "0<=x<=4294967295"),
         (["train", "--checkpoint", "model.h5"], 1, "/model.h5'"),
-        (["predict", "shoe.jpg"], 2, "Missing argument 'IMAGE...'. Usage: fashion-cnn predict ["),
-        (["predict"], 2, "Missing argument 'CHECKPOINT'"),
+        (["predict"], 2, "Missing argument 'IMAGE...'. Usage: fashion-cnn predict ["),
+        (["predict", "model.keras", "shoe.jpg"], 2, "--checkpoint model.keras"),
         (["demo", "--port", "0"], 2, "1<=x<=65535"),
         (["evaluate", "none.keras"], 1, "none.keras, found no such file"),
         (["report", "none.keras"], 1, "none.keras, found no such file"),
-        (["demo", "damaged.keras"], 1, "expected a saved model"),
+        (["demo", "--checkpoint", "damaged.keras"], 1, "expected a saved model"),
         (["data", "--data-dir", "nowhere"], 1, "nowhere, found none. Check its spelling"),
         (["train", "--data-dir", "damaged"], 1, "train-labels-idx1-ubyte.gz is damaged"),
     ],
@@ -206,7 +206,7 @@ def test_evaluate_prints_what_keras_computes(run, checkpoint, tiny):
 def test_predict_prints_what_keras_predicts(run, checkpoint, tiny, tmp_path):
     photo = tmp_path / "photo.png"
     Image.fromarray(np.rint(255 * tiny.test.images[4, ..., 0]).astype("uint8")).save(photo)
-    code, out, _ = run("predict", checkpoint, "--json", 4, photo, 7)
+    code, out, _ = run("predict", "--checkpoint", checkpoint, "--json", 4, photo, 7)
     assert code == 0
     answers = json.loads(out)
     assert [answer["image"] for answer in answers] == ["4", str(photo), "7"]
@@ -225,7 +225,7 @@ def test_predict_prints_what_keras_predicts(run, checkpoint, tiny, tmp_path):
         fc.CLASS_NAMES[tiny.test.labels[7]],
     ]
 
-    code, out, _ = run("predict", checkpoint, 4)
+    code, out, _ = run("predict", "--checkpoint", checkpoint, 4)
     title, *lines = out.splitlines()
     assert title == f"4: {answers[0]['class']} (it is: {truths[0]})"
     rows = [re.match(r"  (.*?) +([\d.]+)%$", line).groups() for line in lines]
@@ -239,26 +239,37 @@ def test_predict_prints_what_keras_predicts(run, checkpoint, tiny, tmp_path):
 def test_predict_answers_the_rest_when_a_picture_is_bad(run, checkpoint, tmp_path):
     text, missing = tmp_path / "text.png", tmp_path / "missing.png"
     text.write_text("no picture")
-    code, out, err = run("predict", checkpoint, text, "0", missing, "99999", "1", "--json")
+    code, out, err = run(
+        "predict", "--checkpoint", checkpoint, text, "0", missing, "99999", "1", "--json"
+    )
     assert code == 1
     assert [answer["image"] for answer in json.loads(out)] == ["0", "1"]
-    _, *lines = [line for line in err.splitlines() if line.startswith("fashion-cnn: ")]
+    _, _, *lines = [line for line in err.splitlines() if line.startswith("fashion-cnn: ")]
     assert f"got {text}, which cannot be read" in lines[0]
     assert lines[1] == f"fashion-cnn: {missing}: No such file or directory"
     assert "expected a number from 0 to" in lines[2]
-    assert run("predict", checkpoint, text)[:2] == (1, "")
+    assert run("predict", "--checkpoint", checkpoint, text)[:2] == (1, "")
 
 
 def test_predict_warns_of_what_is_unlike_the_data(run, checkpoint, tmp_path):
     noise = tmp_path / "noise.png"
     pixels = np.random.default_rng(0).integers(0, 255, (28, 28), dtype=np.uint8)
     Image.fromarray(pixels).save(noise)
-    code, out, err = run("predict", checkpoint, noise, "--json")
+    code, out, err = run("predict", "--checkpoint", checkpoint, noise, "--json")
     assert code == 0
     assert json.loads(out)[0]["unlikeness"] > 1
-    warning = f"fashion-cnn: {noise}: unlike the clothes that the network has learned from"
+    warning = f"fashion-cnn: {noise}: This does not look like the clothes I learned from: try one"
     assert err.splitlines()[-1].startswith(warning)
-    assert err.count("unlike") == 2  # that line, with the figure
+    assert err.count("look like") == 1
+
+
+def test_predict_works_without_a_model_and_says_which_network_answers(run, checkpoint):
+    drawing = ROOT / "notebooks" / "drawings" / "jeans.png"
+    code, out, err = run("predict", drawing, "--json")
+    assert code == 0
+    assert json.loads(out)[0]["class"] == "Trouser"
+    assert "answers by the network that comes with the package" in err
+    assert f"answers by {checkpoint}" in run("predict", "--checkpoint", checkpoint, drawing)[2]
 
 
 def test_report_is_the_packages_report(run, trained, tiny, checkpoint):
@@ -291,7 +302,11 @@ def test_report_without_a_history_leaves_its_rows_out(what, run, checkpoint):
 
 
 def test_a_model_trained_on_stand_in_data_is_named_as_such(run, checkpoint):
-    for command in (["predict", checkpoint, 0], ["evaluate", checkpoint], ["report", checkpoint]):
+    for command in (
+        ["predict", "--checkpoint", checkpoint, 0],
+        ["evaluate", checkpoint],
+        ["report", checkpoint],
+    ):
         assert "model.keras was trained on stand-in data: its answers mean" in run(*command)[2]
 
 
@@ -315,7 +330,11 @@ def test_data_fetches_only_when_asked_to(run, keras_cache, serve, mirrors, tiny_
 
 def test_no_data_and_no_internet_is_one_line(run, keras_cache, mirrors, checkpoint):
     mirrors("http://127.0.0.1:9/")
-    for command in (["train"], ["evaluate", checkpoint], ["predict", checkpoint, 0]):
+    for command in (
+        ["train"],
+        ["evaluate", checkpoint],
+        ["predict", "--checkpoint", checkpoint, 0],
+    ):
         code, out, err = run(*command)
         assert (code, out) == (1, "")
         last = err.splitlines()[-1]
@@ -428,12 +447,12 @@ def test_training_with_closed_outputs_is_a_training(tmp_path):
 
 def test_control_characters_of_names_do_not_reach_the_terminal(run, checkpoint, tmp_path):
     path = tmp_path / "a\x1b]0;owned\x07b\x9bm.png"
-    shutil.copy(ROOT / "notebooks" / "photos" / "dress.png", path)
-    code, out, _ = run("predict", checkpoint, path)
+    shutil.copy(ROOT / "notebooks" / "drawings" / "dress.png", path)
+    code, out, _ = run("predict", "--checkpoint", checkpoint, path)
     assert code == 0
     assert "owned" in out
     path.write_bytes(b"no picture")
-    _, _, err = run("predict", checkpoint, path)
+    _, _, err = run("predict", "--checkpoint", checkpoint, path)
     assert "owned" in err
     for text in (out, err):
         assert all(line.isprintable() for line in text.splitlines())
@@ -443,7 +462,7 @@ def test_json_has_no_nan(run, tmp_path):
     model = fc.build_cnn(filters=(2, 3))
     model.set_weights([weights * np.nan for weights in model.get_weights()])
     model.save(tmp_path / "nan.keras")
-    code, out, err = run("predict", tmp_path / "nan.keras", "--json", "0")
+    code, out, err = run("predict", "--checkpoint", tmp_path / "nan.keras", "--json", "0")
     assert (code, out) == (1, "")
     assert "expected finite weights" in err
 

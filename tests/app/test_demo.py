@@ -61,7 +61,7 @@ main()
 def served(checkpoint, data_dir, looked_up):
     """Serve the page as a user does; yield its address; end it with Ctrl-C."""
     port = free_port()
-    args = ["demo", checkpoint.name, "--port", port, "--data-dir", data_dir]
+    args = ["demo", "--checkpoint", checkpoint.name, "--port", port, "--data-dir", data_dir]
     with subprocess.Popen(
         [sys.executable, "-c", RECORDING, looked_up, *map(str, args)],
         stdout=subprocess.PIPE,
@@ -219,7 +219,7 @@ def test_only_this_machine_can_reach_the_page(url):
 def test_a_taken_port_is_one_line(url, trained):
     port = str(port_of(url))
     done = subprocess.run(
-        [sys.executable, "-m", "fashion_cnn", "demo", trained[2], "--port", port],
+        [sys.executable, "-m", "fashion_cnn", "demo", "--checkpoint", trained[2], "--port", port],
         capture_output=True,
         text=True,
         env={**os.environ, "FASHION_CNN_DATA_DIR": str(TINY_DIR)},

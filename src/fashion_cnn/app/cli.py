@@ -19,6 +19,7 @@ import fashion_cnn as fc
 from fashion_cnn import recipe as recipes
 from fashion_cnn.app.doctor import findings
 from fashion_cnn.data import DATA_DIR_VARIABLE, DatasetError, NotAvailableError, data_source
+from fashion_cnn.unlikeness import unlike_message
 
 if TYPE_CHECKING:
     import keras
@@ -41,6 +42,11 @@ data_dir_option = click.option(
     "Keras's cache.",
 )
 checkpoint_argument = click.argument("checkpoint", type=click.Path())
+checkpoint_option = click.option(
+    "--checkpoint",
+    type=click.Path(),
+    help="A saved model; by default the network that comes with the package answers.",
+)
 
 
 def main() -> NoReturn:
@@ -189,23 +195,30 @@ def evaluate(checkpoint: str, data_dir: str | None) -> None:
 
 
 @commands.command()
-@checkpoint_argument
+@checkpoint_option
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, for programs.")
 @data_dir_option
-def predict(checkpoint: str, images: tuple[str, ...], as_json: bool, data_dir: str | None) -> None:
+def predict(
+    checkpoint: str | None, images: tuple[str, ...], as_json: bool, data_dir: str | None
+) -> None:
     """Predict the class of photos, or of images of the test split.
 
     IMAGE is a picture file, or the number of an image of the test split, counted from 0. (For a
     file whose name is a number, write ./7.) A photo should show one garment on a plain background,
-    shoes pointing left. If one picture cannot be read, the others are still predicted.
+    from the front, or one shoe from the side. If one picture cannot be read, the others are still
+    predicted.
 
     \b
     Examples:
-      fashion-cnn predict best-cnn-model.keras shoe.jpg coat.png
-      fashion-cnn predict best-cnn-model.keras --json 0 1 2
+      fashion-cnn predict shoe.jpg coat.png
+      fashion-cnn predict --checkpoint best-cnn-model.keras --json 0 1 2
     """
+    for image in images:
+        if image.endswith(".keras"):
+            raise click.UsageError(f"expected a picture, got a model; use --checkpoint {image}")
     model = _load(checkpoint)
+    _say(f"answers by {_name_of(checkpoint)}")
     test_split = functools.cache(lambda: fc.load_fashion_mnist(data_dir).test)
     answers, failed = [], False
     for image in images:
@@ -237,10 +250,7 @@ def _answer(
         pixels = fc.prepare_photo(image)
     prediction = fc.predict(model, pixels, warn=False)
     if prediction.unlikeness > 1:
-        _say(
-            f"{image}: unlike the clothes that the network has learned from (unlikeness "
-            f"{prediction.unlikeness:.1f}; above 1 is rare); do not rely on the prediction"
-        )
+        _say(f"{image}: {unlike_message()}")
     return {
         "image": image,
         "class": prediction.class_name,
@@ -321,7 +331,7 @@ def doctor(data_dir: str | None) -> None:
 
 
 @commands.command()
-@click.argument("checkpoint", type=click.Path(), default="best-cnn-model.keras")
+@checkpoint_option
 @data_dir_option
 @click.option(
     "--host",
@@ -330,10 +340,8 @@ def doctor(data_dir: str | None) -> None:
     help="Which address to listen on. 0.0.0.0 admits everyone who can reach this machine.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)
-def demo(checkpoint: str, data_dir: str | None, host: str, port: int) -> None:
+def demo(checkpoint: str | None, data_dir: str | None, host: str, port: int) -> None:
     """Serve a web page on this machine that classifies your pictures.
-
-    Without CHECKPOINT it uses best-cnn-model.keras in the working directory.
 
     \b
     Example:
@@ -356,7 +364,11 @@ def demo(checkpoint: str, data_dir: str | None, host: str, port: int) -> None:
     )
 
 
-def _load(checkpoint: str) -> "keras.Sequential":
+def _name_of(checkpoint: str | None) -> str:
+    return "the network that comes with the package" if checkpoint is None else checkpoint
+
+
+def _load(checkpoint: str | None) -> "keras.Sequential":
     """Load a model and say so if its answers mean nothing."""
     from fashion_cnn.model import is_trained_on_stand_in  # imports Keras, which is heavy
 

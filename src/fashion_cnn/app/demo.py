@@ -40,7 +40,7 @@ from fashion_cnn.model import is_trained_on_stand_in, load_model
 from fashion_cnn.photo import PhotoSteps, photo_steps, plot_photo_steps
 from fashion_cnn.plotting import plot_images
 from fashion_cnn.prediction import predict
-from fashion_cnn.unlikeness import WARNED_OF_FASHION_MNIST, WARNED_OF_OTHER_THINGS
+from fashion_cnn.unlikeness import unlike_message
 
 NAMES = [f"{name} · {translated(name, 'ko')}" for name in CLASS_NAMES]
 MOST_UPLOAD = "50mb"
@@ -63,7 +63,7 @@ NO_ANSWER: Answer = ("<p>The answer will appear here.</p>", None, "", "", "")
 
 
 def serve(
-    checkpoint: str | os.PathLike[str],
+    checkpoint: str | os.PathLike[str] | None,
     data_dir: str | os.PathLike[str] | None,
     host: str,
     port: int,
@@ -147,10 +147,12 @@ class Demo:
     """The page and its data: one network, and the test images if the data set is there."""
 
     def __init__(
-        self, checkpoint: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None
+        self, checkpoint: str | os.PathLike[str] | None, data_dir: str | os.PathLike[str] | None
     ) -> None:
         self.model = load_model(checkpoint)
-        self.network = f"Network: `{checkpoint}`."
+        self.network = (
+            f"Network: `{checkpoint}`." if checkpoint else "Network: the one of the package."
+        )
         if is_trained_on_stand_in(self.model):
             self.network += " **It was trained on stand-in data: its answers mean nothing.**"
         self.test: Split | None = None
@@ -171,7 +173,7 @@ class Demo:
             gr.Markdown(
                 "# What is it?\n"
                 "A small network tells ten kinds of clothes apart. Give it a picture of one "
-                "garment on a plain background (shoes: toe to the left) and see how it decides. "
+                "garment on a plain background (one shoe, from the side) and see how it decides. "
                 f"Nothing you give it leaves this machine. {self.network}"
             )
             with gr.Row():
@@ -314,13 +316,7 @@ class Demo:
             is_right = label == true_label
             answer += f"<p>{'✓ right' if is_right else f'✗ wrong: it is {NAMES[true_label]}'}</p>"
         if prediction.unlikeness > 1:
-            answer += (
-                "<p class='careful'><strong>Do not rely on this.</strong> The picture is unlike "
-                "the clothes that the network has learned from (unlikeness "
-                f"{prediction.unlikeness:.1f}; about {WARNED_OF_FASHION_MNIST} in 100 images of "
-                f"the data set and {WARNED_OF_OTHER_THINGS} in 100 other pictures are above "
-                "1).</p>"
-            )
+            answer += f"<p class='careful'>{unlike_message()}.</p>"
         probabilities = dict(zip(NAMES, prediction.probabilities.tolist(), strict=True))
         yield answer, probabilities, *[gr.skip()] * 3
         time.sleep(0.05)  # the answer is sent before the pictures occupy the interpreter
