@@ -47,18 +47,20 @@ ORIENTATION = 0x0112  # EXIF's tag
 BORDER = 0.03  # of the longer side: background
 ROUNDS = 4  # of GrabCut
 LEAST_CONTRAST = 10  # of 255, in CIELAB, between the lightest and darkest part or in colour
+EVEN = 22.0  # standard deviation of a plain background, in CIELAB
 NOISE = 3.0  # standard deviation, in CIELAB
 LEAST_AREA, LEAST_SOLIDITY = 0.06, 0.55  # of the picture, and of the convex hull
 LEAST_GROWTH = 1.3  # of what was assumed in the middle; less, and there is no garment
-OPENING = 0.012  # of the longer side: thinner things, such as the hook of a hanger, go
+OPENING = 0.008  # of the longer side: thinner things, such as the hook of a hanger, go
 LEAST_PART = 0.15  # of the largest part's area; smaller ones are other things
 LEAST_HOLE = 0.02  # of the garment's area; smaller holes are patterns
 LEAST_OBJECT = 1 / 20  # of the picture's longer side
 OPAQUE = 128  # alpha, of 255
 LIGHT = 0.8  # mean grey above which an opaque part would vanish on white
-SMOOTHING = 0.04  # of the square root of the garment's area
+SMOOTHING = 0.02  # of the square root of the garment's area
 GREY, DARKEST = 0.6, 0.12  # the median of every garment, and its darkest value
 BODY, LEAST_BODY = 0.5, 0.6  # of the fullest column; of the garment's width
+LEAST_SYMMETRY = 0.3  # of the wider sleeve
 
 
 class PhotoSteps(NamedTuple):
@@ -436,7 +438,8 @@ def _garment(rgb: NDArray[np.float32]) -> NDArray[np.bool_]:
     labels = np.full((height, width), cv2.GC_BGD, np.uint8)
     labels[border:-border, border:-border] = cv2.GC_PR_FGD
     mask = _cut(lab, labels)
-    if mask.mean() < LEAST_AREA or _solidity(mask) < LEAST_SOLIDITY:
+    is_even = np.linalg.norm(lab[labels == cv2.GC_BGD].std(axis=0)) < EVEN
+    if not is_even and (mask.mean() < LEAST_AREA or _solidity(mask) < LEAST_SOLIDITY):
         # Only a print or some stripes differ. Garments are mostly in the middle.
         labels[height // 3 : -(height // 3), width // 3 : -(width // 3)] = cv2.GC_FGD
         other = _cut(lab, labels)
@@ -501,13 +504,18 @@ def _grey_on_black(rgb: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray
 def _sleeves_drawn_in(grey: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Narrow sleeves that are spread, which would leave few pixels to the body.
 
-    In the data set sleeves hang down, and the body, the columns that are at least half as full as
-    the fullest one, takes at least 60 % of the width.
+    In the data set sleeves hang down, and the body, from the first to the last column that is at
+    least half as full as the fullest one, takes at least 60 % of the width.
     """
     held = mask.sum(axis=0)
-    is_body = held >= BODY * held.max()
-    wide = is_body.sum() * (1 - LEAST_BODY) / LEAST_BODY  # what the other columns may take
-    narrowing = min(1.0, wide / max(1, (~is_body).sum()))
+    body = np.flatnonzero(held >= BODY * held.max())
+    left, right = body[0], len(held) - 1 - body[-1]
+    if min(left, right) < LEAST_SYMMETRY * max(left, right):  # a shoe has no sleeves
+        return grey
+    is_body = np.zeros(len(held), bool)
+    is_body[body[0] : body[-1] + 1] = True
+    wide = is_body.sum() * (1 - LEAST_BODY) / LEAST_BODY  # what the sleeves may take
+    narrowing = min(1.0, wide / max(1, left + right))
     edges = np.concatenate([[0], np.cumsum(np.where(is_body, 1, narrowing))])
     width = max(1, round(edges[-1]))
     middles = (np.arange(width) + 0.5) * edges[-1] / width
