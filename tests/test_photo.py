@@ -1,4 +1,5 @@
 import io
+import json
 import os
 import random
 import runpy
@@ -22,6 +23,7 @@ import fashion_cnn as fc
 from fashion_cnn import photo as photo_module
 from fashion_cnn.unlikeness import STATISTICS, unlikeness
 
+HALO = pytest.mark.xfail(reason="the outline keeps a trace of the background's shade")
 WHITE, CREAM, NAVY, BLACK = (255, 255, 255), (240, 230, 210), (30, 40, 80), (0, 0, 0)
 
 
@@ -91,10 +93,16 @@ def test_the_steps_have_the_shapes_they_should(tmp_path):
 
 @pytest.mark.parametrize(
     ("background", "garment"),
-    [(CREAM, NAVY), (NAVY, CREAM), (BLACK, WHITE), (WHITE, BLACK), ((90, 160, 90), (160, 40, 40))],
+    [
+        (CREAM, NAVY),
+        pytest.param(NAVY, CREAM, marks=HALO),
+        pytest.param(BLACK, WHITE, marks=HALO),
+        (WHITE, BLACK),
+        ((90, 160, 90), (160, 40, 40)),
+    ],
 )
 def test_colours_do_not_matter(upright, background, garment):
-    assert_close(fc.prepare_photo(drawn_trousers(background, garment)), upright, 0.03)
+    assert_close(fc.prepare_photo(drawn_trousers(background, garment)), upright, 0.01)
 
 
 def test_a_small_picture_or_its_negative_stays_as_it_is():
@@ -104,14 +112,15 @@ def test_a_small_picture_or_its_negative_stays_as_it_is():
         assert_close(fc.prepare_photo(picture), image[..., np.newaxis] / np.float32(255), 1e-6)
 
 
-@pytest.mark.parametrize("place", [(20, 20), (20, 80), (270, 80), (270, 15), (150, 50)])
+@pytest.mark.xfail(reason="what reaches the picture's edge is taken for background")
+@pytest.mark.parametrize("place", [(0, 0), (0, 50), (290, 90), (290, 0), (150, 99)])
 def test_place_does_not_matter(upright, place):
-    assert_close(fc.prepare_photo(drawn_trousers(place=place)), upright, 0.03)
+    assert_close(fc.prepare_photo(drawn_trousers(place=place)), upright, 0.01)
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.75, 1.3, 3, 11])
 def test_size_does_not_matter(upright, scale):
-    size = (int(300 * scale), int(250 * scale))
+    size = (int(400 * scale) + 60, int(300 * scale) + 10)
     image = drawn_trousers(size=size, place=(60 * scale, 20 * scale), scale=scale)
     assert_close(fc.prepare_photo(image), upright)
 
@@ -122,6 +131,20 @@ def test_gradient_noise_and_specks_do_not_matter(upright):
     image += np.random.default_rng(0).normal(0, 5, image.shape)
     image[20:23, 20:23] = image[280:282, 350:352] = 0
     assert_close(fc.prepare_photo(np.clip(image, 0, 255).astype(np.uint8)), upright, 0.06)
+
+
+@pytest.mark.xfail(reason="what reaches the picture's edge is taken for background")
+def test_cut_off_on_three_sides_it_still_stands_out():
+    image = drawn_trousers(CREAM, size=(110, 120), place=(5, -30))
+    steps = fc.photo_steps(image)
+    assert steps.trimmed.shape == (120, 100)
+
+
+@pytest.mark.xfail(reason="a negative's folds and prints are negative, too")
+def test_the_negative_is_the_same():
+    shaded = np.asarray(drawn_trousers(CREAM)).copy()
+    shaded[60:120] //= 2
+    assert_close(fc.prepare_photo(255 - shaded), fc.prepare_photo(shaded), 1 / 255)
 
 
 def test_a_print_in_the_colour_of_the_background_belongs_to_the_garment():
@@ -192,7 +215,7 @@ def test_exif_orientation(tmp_path, orientation, kind):
     else:
         photo = tmp_path / f"photo.{kind}"
         stored.save(photo, exif=exif, **({"lossless": True} if kind == "webp" else {}))
-    assert_close(fc.prepare_photo(photo), expected, 0.03)
+    assert_close(fc.prepare_photo(photo), expected, 0.02)
 
 
 def variants():
@@ -267,7 +290,7 @@ def test_every_kind_of_file_gives_the_same(tmp_path, upright, kind, name):
     image = variants()[kind]
     path = tmp_path / name
     (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(path)
-    assert_close(fc.prepare_photo(path), upright, 0.03)
+    assert_close(fc.prepare_photo(path), upright, 0.02)
 
 
 def test_of_an_animation_the_first_frame(tmp_path, upright):
@@ -286,13 +309,14 @@ def test_odd_metadata_does_no_harm(tmp_path, upright):
     exif[0x0112] = 3
     path = tmp_path / "a.jpg"
     drawn_trousers().transpose(Image.Transpose.ROTATE_180).save(path, exif=exif)
-    assert_close(fc.prepare_photo(path), upright, 0.03)
+    assert_close(fc.prepare_photo(path), upright, 0.02)
 
 
+@HALO
 def test_white_on_transparent_is_not_lost(upright):
     image = drawn_trousers(garment=(250, 250, 250)).convert("RGBA")
     image.putalpha(drawn_trousers(BLACK, WHITE).convert("L"))
-    assert_close(fc.prepare_photo(image), upright, 0.03)
+    assert_close(fc.prepare_photo(image), upright, 0.01)
 
 
 def test_16_bits_are_not_clipped():
@@ -508,6 +532,19 @@ def test_without_tensorflow():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_photos_of_the_stand_in_data_are_recognised(trained, tiny, benchmark):
+    """To the model, the drawn clothes stay the same when made into photos and prepared."""
+    model, *_ = trained
+    images = tiny.test.images[:40]
+    files = [
+        benchmark["photo_like"](image, np.random.default_rng(n)) for n, image in enumerate(images)
+    ]
+    prepared = np.array([fc.prepare_photo(Image.open(io.BytesIO(file))) for file in files])
+    labels = model.predict(prepared, verbose=0).argmax(axis=1)
+    expected = model.predict(images, verbose=0).argmax(axis=1)
+    assert np.mean(labels == expected) >= 0.8
+
+
 def test_images_of_the_data_set_stay_what_they_are(trained, tiny):
     model, *_ = trained
     # The drawn images do not all reach 1, as those of the data set do.
@@ -605,11 +642,19 @@ def test_the_statistics_are_what_the_script_computes(real):
     assert STATISTICS.stat().st_size < 60_000
 
 
+@pytest.mark.xfail(reason="masks of photo-like pictures are not yet as good as they were")
+def test_photos_are_told_nearly_as_well_as_the_images_themselves(benchmark):
+    results = json.loads(benchmark["PHOTOS"].read_text())
+    assert results["photos"]["n"] >= 1_000
+    assert results["photos"]["accuracy"] >= results["direct"]["accuracy"] - 0.02
+
+
+@pytest.mark.xfail(reason="the coat is taken for a shirt, at 37 %")
 def test_drawings_are_right_or_warned_of(benchmark):
     model = fc.load_model()
     for rows in (benchmark["of_drawings"](model), benchmark["of_drawings"](model, mirrored=True)):
         assert len(rows) == 12
-        assert sum(row["right"] or row["warned"] for row in rows) >= 11
+        assert sum(row["right"] or row["warned"] for row in rows) == 12
 
 
 def test_predict_photos_is_a_table(tmp_path):
