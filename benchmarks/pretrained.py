@@ -87,8 +87,9 @@ def render_card(model: Any, data: fc.FashionMNIST, photos: RealPhotos, temperatu
         "test accuracy": f"{test.accuracy:.4f}",
         "garments on real photos": f"{garments.mean():.1%} of {len(garments)} right "
         "([docs/photos.md](../../../docs/photos.md))",
-        "temperature": f"{temperature:.2f}, in the last layer's weights: its probabilities are "
-        "right for real photos, and too low for images of the data set",
+        "temperature": f"{temperature:.2f}, in the last layer's weights: the one that makes the "
+        "right answers to real photos of garments likeliest; for images of the data set, the "
+        "probabilities are then too low",
         "made with": f"{versions()}; {hardware()}",
         "made anew": "`make pretrained PHOTOS=path`",
     }

@@ -35,14 +35,8 @@ def training_batches(
     def batch_of(step: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         batch, labels = _taken(split, indices)
         step_seed = tf.random.fold_in([seed, 0], step)
-        if (
-            recipe.flip
-            or recipe.shift
-            or recipe.zoom
-            or recipe.stretch
-            or recipe.rotation
-            or recipe.tilt
-        ):
+        warps = recipe.zoom, recipe.stretch, recipe.rotation, recipe.tilt
+        if recipe.flip or recipe.shift or any(warps):
             batch = _moved(batch, recipe, tf.random.fold_in(step_seed, 1))
         if recipe.tone:
             batch = _toned(batch, recipe.tone, tf.random.fold_in(step_seed, 3))
@@ -111,11 +105,8 @@ def _moved(images: tf.Tensor, recipe: Recipe, seed: tf.Tensor) -> tf.Tensor:
     none, one = tf.zeros(n), tf.ones(n)
     middle = tf.fill([n], (IMAGE_SHAPE[0] - 1) / 2)
     x, y = tf.unstack(middle + tf.cast(shifts, tf.float32))
-    cos, sin, slope = (
-        tf.cos(angle),
-        tf.sin(angle),
-        is_warped * (2 * tilt - 1) * recipe.tilt / middle,
-    )
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    slope = is_warped * (2 * tilt - 1) * recipe.tilt / middle
 
     def matrix(*numbers: tf.Tensor) -> tf.Tensor:
         return tf.reshape(tf.stack(numbers, axis=1), [n, 3, 3])

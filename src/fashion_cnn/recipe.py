@@ -42,7 +42,8 @@ class Recipe:
     shift : int
         The most pixels by which an image is moved, up or down and left or right.
     zoom : float
-        The most by which an image is shrunk: its size is divided by 1 to 1 + `zoom`.
+        The most by which an image is shrunk: its size is divided by 1 to 1 + `zoom`. Like the next
+        three, it changes every second image, on average.
     stretch : float
         The most by which an image is widened, as by sleeves that are spread: 1 to 1 + `stretch`
         times. What becomes too wide is shrunk until it fits.
@@ -169,6 +170,6 @@ ROBUST = replace(
     tilt=0.25,  # a phone is seldom held straight above
     tone=0.5,  # what is light in a photo may be dark in the data set
     erasing=0.3,
-    precision="float32",  # so that it gives the same weights on every processor, up to rounding
+    precision="float32",  # for the same arithmetic on every processor
 )
 """For photographs of one's own clothes: the recipe of the network that comes with the package."""
