@@ -187,11 +187,16 @@ if __name__ == "__main__":
         # A background shell makes its children ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    wait_until(lambda: (tmp_path / "seed-0.training-state.npz").exists())
-    workers = psutil.Process(process.pid).children(recursive=True)
-    assert len(workers) >= 2
-    process.send_signal(signal_)
-    process.wait(timeout=60)
+    try:
+        # On a slow machine that runs other tests as well, starting takes minutes.
+        wait_until(lambda: (tmp_path / "seed-0.training-state.npz").exists(), seconds=300)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        assert len(workers) >= 2
+        process.send_signal(signal_)
+        process.wait(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
     assert process.returncode != 0
     wait_until(lambda: not any(map(is_alive, workers)))
     assert not list(tmp_path.glob("*.json"))
