@@ -11,7 +11,7 @@ export FASHION_CNN_DATA_DIR := $(DATA_DIR)
 endif
 
 .PHONY: help setup notebook notebooks demo test test-slow test-all faults lint house \
-  bench photos pretrained page figure screenshot pins clean
+  bench photos pretrained unlikeness page figure screenshot pins clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -64,6 +64,9 @@ photos: $(READY) ## measure docs/photos.md; PHOTOS=directory of the real photos
 
 pretrained: $(READY) ## train the network of the package (an hour or less); PHOTOS=directory
 	$(BIN)/python benchmarks/pretrained.py --photos $(PHOTOS)
+
+unlikeness: $(READY) ## train the small network behind the warning (a few minutes)
+	$(BIN)/python benchmarks/unlikeness_network.py
 
 page: $(READY) ## time the web page and the command line (a few minutes; needs Chromium)
 	$(BIN)/python benchmarks/page.py

@@ -1,6 +1,6 @@
 """Time the command line and the web page as their users experience them: ``make page``.
 
-It trains a network with FAST, serves it, uploads the drawings of notebooks/photos in a real
+It trains a network with FAST, serves it, uploads the drawings of notebooks/drawings in a real
 browser, and writes a table of docs/benchmarks.md.
 """
 
@@ -20,7 +20,7 @@ from measure import ROOT, below_table, renew
 from playwright.sync_api import Page, sync_playwright
 
 PAGE = RESULTS.with_name("page.json")
-PHOTOS = sorted((ROOT / "notebooks" / "photos").glob("*.png"))
+PHOTOS = sorted((ROOT / "notebooks" / "drawings").glob("*.png"))
 PROGRAM = [sys.executable, "-m", "fashion_cnn"]
 PORT = 7859
 COMMANDS, WARM_UPS, UPLOADS, AT_ONCE = 10, 5, 50, 50

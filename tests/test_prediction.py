@@ -243,3 +243,26 @@ def test_evaluate_takes_lists_and_arrays_of_other_types(trained, tiny):
 def test_evaluate_refuses_what_is_no_split(trained, split):
     with pytest.raises(ValueError, match=r"^expected .*(images|pair)"):
         fc.evaluate(trained[0], split)
+
+
+@pytest.mark.parametrize(
+    ("largest", "unlikeness", "language", "expected"),
+    [
+        (0.6, 1.0, "en", ""),
+        (0.59, 0.2, "en", "I am not sure: it may also be Coat"),
+        (0.59, 0.2, "ko", "확실하지 않아요. 코트일 수도 있어요"),
+        (0.99, 1.01, "en", "This does not look like the clothes I learned from: "),
+        (0.2, 1.01, "ko", "제가 배운 옷과 닮지 않았어요."),
+    ],
+)
+def test_remark(largest, unlikeness, language, expected):
+    """Label 6 is a shirt, 4 a coat."""
+    probabilities = np.zeros(10, np.float32)
+    probabilities[[6, 4, 0]] = largest, (1 - largest) * 0.6, (1 - largest) * 0.4
+    fc.use_language(language)
+    try:
+        remark = fc.Prediction(6, "Shirt", largest, probabilities, unlikeness).remark
+    finally:
+        fc.use_language("en")
+    assert remark.startswith(expected)
+    assert bool(remark) == bool(expected)

@@ -20,7 +20,6 @@ from fashion_cnn.language import gettext as _
 from fashion_cnn.language import words_in_pictures
 from fashion_cnn.plotting import canvas, draw_image
 from fashion_cnn.prediction import predict
-from fashion_cnn.unlikeness import unlike_message
 
 if TYPE_CHECKING:
     import keras
@@ -47,6 +46,7 @@ ORIENTATION = 0x0112  # EXIF's tag
 BORDER = 0.03  # of the longer side: background
 ROUNDS = 4  # of GrabCut
 LEAST_CONTRAST = 10  # of 255, in CIELAB, between the lightest and darkest part or in colour
+OUTLYING = 6.0  # times the median difference of the border's colours from their median
 EVEN = 22.0  # standard deviation of a plain background, in CIELAB
 NOISE = 3.0  # standard deviation, in CIELAB
 LEAST_AREA, LEAST_SOLIDITY = 0.06, 0.55  # of the picture, and of the convex hull
@@ -58,6 +58,7 @@ LEAST_OBJECT = 1 / 20  # of the picture's longer side
 OPAQUE = 128  # alpha, of 255
 LIGHT = 0.8  # mean grey above which an opaque part would vanish on white
 SMOOTHING = 0.02  # of the square root of the garment's area
+DARK = 0.25  # a background
 GREY, DARKEST = 0.6, 0.12  # the median of every garment, and its darkest value
 BODY, LEAST_BODY = 0.5, 0.6  # of the fullest column; of the garment's width
 LEAST_SYMMETRY = 0.3  # of the wider sleeve
@@ -172,8 +173,8 @@ def predict_photos(
     -------
     pandas.DataFrame
         A row for each photo, in order, with ``class_name``, its ``probability`` in [0, 1],
-        ``unlikeness`` (above 1: do not rely on the answer), and ``remark``: empty, or why not to
-        rely on it, or why there is no answer, where the file cannot be read.
+        ``unlikeness`` (above 1: do not rely on the answer), and ``remark``: empty, or in a sentence
+        why not to rely on the answer, or why there is none, where the file cannot be read.
 
     Raises
     ------
@@ -201,8 +202,7 @@ def predict_photos(
         except (OSError, ValueError) as error:
             rows.append(("", np.nan, np.nan, str(error)))
         else:
-            remark = unlike_message() if made.unlikeness > 1 else ""
-            rows.append((made.class_name, made.probability, made.unlikeness, remark))
+            rows.append((made.class_name, made.probability, made.unlikeness, made.remark))
     columns = ["class_name", "probability", "unlikeness", "remark"]
     return pd.DataFrame(rows, columns=columns, index=pd.Index(paths, name="photo"))
 
@@ -437,6 +437,10 @@ def _garment(rgb: NDArray[np.float32]) -> NDArray[np.bool_]:
     border = max(1, round(BORDER * max(height, width)))
     labels = np.full((height, width), cv2.GC_BGD, np.uint8)
     labels[border:-border, border:-border] = cv2.GC_PR_FGD
+    at_border = labels == cv2.GC_BGD
+    from_median = np.linalg.norm(lab - np.median(lab[at_border], axis=0), axis=2)
+    usual = max(NOISE, float(np.median(from_median[at_border])))
+    labels[from_median > OUTLYING * usual] = cv2.GC_PR_FGD  # a garment may reach the edge
     mask = _cut(lab, labels)
     is_even = np.linalg.norm(lab[labels == cv2.GC_BGD].std(axis=0)) < EVEN
     if not is_even and (mask.mean() < LEAST_AREA or _solidity(mask) < LEAST_SOLIDITY):
@@ -489,16 +493,20 @@ def _components(mask: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.int32
 
 
 def _grey_on_black(rgb: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return the garment's negative, as the makers did, around the same grey for all garments.
+    """Return the garment around the same grey for all garments; on light, it is its negative.
 
-    It is blurred, but not across its outline: in 28 pixels, the folds and prints of a garment that
-    lies on a bed look like nothing in the data set.
+    It is blurred, but not across its outline, where the background shines through: in 28 pixels,
+    the folds and prints of a garment that lies on a bed look like nothing in the data set.
     """
-    inside = mask.astype(np.float32)
-    sigma = SMOOTHING * float(inside.sum()) ** 0.5
-    blurred = cv2.GaussianBlur((1 - _grey(rgb)) * inside, (0, 0), sigma)
-    negative = blurred / np.maximum(cv2.GaussianBlur(inside, (0, 0), sigma), 1e-3)
-    return np.where(mask, np.clip(GREY + negative - np.median(negative[mask]), DARKEST, 1), 0)
+    grey = _grey(rgb)
+    if mask.all() or np.median(grey[~mask]) >= DARK:  # else it is light on black, as the data is
+        grey = 1 - grey
+    within = cv2.erode(np.pad(mask.astype(np.uint8), 1), np.ones((3, 3)))[1:-1, 1:-1]
+    within = (within if within.any() else mask).astype(np.float32)
+    sigma = SMOOTHING * float(mask.sum()) ** 0.5
+    blurred = cv2.GaussianBlur(grey * within, (0, 0), sigma)
+    blurred /= np.maximum(cv2.GaussianBlur(within, (0, 0), sigma), 1e-6)
+    return np.where(mask, np.clip(GREY + blurred - np.median(blurred[mask]), DARKEST, 1), 0)
 
 
 def _sleeves_drawn_in(grey: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -8,12 +8,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE, Split, as_batch, checked_split
 from fashion_cnn.language import class_names
+from fashion_cnn.language import gettext as _
 from fashion_cnn.unlikeness import UnlikeDataWarning, unlike_message, unlikeness
 
 if TYPE_CHECKING:
     import keras
 
 EVALUATION_BATCH_SIZE = 500
+SURE = 0.6  # a probability: real photos told with less are wrong half of the time
 
 
 class Evaluation(NamedTuple):
@@ -37,8 +39,8 @@ class Prediction(NamedTuple):
     probabilities : ndarray of float32, shape (10,)
         The probability of each label; they sum to 1.
     unlikeness : float
-        How unlike the data set the image is, whatever the model says: about 0.4 for a typical
-        image of the data set; above 1, do not rely on the prediction.
+        How unlike the data set the image is, whatever the model says, in [0, 2]: near 0 for a
+        typical image of the data set; above 1, do not rely on the prediction.
     """
 
     label: int
@@ -53,6 +55,16 @@ class Prediction(NamedTuple):
             f"Prediction(label={self.label}, class_name={self.class_name!r}, "
             f"probability={self.probability:.4f}, unlikeness={self.unlikeness:.2f})"
         )
+
+    @property
+    def remark(self) -> str:
+        """Why not to rely on it, in a sentence, in the language in use; empty if there is none."""
+        if self.unlikeness > 1:
+            return unlike_message()
+        if self.probability < SURE:
+            second = class_names()[int(self.probabilities.argsort()[-2])]
+            return _("I am not sure: it may also be {second}").format(second=second)
+        return ""
 
 
 def evaluate(model: "keras.Model", split: Split) -> Evaluation:

@@ -4,13 +4,13 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from fashion_cnn.images import IMAGE_SHAPE
 from fashion_cnn.language import gettext as _
 
-STATISTICS = Path(__file__).with_name("unlikeness.npz")
-CELLS = 7  # along each side of an image
+NETWORK = Path(__file__).with_name("unlikeness.npz")
+BATCH_SIZE = 500
 
 
 class UnlikeDataWarning(UserWarning):
@@ -26,37 +26,38 @@ def unlike_message() -> str:
 
 
 def unlikeness(images: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Measure how unlike the training images of Fashion-MNIST images (n, 28, 28, 1) are.
+    """Measure how unlike the images of Fashion-MNIST images (n, 28, 28, 1) in [0, 1] are.
 
-    An image is described by the square roots of its mean grey in a 7×7 grid and by its lightest
-    pixel, which in the data set is always about 1. Unlikeness, of shape (n,), is the Mahalanobis
-    distance to the nearest of the ten classes, each with a mean and a covariance of its own, in
-    units of the distance that 1 % of the validation images exceed. It is about 0.4 for a typical
-    image of the data set.
+    A small network of its own tells them, in [0, 2] and of shape (n,): it has learned to tell the
+    training images, as they are and changed as a photo may change them, from pieces, turned and
+    mixed ones, shapes, strokes and textures. 1 % of the validation images are above 1.
     """
-    means, whitenings, unit = _statistics()
-    from_means = describe(images)[:, np.newaxis] - means  # (n, 10, 50)
-    whitened = np.einsum("nci,cji->ncj", from_means, whitenings, optimize=True)
-    distances = np.sqrt(np.square(whitened).sum(axis=2).min(axis=1))
-    return distances / unit
+    starts = range(0, len(images), BATCH_SIZE)
+    logits = [_logits(images[start : start + BATCH_SIZE]) for start in starts]
+    return 2 / (1 + np.exp(-np.concatenate(logits, dtype=float)))
 
 
-def describe(images: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the square roots of the mean grey values in a 7×7 grid, then the lightest pixel.
+def _logits(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run two convolutions, each with ReLU and max pooling, and two dense layers: shape (n,)."""
+    kernel_1, bias_1, kernel_2, bias_2, dense, bias, last, last_bias = _weights()
+    maps = _convolved(_convolved(images, kernel_1, bias_1), kernel_2, bias_2)
+    hidden = np.maximum(maps.reshape(len(images), -1) @ dense + bias, 0)
+    return (hidden @ last + last_bias)[:, 0]
 
-    A square root separates a faint trace from black more clearly than one light grey from another.
-    """
-    side = IMAGE_SHAPE[0] // CELLS
-    cells = images.reshape(len(images), CELLS, side, CELLS, side).mean(axis=(2, 4), dtype=float)
-    lightest = images.reshape(len(images), -1).max(axis=1)
-    return np.column_stack([np.sqrt(cells).reshape(len(images), -1), lightest])
+
+def _convolved(
+    maps: NDArray[np.float32], kernel: NDArray[np.float32], bias: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Convolve with a padding of 1, then take the positive part and the maximum of each 2×2."""
+    padded = np.pad(maps, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = sliding_window_view(padded, kernel.shape[:2], axis=(1, 2))  # (n, h, w, in, 3, 3)
+    convolved = np.tensordot(windows, kernel, axes=((3, 4, 5), (2, 0, 1)))
+    rows = np.maximum(convolved[:, ::2], convolved[:, 1::2])
+    return np.maximum(np.maximum(rows[:, :, ::2], rows[:, :, 1::2]) + bias, 0)
 
 
 @cache
-def _statistics() -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Read the classes' means (10, 50), whitening matrices (10, 50, 50), and the unit."""
-    with np.load(STATISTICS) as file:
-        means, triangles, unit = (file[name] for name in ("means", "triangles", "unit"))
-    whitenings = np.zeros((*means.shape, means.shape[1]))
-    whitenings[:, *np.tril_indices(means.shape[1])] = triangles
-    return means, whitenings, float(unit)
+def _weights() -> list[NDArray[np.float32]]:
+    """Read the kernels and biases of the four layers."""
+    with np.load(NETWORK) as file:
+        return [file[name].astype(np.float32) for name in file.files]

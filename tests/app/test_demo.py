@@ -26,7 +26,7 @@ from playwright.sync_api import expect, sync_playwright
 import fashion_cnn as fc
 from fashion_cnn.app.demo import NAMES, NO_ANSWER, Demo, _composite
 
-PHOTOS = ROOT / "notebooks" / "photos"
+DRAWINGS = ROOT / "notebooks" / "drawings"
 ADDRESS = "127.0.0.1"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 CHROMIUM_FLAGS = (
@@ -114,9 +114,9 @@ def port_of(url):
 def pictures(tmp_path_factory):
     """Pictures that can be answered, and bad ones."""
     folder = tmp_path_factory.mktemp("pictures")
-    for name in ("dress", "t-shirt", "boot", "handbag", "jeans"):
-        shutil.copy(PHOTOS / f"{name}.png", folder)
-    whole = (PHOTOS / "boot.png").read_bytes()
+    for name in ("dress", "t-shirt", "winter-boot", "handbag", "jeans"):
+        shutil.copy(DRAWINGS / f"{name}.png", folder)
+    whole = (DRAWINGS / "winter-boot.png").read_bytes()
     (folder / "truncated.png").write_bytes(whole[: len(whole) // 2])
     (folder / "empty.png").write_bytes(b"")
     (folder / "text.png").write_text("This is no picture.")
@@ -177,7 +177,7 @@ def ask(url):
 
 
 def test_fifty_uploads_at_once_are_all_answered(ask, trained, pictures):
-    names = ("dress.png", "t-shirt.png", "boot.png", "handbag.png", "jeans.png")
+    names = ("dress.png", "t-shirt.png", "winter-boot.png", "handbag.png", "jeans.png")
     expected = {name: expected_name(trained, pictures / name) for name in names}
     jobs = [(name, ask(pictures / name)) for name in names * 10]
     for name, job in jobs:

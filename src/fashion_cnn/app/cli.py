@@ -19,7 +19,6 @@ import fashion_cnn as fc
 from fashion_cnn import recipe as recipes
 from fashion_cnn.app.doctor import findings
 from fashion_cnn.data import DATA_DIR_VARIABLE, DatasetError, NotAvailableError, data_source
-from fashion_cnn.unlikeness import unlike_message
 
 if TYPE_CHECKING:
     import keras
@@ -249,8 +248,8 @@ def _answer(
     else:
         pixels = fc.prepare_photo(image)
     prediction = fc.predict(model, pixels, warn=False)
-    if prediction.unlikeness > 1:
-        _say(f"{image}: {unlike_message()}")
+    if prediction.remark:
+        _say(f"{image}: {prediction.remark}")
     return {
         "image": image,
         "class": prediction.class_name,

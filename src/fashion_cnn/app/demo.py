@@ -40,7 +40,6 @@ from fashion_cnn.model import is_trained_on_stand_in, load_model
 from fashion_cnn.photo import PhotoSteps, photo_steps, plot_photo_steps
 from fashion_cnn.plotting import plot_images
 from fashion_cnn.prediction import predict
-from fashion_cnn.unlikeness import unlike_message
 
 NAMES = [f"{name} · {translated(name, 'ko')}" for name in CLASS_NAMES]
 MOST_UPLOAD = "50mb"
@@ -315,8 +314,8 @@ class Demo:
         if true_label is not None:
             is_right = label == true_label
             answer += f"<p>{'✓ right' if is_right else f'✗ wrong: it is {NAMES[true_label]}'}</p>"
-        if prediction.unlikeness > 1:
-            answer += f"<p class='careful'>{unlike_message()}.</p>"
+        if prediction.remark:
+            answer += f"<p class='careful'>{prediction.remark}.</p>"
         probabilities = dict(zip(NAMES, prediction.probabilities.tolist(), strict=True))
         yield answer, probabilities, *[gr.skip()] * 3
         time.sleep(0.05)  # the answer is sent before the pictures occupy the interpreter
