@@ -275,3 +275,9 @@ def test_on_two_devices_as_on_one(tmp_path):
     names = ("one", "two", "dropout", "outside")
     endings = (".keras", ".history.json")
     assert {path.name for path in tmp_path.iterdir()} == {n + e for n in names for e in endings}
+
+
+@pytest.mark.parametrize("recipe", [fc.BOOK, fc.FAST, fc.BEST, fc.ROBUST])
+def test_its_repr_makes_it_again_and_shows_what_differs_from_the_defaults(recipe):
+    assert eval(repr(recipe), {"Recipe": fc.Recipe}) == recipe
+    assert repr(fc.BOOK) == "Recipe(learning_rate=0.001, batch_size=32, epochs=20, patience=2)"

@@ -1,6 +1,6 @@
 """The settings of a training run, and four recipes: the book's, fast, accurate, for photos."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from math import inf
 from typing import Literal
 
@@ -93,6 +93,15 @@ class Recipe:
             value = getattr(self, name)
             if not (isinstance(value, kinds) and is_valid(value)):
                 raise ValueError(f"expected {name} to be {expected}, got {value!r}")
+
+    def __repr__(self) -> str:
+        """Return the call that makes it, without the settings that have their default."""
+        settings = [
+            f"{field.name}={value!r}"
+            for field in fields(self)
+            if (value := getattr(self, field.name)) != field.default
+        ]
+        return f"Recipe({', '.join(settings)})"
 
 
 _SIDE = min(IMAGE_SHAPE)

@@ -4,6 +4,7 @@ The note is the Korean study note that the tutorial follows; the book is the one
 """
 
 from collections.abc import Sequence
+from math import isnan, nan
 from typing import NamedTuple
 
 import keras
@@ -27,6 +28,7 @@ class PublishedRun(NamedTuple):
     test: Evaluation | None
 
 
+# MinJun Ju, 혼자 공부하는 머신러닝 정리 15.
 NOTE = PublishedRun("the note", 11, Evaluation(0.21560, 0.92483), None)
 # The author of the book re-ran 8-2.ipynb (github.com/rickiepark/hg-mldl) with each of these.
 BOOK_RUNS = (
@@ -40,6 +42,10 @@ BOOK_RUNS = (
     PublishedRun("TF 2.14", 9, Evaluation(0.2145, 0.9202), Evaluation(0.2394, 0.9141)),
     PublishedRun("Keras 3.4.1", 8, Evaluation(0.2193, 0.9201), Evaluation(0.2517, 0.9125)),
     PublishedRun("first edition", 11, Evaluation(0.2181, 0.9207), Evaluation(0.2457, 0.9124)),
+    # The 2025 edition: 08-2.ipynb and 08-2.pytorch.ipynb (github.com/rickiepark/hg-mldl2).
+    PublishedRun("2025, Keras 3", 9, Evaluation(0.2255, 0.9191), Evaluation(0.2488, 0.9160)),
+    # With dropout 0.3; its test loss is not given.
+    PublishedRun("2025, PyTorch", 10, Evaluation(0.2154, 0.9201), Evaluation(nan, 0.9177)),
 )
 PUBLISHED_RUNS = (NOTE, *BOOK_RUNS)
 # Sample standard deviation over seeds 0 to 4 of the BOOK recipe: benchmarks/results/runs.json.
@@ -117,7 +123,7 @@ def _fixed(value: int, published: int) -> list[str]:
 def _measured(measure: str, value: float, published: Sequence[float | None]) -> list[str]:
     """Return the row of a figure that varies; `published` is the note's, then the book's."""
     note = published[0]
-    book = [run for run in published[1:] if run is not None]
+    book = [run for run in published[1:] if run is not None and not isnan(run)]
     known = book if note is None else [note, *book]
     return [
         _number(value),
