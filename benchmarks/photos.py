@@ -318,7 +318,7 @@ def render_real_table(results: dict[str, Any]) -> str:
         counted = " or ".join(right) or "a warning"
         groups[f"{folder}: {counted}"] = [row for row in rows if row["folder"] == folder]
     lines = [
-        "| photos, and what counts as right | n | right | warned about | right without a warning |",
+        "| photos, and what counts as right | n | right | warned about | right, if not warned |",
         "|---|---|---|---|---|",
     ]
     for name, group in groups.items():
@@ -332,7 +332,7 @@ def render_real_table(results: dict[str, Any]) -> str:
     note = below_table(
         f"{share(others, 'warned')} of the {len(others)} photos below the garments are warned "
         f"about. Of all {len(answered)} photos without a warning, {share(answered, 'right')} are "
-        f"told rightly. A photo takes {results['seconds']:.2f} s. `make photos`; "
+        f"classified correctly. A photo takes {results['seconds']:.2f} s. `make photos`; "
         f"{results['hardware']}; {results['versions']}."
     )
     return "\n".join([*lines, "", note, ""])
@@ -398,7 +398,7 @@ def draw_figure(rows: list[dict[str, Any]]) -> Figure:
     right.set(
         xlabel="probability of the answer",
         ylabel="part of the answers that are right",
-        title=f"Garments: as often right as said? (n = {len(garments)}, six equal parts)",
+        title=f"Garments: how often is a probability right? (n = {len(garments)}, six equal parts)",
         xlim=(0, 1),
         ylim=(0, 1),
         aspect="equal",

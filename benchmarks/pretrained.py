@@ -58,7 +58,7 @@ def calibration(model: Any, photos: RealPhotos) -> tuple[float, NDArray[np.float
     """
     logits = np.log(np.maximum(model.predict(photos.images, verbose=0), 1e-12))[photos.is_garment]
     is_right = photos.is_right[photos.is_garment]
-    garments = is_right.any(axis=0)
+    garments = np.asarray(is_right.any(axis=0))
 
     def shifts_of(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
         shifts = np.zeros(len(garments))
@@ -109,21 +109,21 @@ def render_card(
         "test accuracy": f"{test.accuracy:.4f}",
         "garments on real photos": f"{garments.mean():.1%} of {len(garments)} right "
         "([docs/photos.md](../../../docs/photos.md))",
-        "calibration": f"temperature {temperature:.2f}; shifts of the logits {shifted}; in the "
-        "last layer's weights, where they make the right answers to real photos of garments "
-        "likeliest; for images of the data set, the probabilities are then too low",
+        "calibration": f"temperature {temperature:.2f}, shifts of the logits {shifted}, stored in "
+        "the last layer's weights. They suit the probabilities to real photos of garments; on "
+        "images of the data set, the network is then less sure than it could be",
         "made with": f"{versions()}; {hardware()}",
-        "made anew": "`make pretrained PHOTOS=path`",
+        "to retrain": "`make pretrained PHOTOS=path`",
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     text = below_table(
         "It knows ten classes and nothing else: one garment at a time, from the front, shoes from "
-        "the side. Recipe and temperature were chosen on the validation split and on these photos; "
+        "the side. Recipe and calibration were chosen on the validation split and on real photos; "
         "no photo was trained on."
     )
     intro = below_table(
         f"`fashion_cnn.load_model()` returns the tutorial's network of {model.count_params():,} "
-        "parameters, trained to tell the clothes on photographs apart."
+        "parameters, trained on images changed in many ways, so that it works for photographs."
     )
     title = "# The network that comes with the package"
     return f"{title}\n\n{intro}\n\n| | |\n|---|---|\n{table}\n\n{text}\n"

@@ -47,7 +47,7 @@ def piece(image: Images, random: np.random.Generator) -> Images:
     """Cut an image once or twice, across or along."""
     if random.random() < 0.5:
         image = image.T
-    start = random.choice([0, random.integers(3, 19)])
+    start = int(random.choice(np.array([0, random.integers(3, 19)])))
     end = SIDE if start > 10 else start + random.integers(8, 17)
     kept = image[start:end]
     return kept if (kept > BLACK).sum() > SIDE else image[::-1]
@@ -81,9 +81,9 @@ def shape(random: np.random.Generator) -> Images:
         cv2.ellipse(canvas, (middle, middle), brim, 0, 0, 360, other, -1)
     elif kind == 2:
         top = int(wide * random.uniform(0.4, 1))
-        corners = [(middle - top, 0), (middle + top, 0), (middle + wide, 2 * high)]
-        corners.append((middle - wide, 2 * high))
-        cv2.fillPoly(canvas, [np.array(corners, np.int32)], light)
+        upper, lower = [(middle - top, 0), (middle + top, 0)], 2 * high
+        below = [(middle + wide, lower), (middle - wide, lower)]
+        cv2.fillPoly(canvas, [np.array(upper + below, np.int32)], light)
     elif kind == 3:
         wide = max(wide // 2, 8)
         for x in (middle - wide - 1, middle + wide + 1):
@@ -101,7 +101,8 @@ def strokes(random: np.random.Generator) -> Images:
     canvas = np.zeros((CANVAS, CANVAS), np.float32)
     for _ in range(random.integers(1, 4)):
         points = random.integers(10, CANVAS - 10, (random.integers(2, 5), 2), dtype=np.int32)
-        cv2.polylines(canvas, [points], isClosed=False, color=1.0, thickness=random.integers(6, 22))
+        width = int(random.integers(6, 22))
+        cv2.polylines(canvas, [points], isClosed=False, color=1.0, thickness=width)
     return canvas
 
 
@@ -109,8 +110,8 @@ def texture(random: np.random.Generator) -> Images:
     """Fill the image with coarse or fine noise, or with one shade and a slope."""
     noise = random.normal(0, 1, IMAGE_SHAPE)
     if random.random() < 0.5:
-        noise = cv2.GaussianBlur(noise, (0, 0), random.uniform(0.5, 4))
-        return np.float32((noise - noise.min()) / np.ptp(noise))
+        coarse = cv2.GaussianBlur(noise, (0, 0), random.uniform(0.5, 4))
+        return np.asarray((coarse - coarse.min()) / np.ptp(coarse), np.float32)
     slope = np.add.outer(*np.linspace(0, random.uniform(-1, 1, 2), SIDE).T)
     spread = random.choice([0.02, 0.05, 0.3])
     return np.clip(random.random() + slope + spread * noise, 0, 1).astype(np.float32)
@@ -127,7 +128,7 @@ def strange_things(split: fc.Split, n: int, seed: int) -> Images:
             case 0 | 1 | 2 | 3 | 4 | 5:
                 made.append(fitted(piece(image, random)))
             case 6 | 7:
-                made.append(fitted(np.rot90(image, random.integers(1, 4))))
+                made.append(fitted(np.rot90(image, int(random.integers(1, 4)))))
             case 8 | 9:
                 made.append(fitted(pair(split.images[random.choice(shoes), ..., 0])))
             case 10 | 11 | 12:
@@ -167,7 +168,7 @@ def examples(split: fc.Split, seed: int) -> tuple[Images, NDArray[np.float32]]:
     """Return as many known images as strange ones, half of each changed, and which are strange."""
     strange = strange_things(split, len(split.images), seed)
     images = np.concatenate([half_changed(x, seed) for x in (split.images, strange)])
-    return images, np.repeat(np.float32([0, 1]), len(strange))
+    return images, np.repeat(np.array([0, 1], np.float32), len(strange))
 
 
 def main() -> None:

@@ -140,7 +140,7 @@ def test_tables_and_warnings_are_korean(tiny, trained):
     )
     assert all(has_hangul(name) for name in [*report.index, *report.columns])
     assert has_hangul(str(fc.load_fashion_mnist(TINY_DIR).source))
-    with pytest.warns(fc.UnlikeDataWarning, match="닮지 않았어요"):
+    with pytest.warns(fc.UnlikeDataWarning, match="비슷하지 않아요"):
         prediction = fc.predict(model, np.random.default_rng(0).random((28, 28)))
     assert prediction.class_name in BOOK
 

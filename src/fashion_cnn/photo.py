@@ -88,6 +88,13 @@ class PhotoSteps(NamedTuple):
     trimmed: NDArray[np.float32]
     centred: NDArray[np.float32]
 
+    def __repr__(self) -> str:
+        """Return the size of each step, width first."""
+        sizes = (
+            f"{name} {x.shape[1]}×{x.shape[0]}" for name, x in zip(self._fields, self, strict=True)
+        )
+        return f"PhotoSteps({', '.join(sizes)})"
+
 
 def prepare_photo(photo: str | os.PathLike[str] | Image.Image | ArrayLike) -> NDArray[np.float32]:
     """Turn a photo of one garment on a plain background into an image like the data set's.
@@ -191,8 +198,8 @@ def predict_photos(
 
     from fashion_cnn.model import load_model
 
-    if isinstance(photos, str | os.PathLike):
-        raise TypeError(f"expected several paths, got one: {photos}; call predict_photos([path])")
+    if isinstance(photos, str | os.PathLike) or not isinstance(photos, Iterable):
+        raise TypeError(f"expected several paths, got {photos!r}; call predict_photos([path])")
     paths = [str(photo) for photo in photos]
     model = load_model() if model is None else model
     rows = []
@@ -504,8 +511,8 @@ def _grey_on_black(rgb: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray
     within = cv2.erode(np.pad(mask.astype(np.uint8), 1), np.ones((3, 3)))[1:-1, 1:-1]
     within = (within if within.any() else mask).astype(np.float32)
     sigma = SMOOTHING * float(mask.sum()) ** 0.5
-    blurred = cv2.GaussianBlur(grey * within, (0, 0), sigma)
-    blurred /= np.maximum(cv2.GaussianBlur(within, (0, 0), sigma), 1e-6)
+    weights = np.maximum(cv2.GaussianBlur(within, (0, 0), sigma), 1e-6)
+    blurred = cv2.GaussianBlur(grey * within, (0, 0), sigma) / weights
     return np.where(mask, np.clip(GREY + blurred - np.median(blurred[mask]), DARKEST, 1), 0)
 
 

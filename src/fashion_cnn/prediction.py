@@ -63,7 +63,7 @@ class Prediction(NamedTuple):
             return unlike_message()
         if self.probability < SURE:
             second = class_names()[int(self.probabilities.argsort()[-2])]
-            return _("I am not sure: it may also be {second}").format(second=second)
+            return _("I am not sure: it could also be {second}").format(second=second)
         return ""
 
 

@@ -107,7 +107,7 @@ def commands() -> None:
     To start:
       fashion-cnn doctor
       fashion-cnn train --recipe fast
-      fashion-cnn predict best-cnn-model.keras shoe.jpg
+      fashion-cnn predict shoe.jpg
       fashion-cnn demo
     """
 
@@ -224,7 +224,8 @@ def predict(
         try:
             answer = _answer(model, image, test_split)
         except (DatasetError, OSError, ValueError) as error:
-            _say(_line(error))
+            line = _line(error)
+            _say(line if image in line else f"{image}: {line}")
             failed = True
             continue
         answers.append(answer)
@@ -252,7 +253,7 @@ def _answer(
         _say(f"{image}: {prediction.remark}")
     return {
         "image": image,
-        "class": prediction.class_name,
+        "class": fc.CLASS_NAMES[prediction.label],
         "true_class": true_class,
         "unlikeness": round(prediction.unlikeness, 3),
         "probabilities": {
@@ -264,11 +265,12 @@ def _answer(
 
 def _table(answer: dict[str, Any]) -> str:
     """Return the lines for one picture: the class, then the probabilities, the largest first."""
-    title = _printable(f"{answer['image']}: {answer['class']}")
+    names = dict(zip(fc.CLASS_NAMES, fc.class_names(), strict=True))  # in the language in use
+    title = _printable(f"{answer['image']}: {names[answer['class']]}")
     if answer["true_class"]:
-        title += f" (it is: {answer['true_class']})"
+        title += f" (it is: {names[answer['true_class']]})"
     ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])
-    return "\n".join([title, *(f"  {name:12}{value:8.2%}" for name, value in ranked)])
+    return "\n".join([title, *(f"  {names[name]:12}{value:8.2%}" for name, value in ranked)])
 
 
 @commands.command()
