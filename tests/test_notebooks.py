@@ -164,6 +164,8 @@ def run_notebook(name, directory, *, solutions):
     (directory / "notebooks").mkdir()
     nbformat.write(notebook, directory / "notebooks" / f"{name}.ipynb")
     shutil.copytree(DIRECTORY / "drawings", directory / "notebooks" / "drawings")
+    (directory / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "photos.png", directory / "docs")
     finished = subprocess.run(
         [sys.executable, str(DIRECTORY / "run.py"), f"notebooks/{name}.ipynb"],
         cwd=directory,
