@@ -3,7 +3,7 @@
 It learns to tell the training images, half of them as a photo would show them, from strange
 things: pieces of the images (the upper half of trousers looks like shorts, the lower half of a
 dress like a skirt), turned and mixed ones, two shoes side by side, negatives, shapes, strokes and
-textures. Nothing of what docs/photos.md measures it with is among them.
+textures. No digit, letter, cut-out of a photo or real photo is among them.
 """
 
 import math

@@ -622,7 +622,7 @@ def test_unlikeness_is_what_keras_computes(tiny):
 
 
 def test_nothing_of_other_kinds_looks_like_clothes(benchmark):
-    """Of the kinds that need no data set, nothing like which was trained on."""
+    """The kinds that need no data set; digits, crops and letters were not trained on."""
     random = np.random.default_rng(1)
     for kind, least in (
         ("digits", 0.92),
@@ -700,8 +700,15 @@ def test_predict_photos_is_a_table(tmp_path):
     assert np.isnan(table.probability[str(text)])
     assert table.unlikeness[str(noise)] > 1
     assert table.remark[str(noise)].startswith("This does not look like")
-    with pytest.raises(TypeError, match=r"call predict_photos\(\[path\]\)"):
-        fc.predict_photos(drawings / "jeans.png")
+    for no_list in (drawings / "jeans.png", None):
+        with pytest.raises(TypeError, match=r"call predict_photos\(\[path\]\)"):
+            fc.predict_photos(no_list)
+
+
+def test_steps_print_as_their_sizes():
+    assert repr(fc.photo_steps(np.eye(28))) == (
+        "PhotoSteps(upright 28×28, mask 28×28, grey 28×28, trimmed 28×28, centred 28×28)"
+    )
 
 
 def test_plot_photo_steps():

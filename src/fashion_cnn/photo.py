@@ -58,7 +58,7 @@ LEAST_OBJECT = 1 / 20  # of the picture's longer side
 OPAQUE = 128  # alpha, of 255
 LIGHT = 0.8  # mean grey above which an opaque part would vanish on white
 SMOOTHING = 0.02  # of the square root of the garment's area
-DARK = 0.25  # a background
+DARK = 0.25  # median grey below which a background counts as black
 GREY, DARKEST = 0.6, 0.12  # the median of every garment, and its darkest value
 BODY, LEAST_BODY = 0.5, 0.6  # of the fullest column; of the garment's width
 LEAST_SYMMETRY = 0.3  # of the wider sleeve
@@ -249,7 +249,7 @@ def plot_photo_steps(
 
 
 def _small_and_upright(photo: str | os.PathLike[str] | Image.Image | ArrayLike) -> Image.Image:
-    """Return an RGB or RGBA image of at most 639 pixels a side."""
+    """Return an RGB or RGBA image of at most 224 pixels a side."""
     if isinstance(photo, Image.Image):
         return _read(photo, "the image")
     if not isinstance(photo, str | os.PathLike):

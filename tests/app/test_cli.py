@@ -272,6 +272,27 @@ def test_predict_works_without_a_model_and_says_which_network_answers(run, check
     assert f"answers by {checkpoint}" in run("predict", "--checkpoint", checkpoint, drawing)[2]
 
 
+def test_predict_says_when_it_is_not_sure_and_which_picture_is_refused(run, tmp_path):
+    small = tmp_path / "small.png"
+    Image.new("L", (5, 5)).save(small)
+    code, _, err = run("predict", ROOT / "notebooks" / "drawings" / "coat.png", small)
+    assert code == 1
+    assert "coat.png: I am not sure: it could also be " in err
+    assert err.splitlines()[-1].startswith(f"fashion-cnn: {small}: expected a longer side")
+
+
+def test_class_names_are_korean_in_tables_and_english_in_json(run):
+    drawing = ROOT / "notebooks" / "drawings" / "jeans.png"
+    fc.use_language("ko")
+    try:
+        shown, data = run("predict", drawing)[1], run("predict", drawing, "--json")[1]
+    finally:
+        fc.use_language("en")
+    assert "바지" in shown
+    assert "Trouser" not in shown
+    assert json.loads(data)[0]["class"] == "Trouser"
+
+
 def test_report_is_the_packages_report(run, trained, tiny, checkpoint):
     model, history, _ = trained
     splits = {
