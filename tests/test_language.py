@@ -90,7 +90,12 @@ def draw_everything(tiny):
         fc.plot_confusion_matrix([0, 1], [0, 2]).figure,
         fc.plot_photo_steps(images[0]),
         fc.inside.plot_reliability(labels, probabilities),
-        fc.inside.plot_filters(model, model),
+        fc.inside.plot_filters({"10": model.get_layer("conv1").get_weights()[0][:, :, 0]}),
+        fc.inside.plot_feature_maps(fc.inside.layer_outputs(model, images[0])["conv1"][0]),
+        fc.inside.plot_receptive_fields(model, images[0], 3, 3),
+        fc.inside.plot_patches(images[:1], [(slice(0, 8), slice(0, 8))], ["10"]),
+        fc.inside.plot_channel_sums(np.ones((5, 5, 2)), np.ones((3, 3, 2)), 0.1, 2, 2),
+        fc.inside.plot_kernels({"10": np.eye(3)}),
         fc.inside.plot_layers(images[0], fc.inside.layer_outputs(model, images[0])),
         fc.inside.plot_occlusion(images[0], np.zeros((28, 28))),
         fc.inside.plot_convolution_step(images[0], np.eye(3), 0.1, 5, 5),
@@ -150,7 +155,9 @@ def test_every_picture_in_korean_with_a_glyph_for_each_letter(tiny):
     before = dict(plt.rcParams)
     fc.use_language("ko")
     for number, figure in enumerate(draw_everything(tiny)):
-        assert has_hangul(texts(figure)), number
+        assert has_hangul(figure.get_label()), number
+        has_letters = any(letter.isalpha() for letter in texts(figure))
+        assert has_hangul(texts(figure)) == has_letters, number
         assert has_hangul(figure.get_label()), number
         figure.draw_without_rendering()
     assert dict(plt.rcParams) == before

@@ -82,8 +82,10 @@ class WithoutWords(ast.NodeTransformer):
         self.texts = set()
 
     def visit_JoinedStr(self, node):
-        values = [ast.dump(part) for part in node.values if isinstance(part, ast.FormattedValue)]
-        return ast.Constant("".join(sorted(values)))
+        computed = [part for part in node.values if isinstance(part, ast.FormattedValue)]
+        for part in computed:
+            part.value = self.visit(part.value)
+        return ast.Constant("".join(sorted(map(ast.dump, computed))))
 
     def visit_Constant(self, node):
         if not isinstance(node.value, str):

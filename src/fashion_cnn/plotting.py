@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     import pygraphviz
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#B5B5B5"
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#B5B5B5"
+SIGNED = "PuOr"  # weights and maps in every picture: violet above 0, white at 0, orange below
 SVG_DPI, PNG_DPI = 72, 200
 
 
@@ -110,6 +111,7 @@ def plot_images(
     images: ArrayLike,
     labels: ArrayLike | None = None,
     predicted_labels: ArrayLike | None = None,
+    confidences: ArrayLike | None = None,
     *,
     columns: int = 10,
     figure: Figure | None = None,
@@ -124,6 +126,8 @@ def plot_images(
         The true labels.
     predicted_labels : array_like of int, shape (n,), optional
         Predicted labels, written under the true ones; a wrong one is marked with ✗.
+    confidences : array_like, shape (n,), optional
+        The probabilities of the predicted labels, in [0, 1], written beside them.
     columns : int
         The most images in a row.
     """
@@ -134,7 +138,10 @@ def plot_images(
     if predicted_labels is not None:
         for i, predicted_label in enumerate(np.asarray(predicted_labels)):
             is_wrong = labels is not None and predicted_label != np.asarray(labels)[i]
-            titles[i] = f"{titles[i]}\n{'✗ ' if is_wrong else ''}{names[predicted_label]}".lstrip()
+            said = names[predicted_label]
+            if confidences is not None:
+                said += f" {np.asarray(confidences)[i]:.0%}"
+            titles[i] = f"{titles[i]}\n{'✗ ' if is_wrong else ''}{said}".lstrip()
     columns = max(1, min(columns, len(images)))
     rows = max(1, -(-len(images) // columns))
     title_lines = (labels is not None) + (predicted_labels is not None)

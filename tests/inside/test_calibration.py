@@ -45,10 +45,23 @@ def test_plot_reliability_sorts_by_confidence():
     probabilities[[0, 1, 2, 3], [1, 1, 2, 2]] = [0.62, 0.68, 0.92, 0.94]
     probabilities[:, 0] = 1 - probabilities.sum(axis=1)
     figure = fc.inside.plot_reliability([1, 5, 2, 2], probabilities)
-    curve_ax, count_ax = figure.axes
-    dots = curve_ax.get_lines()[1]
-    np.testing.assert_allclose(dots.get_xdata(), [0.65, 0.93], atol=1e-6)
-    np.testing.assert_allclose(dots.get_ydata(), [0.5, 1.0])
-    assert [bar.get_height() for bar in count_ax.patches] == [0, 0, 0, 0, 0, 0, 2, 0, 0, 2]
+    (ax,) = figure.axes
+    line, dots = ax.get_lines()[1], ax.collections[0]
+    np.testing.assert_allclose(line.get_xdata(), [0.65, 0.93], atol=1e-6)
+    np.testing.assert_allclose(line.get_ydata(), [0.5, 1.0])
+    np.testing.assert_allclose(dots.get_offsets(), [[0.65, 0.5], [0.93, 1.0]], atol=1e-6)
+    assert [text.get_text() for text in ax.texts] == ["2", "2"]
     error = 0.5 * abs(0.65 - 0.5) + 0.5 * abs(0.93 - 1)
-    assert curve_ax.get_title() == f"ECE {error:.4f}"
+    assert ax.get_title() == f"number of images at each dot; ECE {error:.4f}"
+
+
+def test_plot_reliability_shows_how_many_images_a_dot_stands_for():
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.full(10, 0.2), size=500)
+    (ax,) = fc.inside.plot_reliability(rng.integers(10, size=500), probabilities).axes
+    confidence = probabilities.max(axis=1)
+    counts = [np.sum((confidence >= low / 10) & (confidence < low / 10 + 0.1)) for low in range(10)]
+    expected = [count for count in counts if count]
+    assert [int(text.get_text()) for text in ax.texts] == expected
+    areas = ax.collections[0].get_sizes()
+    assert np.array_equal(np.argsort(areas), np.argsort(expected))

@@ -29,7 +29,7 @@ def numbers(ax):
 
 
 def outlines(ax):
-    """Return position and size of the orange and blue frames, whose lines are the thickest."""
+    """Return position and size of the green frames, whose lines are the thickest."""
     return [
         (patch.get_y() + 0.5, patch.get_x() + 0.5, patch.get_width())
         for patch in ax.patches
@@ -58,6 +58,41 @@ def test_convolution_step_shows_the_products_and_the_cell(tiny):
     assert text.endswith(f"= {max(0, total - 0.25):.3f}")
 
 
+def test_channel_sums_are_those_of_a_convolution_with_each_map():
+    rng = np.random.default_rng(0)
+    maps, kernel = rng.normal(size=(7, 7, 5)), rng.normal(size=(3, 3, 5))
+    row, column, bias = 2, 6, 0.25
+    sums = [correlate2d(maps[..., c], kernel[..., c], mode="same")[row, column] for c in range(5)]
+    figure = fc.inside.plot_channel_sums(maps, kernel, bias, row, column)
+    sum_ax, window_ax, kernel_ax, product_ax = figure.axes
+    bars = [bar.get_height() for bar in sum_ax.patches]
+    np.testing.assert_allclose(bars, sums)
+    colors = [bar.get_facecolor() for bar in sum_ax.patches]
+    assert all(
+        (red > blue) == (total < 0) for (red, _, blue, _), total in zip(colors, sums, strict=True)
+    )
+    largest = int(np.abs(sums).argmax())
+    assert window_ax.get_title() == f"map {largest}: window ×"
+    window = np.pad(maps[..., largest], 1)[row : row + 3, column : column + 3]
+    np.testing.assert_allclose(numbers(window_ax), window.ravel(), atol=0.005)
+    np.testing.assert_allclose(numbers(kernel_ax), kernel[..., largest].ravel(), atol=0.005)
+    np.testing.assert_allclose(
+        numbers(product_ax), (window * kernel[..., largest]).ravel(), atol=0.005
+    )
+    text = figure.get_supxlabel()
+    assert f"sum {sum(sums):.3f}" in text
+    assert text.endswith(f"= {max(0, sum(sums) + bias):.3f}")
+
+
+def test_kernels_have_their_weights_written_in_and_one_scale():
+    kernels = {"first": KERNEL, "second": -2 * KERNEL}
+    figure = fc.inside.plot_kernels(kernels)
+    assert [ax.get_title() for ax in figure.axes] == list(kernels)
+    for ax, kernel in zip(figure.axes, kernels.values(), strict=True):
+        assert numbers(ax) == kernel.ravel().tolist()
+        assert ax.images[0].get_clim() == (-4, 4)
+
+
 def test_animation_fills_the_map_cell_by_cell():
     animation = fc.inside.animate_convolution(GRID, KERNEL)
     assert len(animation.frames) == 16
@@ -79,7 +114,7 @@ def test_animation_plays_in_a_saved_notebook(tmp_path):
         with Image.open(source) as picture:
             assert picture.n_frames == 16
             assert picture.info["loop"] == 0
-            assert picture.info["duration"] == 600
+            assert picture.info["duration"] == 1500
     with pytest.raises(ValueError, match=r"\.png or \.gif, got 'moving.mp4'"):
         animation.save("moving.mp4")
 
@@ -97,10 +132,11 @@ def test_strides_show_keras_sizes_and_every_place():
         hatched = sum(patch.get_hatch() is not None for patch in ax.patches)
         cells = sum(patch.get_width() == 1 for patch in ax.patches)
         assert cells - hatched == 49
-        # The last window is outlined too, on the diagonal.
+        # The last window is outlined too, by a dashed line, on the diagonal.
         *_, (last_row, last_column, size) = outlines(ax)
         assert size == 3
         assert last_row == last_column
+        assert ax.patches[-1].get_linestyle() == "--"
 
 
 def test_pooling_shows_largest_and_mean():

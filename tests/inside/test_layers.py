@@ -33,6 +33,47 @@ def test_most_exciting_by_looking_at_every_image(trained, tiny):
     np.testing.assert_allclose(largest[found], np.sort(largest)[::-1][:5], rtol=1e-5)
 
 
+@pytest.mark.parametrize("layer_name", ["conv1", "pool1", "conv2", "pool2"])
+def test_receptive_field_by_changing_every_pixel(layer_name):
+    """With positive weights, exactly the pixels of the field change a cell."""
+    network = fc.build_cnn(filters=(2, 2), dense_units=2)
+    network.set_weights([np.abs(w) + 0.01 for w in network.get_weights()])
+    maps = keras.Model(network.inputs, network.get_layer(layer_name).output)
+    pixels = np.eye(28 * 28, dtype=np.float32).reshape(-1, 28, 28, 1)
+    black = maps.predict(pixels[:1] * 0, verbose=0)
+    changes = np.abs(maps.predict(pixels, batch_size=98, verbose=0) - black).max(axis=-1) > 1e-6
+    for row, column in np.ndindex(*changes.shape[1:]):
+        expected = np.zeros((28, 28), bool)
+        expected[fc.inside.receptive_field(network, layer_name, row, column)] = True
+        np.testing.assert_array_equal(changes[:, row, column].reshape(28, 28), expected)
+
+
+def test_receptive_field_with_valid_padding_and_strides():
+    network = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            keras.layers.Conv2D(1, 5, strides=2, name="one"),
+            keras.layers.Conv2D(1, 3, strides=2, name="two"),
+        ]
+    )
+    # By hand: cell 2 of `two` starts at cell 4 of `one`, which starts at pixel 8; 5 + 2 · 2 pixels.
+    expected = slice(8, 17), slice(0, 9)
+    assert fc.inside.receptive_field(network, "two", 2, 0) == expected
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        (("hidden", 0, 0), "one of the layers conv1, pool1, conv2, pool2, got 'hidden'"),
+        (("pool2", 7, 0), r"within 7 rows and 7 columns, got \[7, 0\]"),
+        (("conv1", 0, -1), r"within 28 rows and 28 columns, got \[0, -1\]"),
+    ],
+)
+def test_receptive_field_refuses(where, message):
+    with pytest.raises(ValueError, match=message):
+        fc.inside.receptive_field(fc.build_cnn(), *where)
+
+
 def test_occlusion_map_by_hiding_one_patch_at_a_time(trained, tiny):
     model, *_ = trained
     image = tiny.test.images[3]

@@ -8,6 +8,8 @@ from fashion_cnn.language import gettext as _
 from fashion_cnn.language import words_in_pictures
 from fashion_cnn.plotting import BLUE, GREY, canvas
 
+MOST_AREA = 400  # of a dot, in square points
+
 
 def expected_calibration_error(
     true_labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 10
@@ -76,9 +78,9 @@ def plot_reliability(
     Returns
     -------
     matplotlib.figure.Figure
-        On the left, a dot per bin: its mean confidence and its accuracy, which are equal on the
-        dashed line. On the right, how many images each bin holds. The title has the expected
-        calibration error.
+        A dot per bin: its mean confidence and its accuracy, which are equal on the dashed line. The
+        number beside a dot, and its area, tell how many images the bin holds. The title has the
+        expected calibration error.
     """
     from sklearn.calibration import calibration_curve  # heavy
 
@@ -88,16 +90,21 @@ def plot_reliability(
     accuracies, confidences = calibration_curve(is_right, confidence, n_bins=bins)
     error = expected_calibration_error(true_labels, probabilities, bins=bins)
     alt = _("Accuracy against confidence; expected calibration error {error:.4f}")
-    figure = canvas(figure, (9, 3.8), alt.format(error=error))
-    curve_ax, count_ax = figure.subplots(1, 2, sharex=True)
-    curve_ax.plot([0, 1], [0, 1], "--", color=GREY, zorder=0)
-    curve_ax.plot(confidences, accuracies, "o-", color=BLUE)
-    curve_ax.set(ylabel=_("accuracy"), title=f"ECE {error:.4f}")
-    counts, edges = np.histogram(confidence, bins, (0, 1))
-    bars = count_ax.bar(edges[:-1], counts, 1 / bins, align="edge", color=GREY, edgecolor="w")
-    count_ax.bar_label(bars, [f"{count:,}" if count else "" for count in counts], fontsize=8)
-    count_ax.set(ylabel=_("images"))
-    for ax in (curve_ax, count_ax):
-        ax.set(xlabel=_("confidence: probability of the predicted label"), xlim=(0, 1))
-        ax.spines[["top", "right"]].set_visible(False)
+    counts = np.histogram(confidence, bins, (0, 1))[0]
+    counts = counts[counts > 0]
+    figure = canvas(figure, (5.6, 4.6), alt.format(error=error))
+    ax = figure.subplots()
+    ax.plot([0, 1], [0, 1], "--", color=GREY, zorder=0)
+    ax.plot(confidences, accuracies, color=BLUE, linewidth=1, zorder=1)
+    ax.scatter(confidences, accuracies, MOST_AREA * counts / counts.max() + 12, color=BLUE)
+    for x, y, count in zip(confidences, accuracies, counts, strict=True):
+        ax.annotate(f"{count:,}", (x, y), (8, -13), textcoords="offset points", fontsize=8)
+    ax.set(
+        xlabel=_("confidence: probability of the predicted label"),
+        ylabel=_("accuracy"),
+        title=_("number of images at each dot; ECE {error:.4f}").format(error=error),
+        xlim=(0, 1.08),
+        ylim=(0, 1.08),
+    )
+    ax.spines[["top", "right"]].set_visible(False)
     return figure

@@ -2,20 +2,23 @@
 
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MultipleLocator
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from fashion_cnn.inside.arithmetic import Padding, convolve, output_size, padded_cells, windows
 from fashion_cnn.language import gettext as _
 from fashion_cnn.language import words_in_pictures
-from fashion_cnn.plotting import BLUE, GREY, ORANGE, canvas
+from fashion_cnn.plotting import BLUE, GREEN, GREY, SIGNED, canvas
 
 MOST_NUMBERED_CELLS = 100
 ANIMATION_DPI = 72
@@ -112,22 +115,94 @@ def plot_convolution_step(
     image_ax, window_ax, kernel_ax, product_ax, map_ax = axes
     image_ax.imshow(grey, cmap="gray")
     before = padded_cells(len(grey), size, padding="same")[0]
-    image_ax.add_patch(_outline(row - before, column - before, size, ORANGE))
+    image_ax.add_patch(_outline(row - before, column - before, size))
     image_ax.set_title(_("image"))
-    _draw_numbers(window_ax, window, "gray", 0, max(1.0, grey.max()))
-    window_ax.set_title(_("window") + " ×")
-    largest = max(np.abs(kernel).max(), np.abs(products).max())
-    _draw_numbers(kernel_ax, kernel, "PuOr", -largest, largest)
-    kernel_ax.set_title(_("filter") + " =")
-    _draw_numbers(product_ax, products, "PuOr", -largest, largest)
-    product_ax.set_title(_("products"))
-    map_ax.imshow(feature_map, cmap="viridis")
-    map_ax.add_patch(_outline(row, column, 1, ORANGE))
+    _draw_products(window_ax, kernel_ax, product_ax, window, kernel, "gray")
+    highest = feature_map.max()
+    map_ax.imshow(feature_map, cmap=SIGNED, vmin=-highest, vmax=highest)
+    map_ax.add_patch(_outline(row, column, 1))
     map_ax.set_title(_("feature map") + f" [{row}, {column}]")
     for ax in axes:
         ax.set(xticks=[], yticks=[])
-    text = _("sum {total:.3f},  bias {bias:+.3f},  ReLU({sum:.3f}) = {value:.3f}")
-    figure.supxlabel(text.format(total=total, bias=bias, sum=total + bias, value=value))
+    figure.supxlabel(_sum_text(total, bias))
+    return figure
+
+
+@words_in_pictures()
+def plot_channel_sums(
+    maps: ArrayLike,
+    kernel: ArrayLike,
+    bias: float,
+    row: int,
+    column: int,
+    *,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw how a filter that looks at many maps computes one cell: same padding, stride 1.
+
+    Parameters
+    ----------
+    maps : array_like, shape (height, width, channels)
+        The output of the layer before.
+    kernel : array_like, shape (window, window, channels)
+        The weights of one filter.
+    bias : float
+        Its bias.
+    row, column : int
+        Which cell of its feature map, from 0.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A bar for each channel, the sum of its products. Beside them, the window, the weights and
+        the products of the channel with the largest sum, positive or negative.
+    """
+    kernel = np.asarray(kernel, dtype=np.float64)
+    window = windows(maps, len(kernel), padding="same")[row, column]
+    sums = (window * kernel).sum(axis=(0, 1))
+    largest = int(np.abs(sums).argmax())
+    alt = _("{n} sums, one for each map; the largest is {sum:+.3f}, of map {number}").format(
+        n=len(sums), sum=sums[largest], number=largest
+    )
+    figure = canvas(figure, (13, 3.4), alt)
+    axes = figure.subplots(1, 4, width_ratios=(2.6, 1, 1, 1))
+    sum_ax, window_ax, kernel_ax, product_ax = axes
+    above, below = plt.get_cmap(SIGNED)([0.85, 0.15])
+    sum_ax.bar(range(len(sums)), sums, color=np.where(sums[:, np.newaxis] > 0, above, below))
+    sum_ax.axhline(0, color="black", linewidth=0.8)
+    sum_ax.set(xlabel=_("map of the layer before"), title=_("sum of the nine products of each map"))
+    sum_ax.xaxis.set_major_locator(MultipleLocator(4))
+    sum_ax.spines[["top", "right"]].set_visible(False)
+    number = _("map {number}").format(number=largest)
+    _draw_products(
+        window_ax, kernel_ax, product_ax, window[..., largest], kernel[..., largest], SIGNED
+    )
+    window_ax.set_title(f"{number}: {window_ax.get_title()}")
+    figure.supxlabel(_sum_text(sums.sum(), bias))
+    return figure
+
+
+@words_in_pictures()
+def plot_kernels(kernels: Mapping[str, ArrayLike], *, figure: Figure | None = None) -> Figure:
+    """Draw kernels side by side with their weights written in, and one colour scale.
+
+    Parameters
+    ----------
+    kernels : mapping of str to array_like, shape (window, window)
+        A title and the weights of each.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each kernel.
+    """
+    alt = _("Kernels: {titles}").format(titles=", ".join(kernels))
+    figure = canvas(figure, (2.3 * len(kernels), 2.6), alt)
+    largest = max(np.abs(np.asarray(kernel)).max() for kernel in kernels.values())
+    axes = figure.subplots(1, len(kernels), squeeze=False)[0]
+    for ax, (title, kernel) in zip(axes, kernels.items(), strict=True):
+        _draw_numbers(ax, np.asarray(kernel, dtype=np.float64), SIGNED, -largest, largest)
+        ax.set_title(title)
     return figure
 
 
@@ -137,7 +212,7 @@ def animate_convolution(
     kernel: ArrayLike,
     bias: float = 0.0,
     *,
-    seconds: float = 0.6,
+    seconds: float = 1.5,
 ) -> Animation:
     """Slide a window over a small image and fill the feature map, with same padding.
 
@@ -155,7 +230,8 @@ def animate_convolution(
     Returns
     -------
     Animation
-        A frame for each cell of the feature map; a notebook plays it.
+        A frame for each cell of the feature map: the image with the window, the filter, and the
+        map so far, above the sum of the products that are not 0. A notebook plays it.
     """
     grey = _grey(image)
     kernel = np.asarray(kernel, dtype=np.float64)
@@ -163,21 +239,25 @@ def animate_convolution(
     around = [padded_cells(size, len(kernel), padding="same") for size in grey.shape]
     padded = np.pad(grey, around)
     is_padding = np.pad(np.zeros_like(grey, bool), around, constant_values=True)
-    largest = np.abs(feature_map).max()
+    largest = max(np.abs(feature_map).max(), np.abs(kernel).max())
     frames = []
     for row, column in np.ndindex(*feature_map.shape):
-        figure = Figure(figsize=(6.6, 3.6), dpi=ANIMATION_DPI, layout="constrained")
-        image_ax, map_ax = figure.subplots(1, 2, width_ratios=padded.shape[:1] + grey.shape[:1])
+        figure = Figure(figsize=(9.4, 4), dpi=ANIMATION_DPI, layout="constrained")
+        image_ax, kernel_ax, map_ax = figure.subplots(
+            1, 3, width_ratios=(padded.shape[1], len(kernel), grey.shape[1])
+        )
         _draw_numbers(image_ax, padded, "gray", 0, max(1.0, grey.max()), "{:g}", is_padding)
-        image_ax.add_patch(_outline(row, column, len(kernel), ORANGE))
-        image_ax.set_title(_("image, with one cell of padding"), fontsize=10)
+        image_ax.add_patch(_outline(row, column, len(kernel)))
+        image_ax.set_title(_("image, with one cell of padding"))
+        _draw_numbers(kernel_ax, kernel, SIGNED, -largest, largest, "{:g}")
+        kernel_ax.set_title(_("filter"))
         is_done = np.arange(feature_map.size).reshape(feature_map.shape) <= (
             np.ravel_multi_index((row, column), feature_map.shape)
         )
         filled = np.where(is_done, feature_map, np.nan)
-        _draw_numbers(map_ax, filled, "PuOr", -largest, largest, "{:g}")
-        map_ax.add_patch(_outline(row, column, 1, ORANGE))
-        map_ax.set_title(_("feature map"), fontsize=10)
+        _draw_numbers(map_ax, filled, SIGNED, -largest, largest, "{:g}")
+        map_ax.add_patch(_outline(row, column, 1))
+        map_ax.set_title(_("feature map"))
         window = padded[row : row + len(kernel), column : column + len(kernel)]
         terms = " + ".join(
             f"{pixel:g}×{weight:g}" if weight > 0 else f"{pixel:g}×({weight:g})"
@@ -186,7 +266,7 @@ def animate_convolution(
         )
         figure.supxlabel(
             f"{terms or '0'}{f' {bias:+g}' if bias else ''} = {feature_map[row, column]:g}",
-            fontsize=10,
+            fontsize=17,
         )
         frames.append(_as_picture(figure))
     palette = frames[len(frames) // 2].quantize(32)
@@ -210,7 +290,7 @@ def plot_strides(size: int = 5, window: int = 3, *, figure: Figure | None = None
     -------
     matplotlib.figure.Figure
         Same padding above, valid padding below. Hatched cells are padding, dots are the centres of
-        the window's positions, and its first and last positions are outlined.
+        the window's positions; its first one is outlined, and its last one by a dashed line.
     """
     alt = _("The places of a {window}×{window} window on {size}×{size} cells")
     figure = canvas(figure, (9.5, 6.6), alt.format(window=window, size=size))
@@ -226,8 +306,8 @@ def plot_strides(size: int = 5, window: int = 3, *, figure: Figure | None = None
             first, last = -before, -before + (places - 1) * stride
             middles = first + (window - 1) / 2 + stride * np.arange(places)
             ax.plot(*np.meshgrid(middles, middles), "o", color=BLUE, markersize=5)
-            ax.add_patch(_outline(first, first, window, BLUE))
-            ax.add_patch(_outline(last, last, window, ORANGE))
+            ax.add_patch(_outline(first, first, window))
+            ax.add_patch(_outline(last, last, window, linestyle="--"))
             ax.set(xlim=(-window / 2 - 0.1, size + window / 2 - 0.9), aspect="equal")
             ax.set_ylim(*ax.get_xlim()[::-1])
             ax.axis("off")
@@ -262,18 +342,18 @@ def plot_pooling(
         _("average pooling"): seen.mean(axis=(2, 3)),
     }
     figure = canvas(figure, (9.5, 3.4), ", ".join(panels))
-    low, high = cells.min(), cells.max()
+    largest = np.abs(cells).max()
     axes = figure.subplots(1, 3)
     for ax, (title, values) in zip(axes, panels.items(), strict=True):
         if cells.size <= MOST_NUMBERED_CELLS:
-            _draw_numbers(ax, values, "viridis", low, high, "{:g}")
+            _draw_numbers(ax, values, SIGNED, -largest, largest, "{:g}")
         else:
-            ax.imshow(values, cmap="viridis", vmin=low, vmax=high)
+            ax.imshow(values, cmap=SIGNED, vmin=-largest, vmax=largest)
         ax.set(xticks=[], yticks=[])
         ax.set_title(f"{title}\n{values.shape[0]}×{values.shape[1]}", fontsize=11)
     if cells.size <= MOST_NUMBERED_CELLS:
         for row, column in np.ndindex(*seen.shape[:2]):
-            axes[0].add_patch(_outline(row * window, column * window, window, ORANGE))
+            axes[0].add_patch(_outline(row * window, column * window, window))
     return figure
 
 
@@ -288,6 +368,33 @@ def _grey(image: ArrayLike) -> NDArray[np.float64]:
             f"got shape {np.shape(image)}"
         )
     return cells
+
+
+def _draw_products(
+    window_ax: Axes,
+    kernel_ax: Axes,
+    product_ax: Axes,
+    window: NDArray[np.float64],
+    kernel: NDArray[np.float64],
+    window_colors: str,
+) -> None:
+    """Draw a window, the weights on it and their products, from left to right."""
+    highest = max(1.0, np.abs(window).max())
+    lowest = 0.0 if window_colors == "gray" else -highest
+    _draw_numbers(window_ax, window, window_colors, lowest, highest)
+    window_ax.set_title(_("window") + " ×")
+    products = window * kernel
+    largest = max(np.abs(kernel).max(), np.abs(products).max())
+    _draw_numbers(kernel_ax, kernel, SIGNED, -largest, largest)
+    kernel_ax.set_title(_("filter") + " =")
+    _draw_numbers(product_ax, products, SIGNED, -largest, largest)
+    product_ax.set_title(_("products"))
+
+
+def _sum_text(total: float, bias: float) -> str:
+    text = _("sum {total:.3f},  bias {bias:+.3f},  ReLU({sum:.3f}) = {value:.3f}")
+    value = max(0.0, total + bias)
+    return text.format(total=total, bias=bias, sum=total + bias, value=value)
 
 
 def _draw_numbers(
@@ -327,11 +434,10 @@ def _cell(row: float, column: float, is_padding: bool, *, fill: bool = True) -> 
     )
 
 
-def _outline(row: float, column: float, size: int, color: str) -> Rectangle:
+def _outline(row: float, column: float, size: int, linestyle: str = "-") -> Rectangle:
     """Return a frame around `size` cells down and across, the first at (row, column)."""
-    return Rectangle(
-        (column - 0.5, row - 0.5), size, size, fill=False, edgecolor=color, linewidth=2.5, zorder=3
-    )
+    style: dict[str, Any] = {"edgecolor": GREEN, "linewidth": 2.5, "linestyle": linestyle}
+    return Rectangle((column - 0.5, row - 0.5), size, size, fill=False, zorder=3, **style)
 
 
 def _as_picture(figure: Figure) -> Image.Image:

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE, as_batch
+from fashion_cnn.inside.arithmetic import padded_cells
 from fashion_cnn.prediction import EVALUATION_BATCH_SIZE
 
 
@@ -72,9 +73,64 @@ def most_exciting(
     >>> most_exciting(model, data.train.images[:100], "conv2", 0, n=3).shape
     (3,)
     """
-    maps = keras.Model(model.inputs, model.get_layer(layer_name).output[..., filter_number])
+    maps = keras.Model(model.inputs, model.get_layer(layer_name).output[..., int(filter_number)])
     largest = maps.predict(images, batch_size=500, verbose=0).max(axis=(1, 2))
     return largest.argsort()[::-1][:n]
+
+
+def receptive_field(
+    model: keras.Sequential, layer_name: str, row: int, column: int
+) -> tuple[slice, slice]:
+    """Find the part of the image that one cell of a feature map depends on.
+
+    Parameters
+    ----------
+    model : keras.Sequential
+        A network from `build_cnn` or `load_model`.
+    layer_name : str
+        A convolution or a pooling layer, such as ``"conv2"``.
+    row, column : int
+        Which cell of its feature maps, from 0.
+
+    Returns
+    -------
+    tuple of slice
+        Rows and columns of the image; beyond its edge there is only padding, which is left out.
+
+    Raises
+    ------
+    ValueError
+        If the layer has no feature maps, or the maps no such cell.
+
+    Examples
+    --------
+    >>> rows, columns = receptive_field(model, "conv1", 10, 10)
+    >>> data.train.images[0][rows, columns].shape
+    (3, 3, 1)
+    """
+    names = [layer.name for layer in model.layers if len(layer.output.shape) == 4]
+    if layer_name not in names:
+        raise ValueError(f"expected one of the layers {', '.join(names)}, got {layer_name!r}")
+    layers = model.layers[: names.index(layer_name) + 1]
+    height, width = layers[-1].output.shape[1:3]
+    if not (0 <= row < height and 0 <= column < width):
+        raise ValueError(
+            f"expected a cell within {height} rows and {width} columns, got [{row}, {column}]"
+        )
+    return _field(layers, row, 1), _field(layers, column, 2)
+
+
+def _field(layers: list[Any], cell: int, axis: int) -> slice:
+    """Follow one cell of the last layer back to the image, along one axis."""
+    first, last = cell, cell
+    for layer in reversed(layers):
+        window, stride = _window_and_stride(layer)
+        assert window is not None
+        size = layer.input.shape[axis]
+        before, _ = padded_cells(size, window, stride, getattr(layer, "padding", "valid"))
+        first = max(first * stride - before, 0)
+        last = min(last * stride - before + window, size) - 1
+    return slice(first, last + 1)
 
 
 def occlusion_map(

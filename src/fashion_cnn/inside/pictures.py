@@ -1,17 +1,18 @@
 """Pictures of what the trained network has learned and sees."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from fashion_cnn.language import gettext as _
 from fashion_cnn.language import words_in_pictures
-from fashion_cnn.plotting import BLUE, canvas, draw_image, draw_probabilities
+from fashion_cnn.plotting import BLUE, GREEN, GREY, SIGNED, canvas, draw_image, draw_probabilities
 
 if TYPE_CHECKING:
     import keras
@@ -21,41 +22,49 @@ STRONGEST_COLOR = 0.97  # of the weights lie within the colour scale
 
 @words_in_pictures()
 def plot_filters(
-    model: "keras.Sequential", untrained: "keras.Sequential", *, figure: Figure | None = None
+    kernels: Mapping[str, ArrayLike], *, columns: int = 16, figure: Figure | None = None
 ) -> Figure:
-    """Draw the first convolution's filters before and after training, with one colour scale.
+    """Draw the filters of a layer at several times of its training, with one colour scale.
 
     Parameters
     ----------
-    model : keras.Sequential
-        A trained network whose layer ``conv1`` looks at one channel.
-    untrained : keras.Sequential
-        The same network before training, such as a new one from `build_cnn`.
+    kernels : mapping of str to array_like, shape (window, window, filters)
+        A title, such as ``"epoch 1"``, and the weights of filters that look at one channel, such as
+        ``model.get_layer("conv1").get_weights()[0][:, :, 0]``.
+    columns : int
+        How many filters in a row.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Before training above, after training below: a histogram of the weights beside the filters,
-        16 in a row. The colour scale covers 97 % of the weights of the network with larger ones.
+        For each title a histogram of the weights beside the numbered filters. The colour scale
+        covers 97 % of the weights.
     """
-    kernels = [np.asarray(net.get_layer("conv1").kernel)[:, :, 0] for net in (untrained, model)]
-    largest = max(np.abs(kernel).max() for kernel in kernels)
+    arrays = {title: np.asarray(kernel) for title, kernel in kernels.items()}
+    largest = max(np.abs(kernel).max() for kernel in arrays.values())
     # A few large weights would make all others pale.
-    strongest = max(np.quantile(np.abs(kernel), STRONGEST_COLOR) for kernel in kernels)
-    figure = canvas(figure, (12, 3.9), _("Weights and filters before and after training"))
-    parts: Any = figure.subfigures(2, 1)
-    for part, kernel, when in zip(parts, kernels, (_("before"), _("after")), strict=True):
-        histogram_part, grid_part = part.subfigures(1, 2, width_ratios=(1, 3))
+    strongest = max(np.quantile(np.abs(kernel), STRONGEST_COLOR) for kernel in arrays.values())
+    rows = sum(-(-kernel.shape[-1] // columns) for kernel in arrays.values())
+    alt = _("Weights and filters: {titles}").format(titles=", ".join(arrays))
+    figure = canvas(figure, (13, max(1.6 * len(arrays), 0.95 * rows)), alt)
+    parts: Any = figure.subfigures(len(arrays), 1, squeeze=False)
+    for part, (title, kernel) in zip(parts[:, 0], arrays.items(), strict=True):
+        histogram_part, grid_part = part.subfigures(1, 2, width_ratios=(1, 4))
         ax = histogram_part.subplots()
         ax.hist(kernel.ravel(), np.linspace(-largest, largest, 31), color=BLUE)
-        ax.set(xlabel=_("weight"), ylabel=_("number of weights"), title=when)
-        ax.spines[["top", "right"]].set_visible(False)
-        _draw_mosaic(grid_part, kernel, 16, cmap="PuOr", vmin=-strongest, vmax=strongest)
+        ax.set(title=title, yticks=[])
+        ax.spines[["top", "right", "left"]].set_visible(False)
+        _draw_mosaic(grid_part, kernel, columns, strongest, _("weight"))
     return figure
 
 
+@words_in_pictures()
 def plot_feature_maps(
-    feature_maps: ArrayLike, *, columns: int = 8, figure: Figure | None = None
+    feature_maps: ArrayLike,
+    numbers: ArrayLike | None = None,
+    *,
+    columns: int = 8,
+    figure: Figure | None = None,
 ) -> Figure:
     """Draw the feature maps of one image, with one colour scale.
 
@@ -63,21 +72,117 @@ def plot_feature_maps(
     ----------
     feature_maps : array_like, shape (height, width, filters)
         Such as ``layer_outputs(model, image)["conv1"][0]``.
+    numbers : array_like of int, shape (filters,), optional
+        The numbers of these filters, if they are a choice; by default from 0.
     columns : int
         How many in a row.
 
     Returns
     -------
     matplotlib.figure.Figure
-        A panel for each filter, with its number; dark is 0.
+        A panel for each filter, with its number; white is 0, violet above.
     """
     maps = np.asarray(feature_maps)
     rows = -(-maps.shape[-1] // columns)
     alt = _("{n} feature maps of {size} cells").format(n=maps.shape[-1], size=_by(maps.shape[:2]))
     figure = canvas(figure, (1.1 * columns, 1.25 * rows), alt)
-    axes = _draw_mosaic(figure, maps, columns, cmap="viridis", vmin=0, vmax=max(maps.max(), 1e-9))
-    for number, ax in enumerate(axes):
-        ax.set_title(str(number), fontsize=7, pad=2)
+    _draw_mosaic(figure, maps, columns, max(np.abs(maps).max(), 1e-9), _("value"), numbers)
+    return figure
+
+
+@words_in_pictures()
+def plot_receptive_fields(
+    model: "keras.Sequential",
+    image: ArrayLike,
+    row: int,
+    column: int,
+    *,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw how much of an image the cells of each layer see, as squares within squares.
+
+    Parameters
+    ----------
+    model : keras.Sequential
+        A network from `build_cnn` or `load_model`.
+    image : array_like, shape (28, 28, 1) or (28, 28)
+        The image.
+    row, column : int
+        Which cell of the last feature maps, from 0; of the layers before it, the cells are taken
+        that lie in the same place.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The image with a frame for each convolution and pooling layer, and its size.
+    """
+    from fashion_cnn.inside.layers import receptive_field  # imports Keras, which is heavy
+
+    layers = [layer for layer in model.layers if len(layer.output.shape) == 4]
+    last_height, last_width = layers[-1].output.shape[1:3]
+    fields = {}
+    for layer in layers:
+        height, width = layer.output.shape[1:3]
+        cell = row * height // last_height, column * width // last_width
+        fields[layer.name] = receptive_field(model, layer.name, *cell)
+    sizes = [
+        f"{name}: {rows.stop - rows.start}×{columns.stop - columns.start}"
+        for name, (rows, columns) in fields.items()
+    ]
+    alt = _("Receptive fields of {layers} layers: {sizes}")
+    figure = canvas(figure, (6.4, 4.4), alt.format(layers=len(layers), sizes=", ".join(sizes)))
+    ax = figure.subplots()
+    draw_image(ax, image)
+    for number, (size, (rows, columns)) in enumerate(zip(sizes, fields.values(), strict=True)):
+        ax.add_patch(_frame(rows, columns))
+        ax.annotate(
+            size,
+            (columns.stop - 0.5, rows.start - 0.5),
+            (29, 4 * (len(layers) - number)),
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": GREEN, "shrinkA": 0, "shrinkB": 0},
+            annotation_clip=False,
+        )
+    ax.set(xticks=[], yticks=[], title=_("what one cell of each layer sees"))
+    return figure
+
+
+@words_in_pictures()
+def plot_patches(
+    images: ArrayLike,
+    fields: Sequence[tuple[slice, slice]],
+    titles: Sequence[str],
+    *,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw images with a part of each framed, and below them these parts, enlarged.
+
+    Parameters
+    ----------
+    images : array_like, shape (n, 28, 28, 1) or (n, 28, 28)
+        Grey values in [0, 1].
+    fields : sequence of n tuples of slice
+        Rows and columns of each part, such as `receptive_field` returns them.
+    titles : sequence of n str
+        What is written above each image.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Two rows of panels.
+    """
+    alt = _("Parts of images: {titles}").format(titles=", ".join(titles))
+    figure = canvas(figure, (1.25 * len(titles), 2.9), alt)
+    axes = figure.subplots(2, len(titles), squeeze=False)
+    for image_ax, part_ax, image, (rows, columns), title in zip(
+        *axes, np.asarray(images), fields, titles, strict=True
+    ):
+        draw_image(image_ax, image)
+        image_ax.add_patch(_frame(rows, columns))
+        image_ax.set_title(title, fontsize=8, pad=3)
+        draw_image(part_ax, image[rows, columns])
+        for ax in (image_ax, part_ax):
+            ax.set(xticks=[], yticks=[])
     return figure
 
 
@@ -98,7 +203,7 @@ def plot_layers(
     -------
     matplotlib.figure.Figure
         A panel for the image and one for each layer, with its name and shape. Feature maps, or
-        single numbers, are tiled into a square; the probabilities are bars.
+        single numbers, are tiled into a square, violet above 0; the probabilities are bars.
     """
     *inner, last = outputs
     alt = _("One image and the output of each layer: {layers}").format(layers=", ".join(outputs))
@@ -110,7 +215,11 @@ def plot_layers(
     image_ax.set_title(_("input") + f"\n{_by(np.shape(image))}")
     for ax, name in zip(layer_axes, inner, strict=True):
         output = np.asarray(outputs[name])[0]
-        ax.imshow(_side_by_side(output), cmap="viridis", vmin=0, interpolation="nearest")
+        tiles = _side_by_side(output)
+        largest = max(np.nanmax(np.abs(tiles)), 1e-9)
+        ax.imshow(tiles, cmap=SIGNED, vmin=-largest, vmax=largest, interpolation="nearest")
+        if output.ndim == 3:  # a frame around each map, so that a missing one is not taken for 0
+            _frame_tiles(ax, *output.shape)
         ax.set_title(f"{name}\n{_by(output.shape)}")
     for ax in (image_ax, *layer_axes):
         ax.set(xticks=[], yticks=[])
@@ -137,8 +246,8 @@ def plot_occlusion(image: ArrayLike, drops: ArrayLike, *, figure: Figure | None 
     Returns
     -------
     matplotlib.figure.Figure
-        On the left the image; on the right orange where the patch lowers the probability and
-        violet where it raises it, with the outline of what the image shows.
+        On the left the image; on the right violet where the patch lowers the probability and
+        orange where it raises it, with the outline of what the image shows.
     """
     drops = np.asarray(drops)
     largest = max(np.abs(drops).max(), 1e-9)
@@ -149,7 +258,9 @@ def plot_occlusion(image: ArrayLike, drops: ArrayLike, *, figure: Figure | None 
     figure = canvas(figure, (7, 3.3), alt)
     image_ax, drop_ax = figure.subplots(1, 2)
     draw_image(image_ax, image)
-    colors = drop_ax.imshow(drops, cmap="PuOr_r", vmin=-largest, vmax=largest)
+    image_ax.set_title(_("image"))
+    drop_ax.set_title(_("what hiding each spot costs"))
+    colors = drop_ax.imshow(drops, cmap=SIGNED, vmin=-largest, vmax=largest)
     grey = np.squeeze(np.asarray(image))
     drop_ax.contour(grey, levels=[0.15], colors="black", linewidths=0.8)
     figure.colorbar(colors, ax=drop_ax, label=_("drop in the probability"))
@@ -159,16 +270,35 @@ def plot_occlusion(image: ArrayLike, drops: ArrayLike, *, figure: Figure | None 
 
 
 def _draw_mosaic(
-    figure: Any, images: NDArray[np.floating[Any]], columns: int, **style: Any
-) -> list[Axes]:
-    """Draw every channel of (height, width, channels) in a panel of its own."""
+    figure: Any,
+    images: NDArray[np.floating[Any]],
+    columns: int,
+    largest: float,
+    label: str,
+    numbers: ArrayLike | None = None,
+) -> None:
+    """Draw every channel of (height, width, channels) in a numbered panel, and the colour scale."""
     count = images.shape[-1]
-    axes = list(figure.subplots(-(-count // columns), columns, squeeze=False).ravel())
-    for number, ax in enumerate(axes):
+    titles = range(count) if numbers is None else np.asarray(numbers)
+    axes = figure.subplots(-(-count // columns), columns, squeeze=False)
+    for ax in axes.ravel():
         ax.axis("off")
-        if number < count:
-            ax.imshow(images[..., number], interpolation="nearest", **style)
-    return axes[:count]
+    for ax, image, title in zip(axes.ravel(), np.moveaxis(images, -1, 0), titles, strict=False):
+        ax.axis("on")
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_color(GREY)
+        colors = ax.imshow(image, cmap=SIGNED, vmin=-largest, vmax=largest, interpolation="nearest")
+        ax.set_title(str(title), fontsize=7, pad=2)
+    bar = figure.colorbar(colors, ax=axes, label=label, fraction=0.03, pad=0.01)
+    if images.min() >= 0:
+        bar.ax.set_ylim(0, largest)
+
+
+def _frame(rows: slice, columns: slice) -> Rectangle:
+    """Return a frame around a part of an image."""
+    size = columns.stop - columns.start, rows.stop - rows.start
+    corner = (columns.start - 0.5, rows.start - 0.5)
+    return Rectangle(corner, *size, fill=False, edgecolor=GREEN, linewidth=1.8)
 
 
 def _side_by_side(output: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
@@ -184,6 +314,17 @@ def _side_by_side(output: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]
         padded = np.pad(padded, [(0, 1), (0, 1), (0, 0)], constant_values=np.nan)
     grid = padded.reshape(height, width, rows, columns).transpose(2, 0, 3, 1)
     return grid.reshape(rows * height, columns * width)
+
+
+def _frame_tiles(ax: Axes, height: int, width: int, count: int) -> None:
+    """Frame each of the maps that `_side_by_side` tiled."""
+    ax.spines[:].set_visible(False)
+    columns = math.ceil(math.sqrt(count))
+    for number in range(count):
+        row, column = divmod(number, columns)
+        corner = (column * (width + 1) - 1, row * (height + 1) - 1)
+        ax.add_patch(Rectangle(corner, width + 1, height + 1, fill=False, ec=GREY, lw=0.8))
+    ax.set(xlim=(-1.5, columns * (width + 1)), ylim=(None, -1.5))
 
 
 def _by(shape: tuple[int, ...]) -> str:
