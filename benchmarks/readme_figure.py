@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Picture: notebook, and the cell that shows it.
 PICTURES = {
     ROOT / "docs" / "prediction.png": ("fashion_cnn", "predict"),
-    ROOT / "docs" / "layers.png": ("inside_the_cnn", "plot-layers"),
+    ROOT / "docs" / "layers.png": ("inside_the_cnn", "look"),
 }
 
 
