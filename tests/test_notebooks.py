@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 
 import keras
 import nbformat
@@ -117,7 +116,6 @@ def test_korean_edition_has_the_same_code(name):
     assert [(cell.id, cell.cell_type) for cell in korean.cells] == [
         (cell.id, cell.cell_type) for cell in english.cells
     ]
-    pairs: Iterable[tuple[str, str]]
     for here, there in zip(english.cells, korean.cells, strict=True):
         if here.cell_type == "markdown":
             assert re.search("[가-힣]", there.source), there.id

@@ -64,6 +64,7 @@ class Animation:
             append_images=others,
             duration=round(1000 * self.seconds),
             loop=0,
+            optimize=True,
         )
 
 
@@ -269,7 +270,7 @@ def animate_convolution(
             fontsize=17,
         )
         frames.append(_as_picture(figure))
-    palette = frames[len(frames) // 2].quantize(32)
+    palette = frames[len(frames) // 2].quantize(24)
     frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     alt = _("A window slides over an image of {n} cells and fills the feature map cell by cell")
     return Animation(frames, seconds, alt.format(n=grey.size))
