@@ -18,14 +18,7 @@ import click
 import fashion_cnn as fc
 from fashion_cnn import recipe as recipes
 from fashion_cnn.app.doctor import findings
-from fashion_cnn.app.words import (
-    Argument,
-    Group,
-    Option,
-    gather,
-    spread,
-    translate_click,
-)
+from fashion_cnn.app.words import Argument, Group, Option, gather, spread
 from fashion_cnn.data import DATA_DIR_VARIABLE, DatasetError, NotAvailableError, data_source
 from fashion_cnn.language import LANGUAGE_VARIABLE, LANGUAGES
 from fashion_cnn.language import gettext as _
@@ -44,7 +37,6 @@ class InterruptedRun(click.ClickException):
     exit_code = INTERRUPTED
 
 
-translate_click()
 option = functools.partial(click.option, cls=Option)
 argument = functools.partial(click.argument, cls=Argument)
 data_dir_option = option(
@@ -75,8 +67,8 @@ def main() -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except click.UsageError as error:
-        usage = error.ctx.get_usage() if error.ctx else ""
-        _say(f"{error.format_message()} {usage}")
+        message = error.format_message()
+        _say(f"{message.rstrip('.')}. {error.ctx.get_usage()}" if error.ctx else message)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         _say(error.format_message())
@@ -107,7 +99,8 @@ def _line(error: Exception) -> str:
             "there, or name their directory with --data-dir"
         ).format(summary=error.summary)
     if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {_(error.strerror)}"
+        reason = _(error.strerror)
+        return f"{error.filename}: {reason}"
     return str(error)
 
 

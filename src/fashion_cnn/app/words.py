@@ -26,6 +26,7 @@ def choose_language(option: str | None) -> None:
     """Use the language of the option, else of `$FASHION_CNN_LANGUAGE`, else of the locale."""
     choices = (option, os.environ.get(LANGUAGE_VARIABLE), _language_of_the_locale())
     use_language(next((choice for choice in choices if choice in LANGUAGES), "en"))
+    _translate_click()
 
 
 def _language_of_the_locale() -> str | None:
@@ -35,10 +36,11 @@ def _language_of_the_locale() -> str | None:
     return next((language for language in languages if language in LANGUAGES), None)
 
 
-def translate_click() -> None:
+def _translate_click() -> None:
     """Let Click's modules look their words up in the package's catalogue.
 
-    They take both functions from Python's gettext, which would need compiled files.
+    They take both functions from Python's gettext, which would need compiled files. To be called
+    when the language is known, since Click looks some words up as soon as an option is created.
     """
     for name, module in list(sys.modules.items()):
         if name.startswith("click."):
@@ -149,9 +151,9 @@ class Group(Command, click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Choose the language, wherever --language stands, and then parse."""
-        parser, chosen = self.make_parser(ctx), None
+        choose_language(None)  # for the mistakes that keep the option from being read
+        parser = self.make_parser(ctx)
         parser.ignore_unknown_options = True
-        with contextlib.suppress(click.UsageError):  # it is reported by what follows
-            chosen = parser.parse_args([*args])[0].get("language")
-        choose_language(chosen)
+        with contextlib.suppress(click.UsageError):  # what follows reports it
+            choose_language(parser.parse_args([*args])[0].get("language"))
         return super().parse_args(ctx, args)
