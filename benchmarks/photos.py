@@ -30,6 +30,7 @@ from sklearn.datasets import load_digits, load_sample_images
 
 import fashion_cnn as fc
 from fashion_cnn import CLASS_NAMES
+from fashion_cnn.language import current_language, words_in_pictures
 
 PHOTOS = RESULTS.with_name("photos.json")
 N_PHOTOS, N_OTHERS = 2_000, 500
@@ -41,7 +42,24 @@ TURNS = (
     (8, Image.Transpose.ROTATE_270),
 )
 DRAWINGS = ROOT / "notebooks" / "drawings"
-FIGURE = ROOT / "docs" / "photos.png"
+FIGURES = {"en": ROOT / "docs" / "photos.png", "ko": ROOT / "docs" / "ko" / "photos.png"}
+# The words of the figure, and its folders, in Korean.
+KOREAN = {
+    "dress": "드레스",
+    "longsleeve": "긴소매 옷",
+    "outwear": "겉옷",
+    "pants": "바지",
+    "shirt": "셔츠",
+    "t-shirt": "티셔츠",
+    "shoes": "신발",
+    "hat": "모자",
+    "shorts": "반바지",
+    "skirt": "치마",
+    "What the photos of each folder were taken for": "종류별 사진을 무엇으로 보았는지",
+    "probability of the answer": "답의 확률",
+    "part of the answers that are right": "맞힌 비율",
+    "Is a probability right? ({n} garments, six parts)": "확률만큼 맞히는지 (옷 {n}점, 여섯 묶음)",
+}
 # The class that counts as right, fixed before any of them was predicted.
 DRAWN = {
     "ankle-boot": "Ankle boot",
@@ -370,8 +388,10 @@ def render_table(results: dict[str, Any]) -> str:
     return "\n".join([*lines, "", note, ""])
 
 
+@words_in_pictures()
 def draw_figure(rows: list[dict[str, Any]]) -> Figure:
     """Draw what real photos were taken for, and how often a certainty is right."""
+    words = KOREAN if current_language() == "ko" else dict(zip(KOREAN, KOREAN, strict=True))
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
     folders = list(RIGHT)
     counts = np.array(
@@ -385,9 +405,9 @@ def draw_figure(rows: list[dict[str, Any]]) -> Figure:
         if count:
             is_dark = count > counts[y].sum() / 2
             left.text(x, y, count, ha="center", va="center", color="white" if is_dark else "black")
-    left.set_xticks(range(len(CLASS_NAMES)), CLASS_NAMES, rotation=45, ha="right")
-    left.set_yticks(range(len(folders)), folders)
-    left.set(title="Photos of each folder, and what they were taken for")
+    left.set_xticks(range(len(CLASS_NAMES)), fc.class_names(), rotation=45, ha="right")
+    left.set_yticks(range(len(folders)), [words[folder] for folder in folders])
+    left.set_title(words["What the photos of each folder were taken for"])
     garments = [row for row in rows if row["folder"] in GARMENTS]
     is_right, probabilities = (
         np.array([row[x] for row in garments]) for x in ("right", "probability")
@@ -396,9 +416,9 @@ def draw_figure(rows: list[dict[str, Any]]) -> Figure:
     right.plot([0, 1], [0, 1], color="#B5B5B5", linewidth=1)
     right.plot(said, found, "o-", color="#0072B2")
     right.set(
-        xlabel="probability of the answer",
-        ylabel="part of the answers that are right",
-        title=f"Garments: how often is a probability right? (n = {len(garments)}, six equal parts)",
+        xlabel=words["probability of the answer"],
+        ylabel=words["part of the answers that are right"],
+        title=words["Is a probability right? ({n} garments, six parts)"].format(n=len(garments)),
         xlim=(0, 1),
         ylim=(0, 1),
         aspect="equal",
@@ -421,7 +441,10 @@ def main() -> None:
     results = json.loads(PHOTOS.read_text())
     write_table("real", render_real_table(results))
     write_table("photos", render_table(results))
-    draw_figure(results["real"]).savefig(FIGURE, dpi=110)
+    for language, path in FIGURES.items():
+        fc.use_language(language)
+        path.parent.mkdir(exist_ok=True)
+        draw_figure(results["real"]).savefig(path, dpi=110)
 
 
 if __name__ == "__main__":
