@@ -74,7 +74,7 @@ page: $(READY) ## time the web page and the command line (a few minutes; needs C
 screenshot: $(READY) ## take the picture of the web page (needs Chromium and the real data)
 	FASHION_CNN_SCREENSHOT=docs/demo.png $(BIN)/python -m pytest tests/app/test_demo.py -m slow -k comes_about
 
-figure: $(READY) ## take the README's pictures from the committed notebooks
+figure: $(READY) ## take the READMEs' pictures from the committed notebooks
 	$(BIN)/python benchmarks/readme_figure.py
 
 pins: $(READY) ## update constraints.txt to the newest releases

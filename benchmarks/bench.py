@@ -223,6 +223,8 @@ def render_short_table(results: dict[str, Any], readme: Path) -> str:
         cells += [accuracy_of(runs[side], "validation"), accuracy_of(runs[side], "test")]
         lines.append(f"| {' | '.join(cells)} |")
     hardware = results["hardware"]
+    if readme.name == "README.ko.md":
+        hardware = re.sub(r"(\d+) cores, no GPU", r"코어 \1개, GPU 없음", hardware)
     text = below_table(note.format(n=len(runs["FAST"]), hardware=hardware))
     return "\n".join([*lines, "", text, ""])
 

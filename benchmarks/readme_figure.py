@@ -1,4 +1,4 @@
-"""Take the README's pictures from the committed notebooks: ``make figure``."""
+"""Take the READMEs' pictures from the committed notebooks: ``make figure``."""
 
 import base64
 from pathlib import Path
@@ -10,6 +10,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PICTURES = {
     ROOT / "docs" / "prediction.png": ("fashion_cnn", "predict"),
     ROOT / "docs" / "layers.png": ("inside_the_cnn", "look"),
+}
+# The Korean README shows the same cells of the Korean edition.
+PICTURES |= {
+    path.parent / "ko" / path.name: (f"ko/{name}", cell_id)
+    for path, (name, cell_id) in PICTURES.items()
 }
 
 

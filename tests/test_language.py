@@ -1,10 +1,12 @@
 import ast
+import errno
 import os
 import subprocess
 import sys
 import warnings
 from string import Formatter
 
+import click
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from matplotlib.font_manager import fontManager
 
 import fashion_cnn as fc
 from fashion_cnn import language
+from fashion_cnn.app.cli import commands
+from fashion_cnn.app.words import paragraphs
 
 plt.switch_backend("agg")
 # As the book names them.
@@ -45,6 +49,26 @@ def marked_texts():
     return found | set(fc.CLASS_NAMES)
 
 
+def help_texts():
+    """Every text of the command line's help: sentences, headings and names of values."""
+    found = {commands.subcommand_metavar}
+    for command in (commands, *commands.commands.values()):
+        context = click.Context(command)
+        found.add(command.options_metavar)
+        for text in [command.help, *(getattr(p, "help", None) for p in command.params)]:
+            lines = "\n".join(paragraphs(text or "")).split("\n")
+            found.update(line for line in lines if not line.startswith(("\b", " ")))
+        metavars = {p.make_metavar(context) for p in command.params}
+        found.update(name for name in metavars if name.isupper() and name != "BOOLEAN")
+    return found - {""}
+
+
+def texts_of_others():
+    """Click's own texts, and what the operating system says of a file."""
+    system = {os.strerror(number) for number in errno.errorcode}
+    return system | {text for _, _, text, _, _ in extract_from_dir(os.path.dirname(click.__file__))}
+
+
 def catalogue():
     with open(language.LOCALE / "ko" / "LC_MESSAGES" / "fashion_cnn.po", "rb") as file:
         return read_po(file)
@@ -52,7 +76,9 @@ def catalogue():
 
 def test_no_marked_text_lacks_its_korean():
     translated = {message.id for message in catalogue() if message.id and message.string}
-    assert marked_texts() == translated
+    needed = marked_texts() | help_texts()
+    assert needed <= translated
+    assert translated - needed <= texts_of_others()
     assert not any(message.fuzzy for message in catalogue() if message.id)
 
 
@@ -71,7 +97,9 @@ def test_translations_have_the_same_fields():
 
     for message in catalogue():
         if message.id:
-            assert fields(message.id) == fields(message.string)
+            *_, text = [message.id] if isinstance(message.id, str) else message.id
+            (korean,) = [message.string] if isinstance(message.string, str) else message.string
+            assert fields(text) == fields(korean)
 
 
 def draw_everything(tiny):
@@ -137,6 +165,17 @@ def test_environment_variable(value, expected):
     assert (done.returncode == 0) == (value != "fr")
 
 
+def test_a_program_that_imports_the_package_is_not_translated_by_the_locale():
+    done = subprocess.run(
+        [sys.executable, "-c", "import fashion_cnn as fc; print(fc.class_names()[8])"],
+        env=os.environ | {"LANGUAGE": "ko", "LC_ALL": "ko_KR.UTF-8", "PYTHONUTF8": "1"},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert done.stdout == "Bag\n"
+
+
 def test_tables_and_warnings_are_korean(tiny, trained):
     model, history, _ = trained
     fc.use_language("ko")
@@ -145,7 +184,7 @@ def test_tables_and_warnings_are_korean(tiny, trained):
     )
     assert all(has_hangul(name) for name in [*report.index, *report.columns])
     assert has_hangul(str(fc.load_fashion_mnist(TINY_DIR).source))
-    with pytest.warns(fc.UnlikeDataWarning, match="비슷하지 않아요"):
+    with pytest.warns(fc.UnlikeDataWarning, match="비슷하지 않습니다"):
         prediction = fc.predict(model, np.random.default_rng(0).random((28, 28)))
     assert prediction.class_name in BOOK
 

@@ -250,9 +250,9 @@ def test_evaluate_refuses_what_is_no_split(trained, split):
     [
         (0.6, 1.0, "en", ""),
         (0.59, 0.2, "en", "I am not sure: it could also be Coat"),
-        (0.59, 0.2, "ko", "확실하지 않아요. 코트일 수도 있어요"),
+        (0.59, 0.2, "ko", "확실하지 않습니다. 코트일 수도 있습니다"),
         (0.99, 1.01, "en", "This does not look like the clothes I learned from: "),
-        (0.2, 1.01, "ko", "제가 배운 옷과 비슷하지 않아요."),
+        (0.2, 1.01, "ko", "학습한 옷과 비슷하지 않습니다."),
     ],
 )
 def test_remark(largest, unlikeness, language, expected):

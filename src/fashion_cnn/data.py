@@ -183,10 +183,11 @@ def data_source(
     """
     directory, is_cache = data_directory(data_dir)
     if not is_cache and not directory.is_dir():
-        raise DatasetError(
-            f"expected a directory at {_shown(directory)}, found none. "
-            "Check its spelling; to download the data set there, create it first"
+        message = _(
+            "expected a directory at {directory}, found none. Check its spelling; to download the "
+            "data set there, create it first"
         )
+        raise DatasetError(message.format(directory=_shown(directory)))
     has_own_sums = (directory / SUMS_FILE).is_file()
     sums = _own_sums(directory) if has_own_sums else FASHION_MNIST_SHA256
     mirrors = list(MIRRORS)
@@ -213,8 +214,9 @@ def data_source(
                 f"expected {name} beside {_shown(directory / SUMS_FILE)}, found none"
             )
         if not download:
-            lack = f"has no {name}" if directory.exists() else "does not exist"
-            raise NotAvailableError(f"{_shown(directory)} {lack}.")
+            lacks = _("{directory} has no {name}.")
+            message = lacks if directory.exists() else _("{directory} does not exist.")
+            raise NotAvailableError(message.format(directory=_shown(directory), name=name))
         _download(name, directory, mirrors)
     return Source(directory, is_fashion_mnist=sums == FASHION_MNIST_SHA256)
 
@@ -341,7 +343,8 @@ def _download(name: str, directory: Path, mirrors: list[str]) -> None:
         warnings.simplefilter("ignore")  # tqdm's, about notebook widgets, which are not used here
         import pooch  # heavy, and rarely needed
 
-    lack = f"has no intact {name}" if directory.exists() else "did not exist"
+    lacks = _("Looked in {directory}, which has no intact {name}.")
+    looked = lacks if directory.exists() else _("Looked in {directory}, which did not exist.")
     failures = []
     for mirror in tuple(mirrors):
         registry = {name: f"sha256:{FASHION_MNIST_SHA256[name]}"}
@@ -353,15 +356,19 @@ def _download(name: str, directory: Path, mirrors: list[str]) -> None:
             failures.append(f"{mirror}{name}: {_first_line(error)}")
             mirrors.append(mirrors.pop(mirrors.index(mirror)))
     tried = "\n".join(f"  {failure}" for failure in failures)
-    raise NotAvailableError(
-        f"Fashion-MNIST is not complete on this machine and cannot be downloaded.\n"
-        f"Looked in {_shown(directory)}, which {lack}.\n"
-        f"Tried to download it:\n{tried}\n"
+    fixes = _(
+        "Tried to download it:\n{tried}\n"
         "To fix this, do one of the following:\n"
-        f"  1. put the four files ({', '.join(FASHION_MNIST_SHA256)}) into that directory;\n"
-        f"  2. set {DATA_DIR_VARIABLE} to a directory that holds them;\n"
+        "  1. put the four files ({names}) into that directory;\n"
+        "  2. set {variable} to a directory that holds them;\n"
         "  3. use the drawn stand-in set in a clone of the repository: "
         "load_fashion_mnist(fallback='path/to/fashion-cnn/data/tiny')."
+    ).format(tried=tried, names=", ".join(FASHION_MNIST_SHA256), variable=DATA_DIR_VARIABLE)
+    raise NotAvailableError(
+        _("Fashion-MNIST is not complete on this machine and cannot be downloaded.")
+        + "\n"
+        + looked.format(directory=_shown(directory), name=name)
+        + f"\n{fixes}"
     )
 
 

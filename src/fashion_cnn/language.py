@@ -7,9 +7,11 @@ as _``, and translated in a gettext catalogue, ``locale/ko/LC_MESSAGES/fashion_c
 import contextlib
 import functools
 import importlib.util
+import io
 import os
 import warnings
 from collections.abc import Iterator
+from gettext import GNUTranslations
 from pathlib import Path
 
 from fashion_cnn.images import CLASS_NAMES
@@ -70,17 +72,28 @@ def gettext(text: str) -> str:
     return translated(text, current_language())
 
 
+def ngettext(singular: str, plural: str, n: int) -> str:
+    """Translate an English text that depends on a number into the language in use."""
+    if current_language() == "en":
+        return singular if n == 1 else plural
+    return _catalogue(current_language()).ngettext(singular, plural, n)
+
+
 def translated(text: str, language: str) -> str:
     """Return an English text in a given language, or as it is if the catalogue lacks it."""
-    return text if language == "en" else _catalogue(language).get(text, text)
+    return text if language == "en" or not text else _catalogue(language).gettext(text)
 
 
 @functools.cache
-def _catalogue(language: str) -> dict[str, str]:
-    from babel.messages.pofile import read_po  # heavy, and not needed for English
+def _catalogue(language: str) -> GNUTranslations:
+    from babel.messages.mofile import write_mo  # heavy, and not needed for English
+    from babel.messages.pofile import read_po
 
+    compiled = io.BytesIO()
     with open(LOCALE / language / "LC_MESSAGES" / "fashion_cnn.po", "rb") as file:
-        return {str(message.id): str(message.string) for message in read_po(file) if message.id}
+        write_mo(compiled, read_po(file))
+    compiled.seek(0)
+    return GNUTranslations(compiled)
 
 
 @contextlib.contextmanager

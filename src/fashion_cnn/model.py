@@ -14,6 +14,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE
+from fashion_cnn.language import gettext as _
 
 # Ends the name of a model trained on stand-in data: Keras's file format keeps the name, and
 # model.summary() shows it.
@@ -151,9 +152,8 @@ def load_model(path: str | os.PathLike[str] | None = None) -> keras.Sequential:
         return _pretrained()
     path = Path(os.path.expanduser(path))
     if not path.is_file():
-        raise FileNotFoundError(
-            f"expected a saved model at {path}, found no such file; create one with train"
-        )
+        message = _("expected a saved model at {path}, found no such file; create one with train")
+        raise FileNotFoundError(message.format(path=path))
     try:
         with open(path, "rb") as file:
             return _read_model(file)

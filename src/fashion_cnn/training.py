@@ -33,6 +33,7 @@ from fashion_cnn.checkpoint import (
 )
 from fashion_cnn.data import FashionMNIST, Source
 from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE, Split, checked_split
+from fashion_cnn.language import gettext as _
 from fashion_cnn.model import architecture, compile_cnn, mark_stand_in
 from fashion_cnn.recipe import BOOK, Recipe
 
@@ -206,11 +207,10 @@ def _train(
     run["precision"] = state.run["precision"] if state else chosen_precision(recipe)
     if verbose != 0:
         if state:
-            print(
-                f"Resuming after epoch {finished_epochs} of at most {recipe.epochs} ({state_path})."
-            )
+            message = _("Resuming after epoch {n} of at most {most} ({path}).")
+            print(message.format(n=finished_epochs, most=recipe.epochs, path=state_path))
         if run["precision"] != "float32":
-            print(f"Computing in {run['precision']}.")
+            print(_("Computing in {precision}.").format(precision=run["precision"]))
 
     _draw_weights(model, seed)
     if recipe.whitening:
@@ -247,10 +247,17 @@ def _train(
             )
         except KeyboardInterrupt:
             finished = keep_progress.saved_epochs
-            raise KeyboardInterrupt(
-                f"interrupted in epoch {finished + 1}. Train again with the same arguments to "
-                + (f"resume after epoch {finished}" if finished else "start over")
-            ) from None
+            if finished:
+                message = _(
+                    "interrupted in epoch {epoch}. Train again with the same arguments to resume "
+                    "after epoch {finished}"
+                )
+            else:
+                message = _(
+                    "interrupted in epoch {epoch}. Train again with the same arguments to start "
+                    "over"
+                )
+            raise KeyboardInterrupt(message.format(epoch=finished + 1, finished=finished)) from None
     return history
 
 

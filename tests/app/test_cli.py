@@ -17,7 +17,9 @@ from conftest import ROOT, TINY_DIR
 from PIL import Image
 
 import fashion_cnn as fc
+from fashion_cnn import language
 from fashion_cnn.app.cli import commands, main
+from fashion_cnn.app.words import LOCALE_VARIABLES
 from fashion_cnn.checkpoint import load_history
 from fashion_cnn.data import DATA_DIR_VARIABLE
 
@@ -39,6 +41,13 @@ def run(monkeypatch, capsys):
         return int(exit_.value.code or 0), out, err
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def _english_unless_asked(monkeypatch):
+    for name in (language.LANGUAGE_VARIABLE, *LOCALE_VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(language, "_chosen", None)  # which main sets
 
 
 @pytest.fixture(autouse=True)
@@ -69,14 +78,14 @@ def test_help_shows_an_example_that_can_be_called(name, run):
         commands.commands[name].make_context(name, args)  # refuses what cannot be parsed
 
 
-def test_help_and_data_do_without_tensorflow():
+def test_help_and_data_do_without_tensorflow_and_english_without_a_catalogue():
     code = (
         "import sys\n"
         "from fashion_cnn.app.cli import commands\n"
         "for args in (['--help'], ['train', '--help'], ['data']):\n"
         "    try: commands(args)\n"
         "    except SystemExit as end: assert not end.code, end.code\n"
-        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)\n"
+        "sys.exit(bool({'tensorflow', 'keras', 'babel'} & set(sys.modules)))\n"
     )
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert "stand-in data" in out.stdout
@@ -283,14 +292,12 @@ def test_predict_says_when_it_is_not_sure_and_which_picture_is_refused(run, tmp_
 
 def test_class_names_are_korean_in_tables_and_english_in_json(run):
     drawing = ROOT / "notebooks" / "drawings" / "jeans.png"
-    fc.use_language("ko")
-    try:
-        shown, data = run("predict", drawing)[1], run("predict", drawing, "--json")[1]
-    finally:
-        fc.use_language("en")
+    shown = run("--language", "ko", "predict", drawing)[1]
     assert "바지" in shown
     assert "Trouser" not in shown
-    assert json.loads(data)[0]["class"] == "Trouser"
+    korean = run("--language", "ko", "predict", drawing, "--json")[1]
+    assert korean == run("--language", "en", "predict", drawing, "--json")[1]
+    assert json.loads(korean)[0]["class"] == "Trouser"
 
 
 def test_report_is_the_packages_report(run, trained, tiny, checkpoint):
@@ -405,6 +412,241 @@ def test_doctor_takes_no_korean_font_for_a_failure(run, monkeypatch):
     state, says = findings(out)["Korean font"]
     assert (code, state) == (0, "note")
     assert "pip install koreanize-matplotlib" in says
+
+
+ENGLISH_HELP = """\
+Usage: fashion-cnn data [OPTIONS]
+
+  Say where the data set is and whether it is intact.
+
+  Example:
+    fashion-cnn data --fetch
+
+Options:
+  --data-dir DIRECTORY  Directory with the four files of Fashion-MNIST; by
+                        default $FASHION_CNN_DATA_DIR, else Keras's cache.
+  --fetch               Download what is missing (30 MB in all).
+  -h, --help            Show this message and exit.
+"""
+KOREAN_HELP = """\
+사용법: fashion-cnn data [옵션]
+
+  데이터의 위치와 상태를 확인합니다.
+
+  예:
+    fashion-cnn data --fetch
+
+옵션:
+  --data-dir 디렉터리  패션 MNIST 파일 네 개가 있는 디렉터리. 지정하지 않으면
+                       $FASHION_CNN_DATA_DIR, 그것도 없으면 케라스 캐시를
+                       씁니다.
+  --fetch              없는 파일을 내려받습니다(모두 30MB).
+  -h, --help           이 도움말을 보여 줍니다.
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "variables", "is_korean"),
+    [
+        ("", {}, False),
+        ("--language ko", {}, True),
+        ("--language=ko", {"LC_ALL": "en_US.UTF-8"}, True),
+        ("--language en", {"FASHION_CNN_LANGUAGE": "ko", "LANG": "ko_KR.UTF-8"}, False),
+        ("", {"FASHION_CNN_LANGUAGE": "ko", "LANG": "en_US.UTF-8"}, True),
+        ("", {"FASHION_CNN_LANGUAGE": "en", "LANG": "ko_KR.UTF-8"}, False),
+        ("", {"FASHION_CNN_LANGUAGE": "", "LANG": "ko_KR.UTF-8"}, True),
+        ("", {"LANG": "ko"}, True),
+        ("", {"LANG": "kok_IN.UTF-8"}, False),  # Konkani
+        ("", {"LC_MESSAGES": "ko_KR@euckr", "LANG": "en_US.UTF-8"}, True),
+        ("", {"LC_ALL": "C", "LANG": "ko_KR.UTF-8"}, False),
+        ("", {"LANGUAGE": "fr:ko:en", "LC_ALL": "fr_FR.UTF-8"}, True),
+        ("", {"LANGUAGE": "en:ko", "LC_ALL": "ko_KR.UTF-8"}, False),
+    ],
+)
+def test_language_is_that_of_the_option_the_variable_or_the_locale(
+    before, variables, is_korean, run, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    expected = KOREAN_HELP if is_korean else ENGLISH_HELP
+    assert run(*before.split(), "data", "--help") == (0, expected, "")
+
+
+@pytest.mark.parametrize("args", ["--help --language ko", "--language ko -h", "--language ko"])
+def test_language_holds_for_whatever_stands_before_it(args, run):
+    text = "".join(run(*args.split())[1:])
+    assert "사용법: fashion-cnn" in text
+    assert not english_in(text)
+
+
+# What stays in a Korean text: names, and what is typed.
+NAMES_AND_CODE = re.compile(
+    r"^ +fashion-cnn .*$|'.*?'|--?[a-z][\w-]*|\$\w+|[\w.-]+\.keras|\[[a-z|]+\]"
+    r"|fashion-cnn|Ctrl-C|MNIST|JSON|MB|\b(book|fast|best|robust|resume|en|ko|x)\b",
+    re.MULTILINE,
+)
+
+
+def english_in(text):
+    """Return the English words of a text but names and code; broken lines are joined first."""
+    text = re.sub(r"-\n +", "-", text)
+    return set(re.findall("[A-Za-z]+", NAMES_AND_CODE.sub("", text))) - set(NAMES)
+
+
+@pytest.mark.parametrize("name", [None, *NAMES])
+def test_help_has_no_english_left(name, run):
+    code, out, err = run("--language", "ko", *filter(None, [name]), "--help")
+    assert (code, err) == (0, "")
+    assert "사용법: fashion-cnn" in out
+    assert not english_in(out)
+    params = (commands.commands[name] if name else commands).params
+    assert all(option in out for param in params for option in param.opts if option[0] == "-")
+    english = run("--language", "en", *filter(None, [name]), "--help")[1]
+    assert english_in(english)
+    assert not re.search("[가-힣]", english)
+
+
+@pytest.mark.parametrize("columns", [50, 80, 120])
+def test_korean_help_fits_the_terminal(columns, run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = run("--language", "ko", "predict", "--help")[1].splitlines()
+    assert all(width(line) <= max(columns, 52) for line in lines if "fashion-cnn" not in line)
+    texts = [re.match(r"  -.*?\S  +(?=\S)", line) for line in lines]
+    assert len({width(text[0]) for text in texts if text}) == 1
+
+
+def width(text):
+    """Return how many columns of a terminal a text takes."""
+    return sum(2 if "가" <= letter <= "힣" else 1 for letter in text)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        ("fly", 2, "'fly' 명령은 없습니다. 사용법: fashion-cnn [옵션] 명령 [인수]..."),
+        ("evaluat x", 2, "'evaluat' 명령은 없습니다. 비슷한 이름: 'evaluate'. 사용법"),
+        ("--language ko", 2, "명령이 빠졌습니다. 사용법"),
+        ("--language fr data", 2, "'fr' 대신 'en', 'ko' 가운데 하나를 쓰세요. 사용법"),
+        ("--bogus", 2, "'--bogus' 옵션은 없습니다. 사용법"),
+        ("train --recipe slow", 2, "'--recipe' 값이 올바르지 않습니다: 'slow' 대신 'book', 'fast'"),
+        ("train --seed -1", 2, "0<=x<=4294967295 범위를 벗어난 값입니다: -1. 사용법"),
+        ("train --seed one", 2, "정수가 아닙니다: 'one'. 사용법: fashion-cnn train [옵션]"),
+        ("train --sed 1", 2, "'--sed' 옵션은 없습니다. 비슷한 이름: '--seed'. 사용법"),
+        ("train --checkpoint .", 2, "파일이 아니라 디렉터리입니다: '.'. 사용법"),
+        ("data --data-dir text.png", 2, "디렉터리가 아니라 파일입니다: 'text.png'. 사용법"),
+        (
+            "predict",
+            2,
+            "다음 인수가 빠졌습니다: '이미지...'. 사용법: fashion-cnn predict [옵션] 이미지",
+        ),
+        ("predict --json=1 0", 2, "'--json' 옵션에는 값을 쓸 수 없습니다."),
+        (
+            "predict a.keras",
+            2,
+            "그림이 들어갈 자리에 모델이 있습니다. --checkpoint a.keras처럼",
+        ),
+        ("demo --port", 2, "'--port' 옵션에 값이 1개 필요합니다."),
+        ("data x y", 2, "필요 없는 인수가 있습니다 (x y). 사용법"),
+        ("data --data-dir nowhere", 1, "nowhere 디렉터리가 없습니다. 경로를 확인하세요"),
+        ("evaluate none.keras", 1, "none.keras 모델 파일이 없습니다. train으로 먼저 훈련해"),
+        ("predict none.png", 1, "none.png: 파일이나 디렉터리가 없습니다"),
+        ("predict 99999", 1, "이미지 번호는 0부터 199까지인데 99999번을 요청했습니다"),
+    ],
+)
+def test_mistakes_are_told_in_korean(args, code, says, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("LANG", "ko_KR.UTF-8")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.png").write_text("no picture")
+    got, out, err = run(*args.split())
+    assert (got, out) == (code, "")
+    last = err.splitlines()[-1]
+    assert last.startswith("fashion-cnn: ")
+    assert says in last
+
+
+def test_a_variable_that_names_no_language_is_a_mistake(run, monkeypatch):
+    monkeypatch.setenv(language.LANGUAGE_VARIABLE, "fr")
+    code, out, err = run("data")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "'fr' is not one of 'en', 'ko'" in err
+
+
+def test_tables_are_korean_and_aligned(run, checkpoint):
+    code, out, err = run("--language", "ko", "evaluate", checkpoint)
+    assert code == 0
+    header, *rows = out.splitlines()
+    assert header.split() == ["세트", "이미지", "개수", "손실", "정확도"]
+    assert [row.split()[0] for row in rows] == ["검증", "테스트"]
+    assert len(set(map(width, [header, *rows]))) == 1
+    assert f"{checkpoint}: 대체 데이터로 훈련한 모델이므로 예측에" in err
+
+    code, out, err = run("--language", "ko", "predict", "--checkpoint", checkpoint, 4)
+    title, *rows = out.splitlines()
+    assert re.fullmatch(r"4: [가-힣 ]+ \(정답: [가-힣 ]+\)", title)
+    assert len(set(map(width, rows))) == 1
+    assert f"{checkpoint} 모델로 예측합니다" in err
+
+    code, out, err = run("--language", "ko", "report", checkpoint)
+    assert len(set(map(width, out.splitlines()))) == 1
+    assert "모델 파라미터" in out
+    checkpoint.with_name("model.history.json").unlink()
+    assert (
+        f"{checkpoint}의 훈련 기록 파일이 없어서"
+        in run("--language", "ko", "report", checkpoint)[2]
+    )
+
+
+def test_doctor_speaks_korean(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    monkeypatch.setattr("fashion_cnn.app.doctor.korean_font", lambda: None)
+    code, out, _ = run("--language", "ko", "doctor", "--data-dir", tmp_path / "nowhere")
+    assert code == 1
+    lines = [
+        re.match(r"(정상|오류|참고)  (.+?)  +(.+)$", line).groups() for line in out.splitlines()
+    ]
+    found = {name: (state, says) for state, name, says in lines}
+    assert list(found) == [
+        *("Python", "TensorFlow", "Keras", "장치", "bf16", "Graphviz", "한글 글꼴", "데이터"),
+    ]
+    assert found["Keras"] == (
+        "오류",
+        "백엔드가 tensorflow여야 하는데 torch입니다. "
+        "해결 방법: KERAS_BACKEND 환경 변수를 지우거나 tensorflow로 설정",
+    )
+    assert found["한글 글꼴"][0] == "참고"
+    assert found["데이터"][1].endswith("해결 방법: fashion-cnn data --fetch")
+    assert (
+        len(
+            {
+                width(line[: line.index(says)])
+                for line, (*_, says) in zip(out.splitlines(), lines, strict=True)
+            }
+        )
+        == 1
+    )
+
+
+@pytest.mark.slow
+def test_train_speaks_korean(tmp_path):
+    args = ["--language", "ko", "train", "--recipe", "fast", "--checkpoint", "best.keras"]
+    done = subprocess.run(
+        [*PROGRAM, *args], cwd=tmp_path, capture_output=True, encoding="utf-8", check=True
+    )
+    result, saved = done.stdout.splitlines()
+    assert re.fullmatch(r"검증 정확도 \d\.\d{4}, 손실 \d\.\d{4}, 에포크 2번", result)
+    assert saved == "저장 위치: best.keras"
+    assert "대체 데이터, 위치: " in done.stderr
+
+
+def test_no_data_and_no_internet_is_one_line_of_korean(run, keras_cache, mirrors):
+    mirrors("http://127.0.0.1:9/")
+    code, out, err = run("--language", "ko", "train")
+    assert (code, out) == (1, "")
+    last = err.splitlines()[-1]
+    assert last.startswith("fashion-cnn: 이 컴퓨터에 패션 MNIST 파일이 모두 있지 않고")
+    assert last.endswith("--data-dir로 파일이 있는 디렉터리를 지정하세요")
+    assert "--fetch를 붙이면 내려받습니다" in run("--language", "ko", "data")[2]
 
 
 def test_demo_without_gradio_says_what_to_install(run, monkeypatch):

@@ -18,7 +18,10 @@ import click
 import fashion_cnn as fc
 from fashion_cnn import recipe as recipes
 from fashion_cnn.app.doctor import findings
+from fashion_cnn.app.words import Argument, Group, Option, gather, spread
 from fashion_cnn.data import DATA_DIR_VARIABLE, DatasetError, NotAvailableError, data_source
+from fashion_cnn.language import LANGUAGE_VARIABLE, LANGUAGES
+from fashion_cnn.language import gettext as _
 
 if TYPE_CHECKING:
     import keras
@@ -34,14 +37,16 @@ class InterruptedRun(click.ClickException):
     exit_code = INTERRUPTED
 
 
-data_dir_option = click.option(
+option = functools.partial(click.option, cls=Option)
+argument = functools.partial(click.argument, cls=Argument)
+data_dir_option = option(
     "--data-dir",
     type=click.Path(file_okay=False),
     help=f"Directory with the four files of Fashion-MNIST; by default ${DATA_DIR_VARIABLE}, else "
     "Keras's cache.",
 )
-checkpoint_argument = click.argument("checkpoint", type=click.Path())
-checkpoint_option = click.option(
+checkpoint_argument = argument("checkpoint", type=click.Path())
+checkpoint_option = option(
     "--checkpoint",
     type=click.Path(),
     help="A saved model; by default the network that comes with the package answers.",
@@ -62,14 +67,14 @@ def main() -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except click.UsageError as error:
-        usage = error.ctx.get_usage() if error.ctx else ""
-        _say(f"{error.format_message()} {usage}")
+        message = error.format_message()
+        _say(f"{message.rstrip('.')}. {error.ctx.get_usage()}" if error.ctx else message)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         _say(error.format_message())
         sys.exit(error.exit_code)
     except click.Abort:
-        _say("interrupted")
+        _say(_("interrupted"))
         sys.exit(INTERRUPTED)
     except (DatasetError, ImportError, OSError, RuntimeError, ValueError) as error:
         _say(_line(error))
@@ -89,17 +94,28 @@ def _printable(text: str) -> str:
 def _line(error: Exception) -> str:
     """Return what went wrong; for an error of the operating system, without its number."""
     if isinstance(error, NotAvailableError):
-        return (
-            f"{error.summary} Connect this machine to the internet, put the four files of "
-            "Fashion-MNIST there, or name their directory with --data-dir"
-        )
+        return _(
+            "{summary} Connect this machine to the internet, put the four files of Fashion-MNIST "
+            "there, or name their directory with --data-dir"
+        ).format(summary=error.summary)
     if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
+        reason = _(error.strerror)
+        return f"{error.filename}: {reason}"
     return str(error)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(fc.__version__)
+@click.group(
+    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@option(
+    "--language",
+    type=click.Choice(LANGUAGES),
+    envvar=LANGUAGE_VARIABLE,
+    expose_value=False,
+    help=f"English or Korean; by default ${LANGUAGE_VARIABLE}, else the locale. Some errors are in "
+    "English only.",
+)
+@click.version_option(fc.__version__, cls=Option, message="%(prog)s %(version)s")
 def commands() -> None:
     """Train a small convolutional network on Fashion-MNIST, and use it.
 
@@ -113,22 +129,23 @@ def commands() -> None:
 
 
 @commands.command()
-@click.option(
+@option(
     "--recipe",
     type=click.Choice(list(RECIPES), case_sensitive=False),
     default="book",
     show_default=True,
-    help="book: as in the book; fast: as accurate in two epochs; best: as accurate as possible.",
+    help="book: as in the book; fast: as accurate in two epochs; best: as accurate as possible; "
+    "robust: for photos.",
 )
 @data_dir_option
-@click.option(
+@option(
     "--checkpoint",
     type=click.Path(dir_okay=False),
     help="Where to save the best model; an existing one is replaced. By default "
     "best-cnn-model.keras, or stand-in-model.keras for stand-in data.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=42, show_default=True)
-@click.option(
+@option("--seed", type=click.IntRange(0, 2**32 - 1), default=42, show_default=True)
+@option(
     "--resume/--no-resume",
     default=True,
     show_default=True,
@@ -165,10 +182,13 @@ def train(
             )
         except KeyboardInterrupt as interrupt:
             click.echo()  # Keras leaves its line unfinished
-            raise InterruptedRun(str(interrupt) or "interrupted; train again to resume") from None
+            raise InterruptedRun(
+                str(interrupt) or _("interrupted; train again to resume")
+            ) from None
         loss, accuracy = fc.evaluate(model, data.validation)
-    click.echo(f"validation accuracy {accuracy:.4f}, loss {loss:.4f}, {len(history.epoch)} epochs")
-    click.echo(_printable(f"saved in {checkpoint}"))
+    message = _("validation accuracy {accuracy:.4f}, loss {loss:.4f}, {n} epochs")
+    click.echo(message.format(accuracy=accuracy, loss=loss, n=len(history.epoch)))
+    click.echo(_printable(_("saved in {checkpoint}").format(checkpoint=checkpoint)))
 
 
 @commands.command()
@@ -186,17 +206,22 @@ def evaluate(checkpoint: str, data_dir: str | None) -> None:
     model = _load(checkpoint)
     data = fc.load_fashion_mnist(data_dir)
     _say(str(data.source))
-    click.echo(f"{'split':12}{'images':>8}{'loss':>10}{'accuracy':>10}")
-    for name in ("validation", "test"):
-        split = getattr(data, name)
+    click.echo(_row(_("split"), _("images"), _("loss"), _("accuracy")))
+    for name, split in ((_("validation"), data.validation), (_("test"), data.test)):
         loss, accuracy = fc.evaluate(model, split)
-        click.echo(f"{name:12}{len(split.labels):8,}{loss:10.4f}{accuracy:10.4f}")
+        click.echo(_row(name, f"{len(split.labels):,}", f"{loss:.4f}", f"{accuracy:.4f}"))
+
+
+def _row(name: str, *cells: str) -> str:
+    """Return a line whose cells end under each other, whichever letters they hold."""
+    name, images, loss, accuracy = map(spread, (name, *cells))
+    return gather(f"{name}{images:>{20 - len(name)}}{loss:>10}{accuracy:>10}")
 
 
 @commands.command()
 @checkpoint_option
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, for programs.")
+@argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@option("--json", "as_json", is_flag=True, help="Print a JSON list, for programs.")
 @data_dir_option
 def predict(
     checkpoint: str | None, images: tuple[str, ...], as_json: bool, data_dir: str | None
@@ -215,9 +240,14 @@ def predict(
     """
     for image in images:
         if image.endswith(".keras"):
-            raise click.UsageError(f"expected a picture, got a model; use --checkpoint {image}")
+            message = _("expected a picture, got a model; use --checkpoint {path}")
+            raise click.UsageError(message.format(path=image))
     model = _load(checkpoint)
-    _say(f"answers by {_name_of(checkpoint)}")
+    _say(
+        _("answers by the network that comes with the package")
+        if checkpoint is None
+        else _("answers by {checkpoint}").format(checkpoint=checkpoint)
+    )
     test_split = functools.cache(lambda: fc.load_fashion_mnist(data_dir).test)
     answers, failed = [], False
     for image in images:
@@ -244,7 +274,8 @@ def _answer(
     if image.isascii() and image.isdigit():
         images, labels = test_split()
         if int(image) >= len(labels):
-            raise ValueError(f"expected a number from 0 to {len(labels) - 1}, got {image}")
+            message = _("expected a number from 0 to {last}, got {number}")
+            raise ValueError(message.format(last=len(labels) - 1, number=image))
         pixels, true_class = images[int(image)], fc.CLASS_NAMES[labels[int(image)]]
     else:
         pixels = fc.prepare_photo(image)
@@ -268,9 +299,10 @@ def _table(answer: dict[str, Any]) -> str:
     names = dict(zip(fc.CLASS_NAMES, fc.class_names(), strict=True))  # in the language in use
     title = _printable(f"{answer['image']}: {names[answer['class']]}")
     if answer["true_class"]:
-        title += f" (it is: {names[answer['true_class']]})"
+        title += _(" (it is: {name})").format(name=names[answer["true_class"]])
     ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])
-    return "\n".join([title, *(f"  {names[name]:12}{value:8.2%}" for name, value in ranked)])
+    rows = [gather(f"  {spread(names[name]):12}{value:8.2%}") for name, value in ranked]
+    return "\n".join([title, *rows])
 
 
 @commands.command()
@@ -283,22 +315,26 @@ def report(checkpoint: str, data_dir: str | None) -> None:
     Example:
       fashion-cnn report best-cnn-model.keras
     """
+    import pandas as pd  # heavy
+
     from fashion_cnn.checkpoint import load_history  # imports Keras, which is heavy
 
     model = _load(checkpoint)
     data = fc.load_fashion_mnist(data_dir)
     history = load_history(checkpoint)
     if history is None:
-        _say(f"no history of {checkpoint} found beside it: its epochs and steps are unknown")
+        message = _("no history of {checkpoint} found beside it: its epochs and steps are unknown")
+        _say(message.format(checkpoint=checkpoint))
     _say(str(data.source))
     validation, test = fc.evaluate(model, data.validation), fc.evaluate(model, data.test)
     table = fc.reproduction_report(model, data, history, validation=validation, test=test)
-    click.echo(table.to_string())
+    with pd.option_context("display.unicode.east_asian_width", True):
+        click.echo(table.to_string())
 
 
 @commands.command()
 @data_dir_option
-@click.option("--fetch", is_flag=True, help="Download what is missing (30 MB in all).")
+@option("--fetch", is_flag=True, help="Download what is missing (30 MB in all).")
 def data(data_dir: str | None, fetch: bool) -> None:
     """Say where the data set is and whether it is intact.
 
@@ -311,7 +347,8 @@ def data(data_dir: str | None, fetch: bool) -> None:
     except NotAvailableError as error:
         if fetch:
             raise
-        raise click.ClickException(f"{error} Add --fetch to download it") from None
+        message = _("{error} Add --fetch to download it").format(error=error)
+        raise click.ClickException(message) from None
 
 
 @commands.command()
@@ -326,21 +363,21 @@ def doctor(data_dir: str | None) -> None:
     is_usable = True
     for finding in findings(data_dir):
         is_usable &= finding.is_well or not finding.is_needed
-        state = "ok" if finding.is_well else "FIX" if finding.is_needed else "note"
-        click.echo(f"{state:6}{finding.name:14}{finding.says}")
+        state = _("ok") if finding.is_well else _("FIX") if finding.is_needed else _("note")
+        click.echo(gather(f"{spread(state):6}{spread(finding.name):14}{finding.says}"))
     sys.exit(not is_usable)
 
 
 @commands.command()
 @checkpoint_option
 @data_dir_option
-@click.option(
+@option(
     "--host",
     default="127.0.0.1",
     show_default=True,
     help="Which address to listen on. 0.0.0.0 admits everyone who can reach this machine.",
 )
-@click.option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)
+@option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)
 def demo(checkpoint: str | None, data_dir: str | None, host: str, port: int) -> None:
     """Serve a web page on this machine that classifies your pictures.
 
@@ -348,25 +385,22 @@ def demo(checkpoint: str | None, data_dir: str | None, host: str, port: int) -> 
     Example:
       fashion-cnn demo --port 8000
     """
-    click.echo("Starting the page …", err=True)
+    click.echo(_("Starting the page …"), err=True)
     try:
         from fashion_cnn.app.demo import serve  # imports Gradio, which is heavy and optional
     except ModuleNotFoundError as error:
-        raise click.ClickException(
-            f"the page needs {error.name}, which is not installed; install the extra: "
+        message = _(
+            "the page needs {module}, which is not installed; install the extra: "
             'pip install --constraint constraints.txt ".[demo]" in a clone of the repository'
-        ) from None
+        )
+        raise click.ClickException(message.format(module=error.name)) from None
     serve(
         checkpoint,
         data_dir,
         host,
         port,
-        on_start=lambda url: click.echo(f"The page is at {url} (Ctrl-C ends it)"),
+        on_start=lambda url: click.echo(_("The page is at {url} (Ctrl-C ends it)").format(url=url)),
     )
-
-
-def _name_of(checkpoint: str | None) -> str:
-    return "the network that comes with the package" if checkpoint is None else checkpoint
 
 
 def _load(checkpoint: str | None) -> "keras.Sequential":
@@ -375,5 +409,6 @@ def _load(checkpoint: str | None) -> "keras.Sequential":
 
     model = fc.load_model(checkpoint)
     if is_trained_on_stand_in(model):
-        _say(f"{checkpoint} was trained on stand-in data: its answers mean nothing")
+        message = _("{checkpoint} was trained on stand-in data: its answers mean nothing")
+        _say(message.format(checkpoint=checkpoint))
     return model
