@@ -76,6 +76,7 @@ def plot_convolution_step(
     row: int,
     column: int,
     *,
+    relu: bool = True,
     figure: Figure | None = None,
 ) -> Figure:
     """Draw how one cell of a feature map is computed, with same padding and stride 1.
@@ -90,12 +91,14 @@ def plot_convolution_step(
         Its bias.
     row, column : int
         Which cell of the feature map, from 0.
+    relu : bool
+        Whether ReLU turns negative sums into 0, as in the network.
 
     Returns
     -------
     matplotlib.figure.Figure
         The image with the window outlined, the window's values, the weights, the products, and the
-        feature map after ReLU with the cell outlined.
+        feature map with the cell outlined.
     """
     grey = _grey(image)
     kernel = np.asarray(kernel, dtype=np.float64)
@@ -103,29 +106,28 @@ def plot_convolution_step(
     window = windows(grey, size, padding="same")[row, column, ..., 0]
     products = window * kernel
     total = products.sum()
-    value = max(0.0, total + bias)
-    feature_map = np.maximum(0, convolve(grey, kernel[..., np.newaxis, np.newaxis], [bias]))[..., 0]
-    figure = canvas(
-        figure,
-        (13, 3.4),
-        _(
-            "Window times filter, summed: {total:.3f}; with bias {bias:+.3f} and ReLU {value:.3f}"
-        ).format(total=total, bias=bias, value=value),
-    )
+    feature_map = convolve(grey, kernel[..., np.newaxis, np.newaxis], [bias])[..., 0]
+    if relu:
+        feature_map = np.maximum(0, feature_map)
+    text = _sum_text(total, bias, relu)
+    alt = _("Window times filter: {text}").format(text=text)
+    figure = canvas(figure, (13, 3.4), alt)
     axes = figure.subplots(1, 5, width_ratios=(1.25, 0.8, 0.8, 0.8, 1.25))
     image_ax, window_ax, kernel_ax, product_ax, map_ax = axes
     image_ax.imshow(grey, cmap="gray")
     before = padded_cells(len(grey), size, padding="same")[0]
-    image_ax.add_patch(_outline(row - before, column - before, size))
+    frame = _outline(row - before, column - before, size)
+    frame.set_clip_on(False)  # at the edge, a part of the window lies on padding
+    image_ax.add_patch(frame)
     image_ax.set_title(_("image"))
     _draw_products(window_ax, kernel_ax, product_ax, window, kernel, "gray")
-    highest = feature_map.max()
+    highest = np.abs(feature_map).max()
     map_ax.imshow(feature_map, cmap=SIGNED, vmin=-highest, vmax=highest)
     map_ax.add_patch(_outline(row, column, 1))
     map_ax.set_title(_("feature map") + f" [{row}, {column}]")
     for ax in axes:
         ax.set(xticks=[], yticks=[])
-    figure.supxlabel(_sum_text(total, bias))
+    figure.supxlabel(text)
     return figure
 
 
@@ -155,8 +157,9 @@ def plot_channel_sums(
     Returns
     -------
     matplotlib.figure.Figure
-        A bar for each channel, the sum of its products. Beside them, the window, the weights and
-        the products of the channel with the largest sum, positive or negative.
+        A bar for each channel, the sum of its products; the three that count most are numbered.
+        Beside them, the window, the weights and the products of the channel with the largest sum,
+        positive or negative.
     """
     kernel = np.asarray(kernel, dtype=np.float64)
     window = windows(maps, len(kernel), padding="same")[row, column]
@@ -170,6 +173,8 @@ def plot_channel_sums(
     sum_ax, window_ax, kernel_ax, product_ax = axes
     above, below = plt.get_cmap(SIGNED)([0.85, 0.15])
     sum_ax.bar(range(len(sums)), sums, color=np.where(sums[:, np.newaxis] > 0, above, below))
+    for strongest in np.abs(sums).argsort()[-3:]:
+        sum_ax.text(strongest, sums[strongest], strongest, ha="center", va="bottom", fontsize=9)
     sum_ax.axhline(0, color="black", linewidth=0.8)
     sum_ax.set(xlabel=_("map of the layer before"), title=_("sum of the nine products of each map"))
     sum_ax.xaxis.set_major_locator(MultipleLocator(4))
@@ -179,7 +184,7 @@ def plot_channel_sums(
         window_ax, kernel_ax, product_ax, window[..., largest], kernel[..., largest], SIGNED
     )
     window_ax.set_title(f"{number}: {window_ax.get_title()}")
-    figure.supxlabel(_sum_text(sums.sum(), bias))
+    figure.supxlabel(_sum_text(sums.sum(), bias, relu=True))
     return figure
 
 
@@ -392,10 +397,14 @@ def _draw_products(
     product_ax.set_title(_("products"))
 
 
-def _sum_text(total: float, bias: float) -> str:
-    text = _("sum {total:.3f},  bias {bias:+.3f},  ReLU({sum:.3f}) = {value:.3f}")
-    value = max(0.0, total + bias)
-    return text.format(total=total, bias=bias, sum=total + bias, value=value)
+def _sum_text(total: float, bias: float, relu: bool) -> str:
+    text = _("sum {total:.3f}").format(total=total)
+    if bias:
+        text += ",  " + _("bias {bias:+.3f}").format(bias=bias)
+    if relu:
+        value = max(0.0, total + bias)
+        text += f",  ReLU({total + bias:.3f}) = {value:.3f}"
+    return text
 
 
 def _draw_numbers(

@@ -233,7 +233,9 @@ def plot_layers(
 
 
 @words_in_pictures()
-def plot_occlusion(image: ArrayLike, drops: ArrayLike, *, figure: Figure | None = None) -> Figure:
+def plot_occlusion(
+    image: ArrayLike, drops: ArrayLike, *, patch: int = 7, figure: Figure | None = None
+) -> Figure:
     """Draw where a black patch on an image changes the probability of a label, and how much.
 
     Parameters
@@ -242,22 +244,30 @@ def plot_occlusion(image: ArrayLike, drops: ArrayLike, *, figure: Figure | None 
         The image.
     drops : array_like, shape (28, 28)
         What `occlusion_map` returned for it.
+    patch : int
+        Side of the patch that it was computed with, in pixels.
 
     Returns
     -------
     matplotlib.figure.Figure
-        On the left the image; on the right violet where the patch lowers the probability and
-        orange where it raises it, with the outline of what the image shows.
+        On the left the image, with the patch framed that costs most; on the right violet where the
+        patch lowers the probability and orange where it raises it, with the outline of what the
+        image shows.
     """
     drops = np.asarray(drops)
     largest = max(np.abs(drops).max(), 1e-9)
-    row, column = np.unravel_index(drops.argmax(), drops.shape)
+    row, column = map(int, np.unravel_index(drops.argmax(), drops.shape))
     alt = _(
         "A black patch lowers the probability most at row {row}, column {column}: by {drop:.3f}"
     ).format(row=row, column=column, drop=drops.max())
     figure = canvas(figure, (7, 3.3), alt)
     image_ax, drop_ax = figure.subplots(1, 2)
     draw_image(image_ax, image)
+    half = patch // 2
+    most = [
+        slice(max(middle - half, 0), min(middle + half + 1, len(drops))) for middle in (row, column)
+    ]
+    image_ax.add_patch(_frame(*most))
     image_ax.set_title(_("image"))
     drop_ax.set_title(_("what hiding each spot costs"))
     colors = drop_ax.imshow(drops, cmap=SIGNED, vmin=-largest, vmax=largest)
