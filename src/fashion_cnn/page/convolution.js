@@ -7,12 +7,12 @@ import words from "./words/convolution.js";
 
 // Pixels in tenths, so that a picture is legible here; "." is 0.
 const PICTURES = {
-  shirt: ["..7..7..", ".997799.", "99999999", "99.99.99", "..9999..", "..8888..", "..9999..", "..7777.."],
+  shirt: [".88..88.", "99988999", "99999999", "9.9999.9", "..9999..", "..8888..", "..9999..", "..7777.."],
   trousers: [
     "..77777..", "..99999..", "..99999..", "..99.99..", "..99.99..", "..99.99..", "..99.99..",
     "..88.88..", "..77.77..",
   ],
-  boot: ["..999...", "..979...", "..999...", "..9999..", ".999999.", "89999999", "55555555"],
+  boot: ["....888.", "....999.", "....999.", "...9999.", ".9999999", "99999999", "66666666", "........"],
   block: [".......", ".......", "..AAA..", "..AAA..", "..AAA..", ".......", "......."],
   diagonal: ["A....", ".A...", "..A..", "...A.", "....A"],
   empty: Array(7).fill("......."),
@@ -21,6 +21,7 @@ const WINDOWS = [2, 3, 5];
 const STRIDES = [1, 2, 3];
 const PADDINGS = ["same", "valid"];
 const BRUSHES = [0, 0.5, 1];
+const SOFT = 1.3; // the largest number gets a colour short of the darkest, on which it stays legible
 const STEP_TIME = 650; // ms; long enough to follow a sum
 
 // Of the first layer of the network that comes with the package, to two decimals.
@@ -45,7 +46,7 @@ const state = {
     convolution: { window: 3, stride: 1, padding: "same" },
     pooling: { window: 2, stride: 2, padding: "valid" }, // Keras's own: a stride as long as the window
   },
-  at: { row: 3, column: 1 },
+  at: { row: 3, column: 5 },
   seen: new Set(),
   hand: "move",
   brush: 1,
@@ -244,13 +245,16 @@ function buildControls() {
 
 /** Colour a cell by its number and write the number on it. */
 function fill(cell, value, kind, largest, text = short(value)) {
-  const { color, isDark } = cssColour(kind, value, largest);
+  const { color, isDark } = cssColour(kind, value, kind === "signed" ? SOFT * largest : largest);
   cell.style.setProperty("background-color", color);
   cell.classList.toggle("on-dark", isDark);
   cell.classList.toggle("zero", value === 0);
   if (cell instanceof HTMLInputElement) return;
   cell.textContent = text;
 }
+
+/** In a window of 25 cells there is no room for the zero before the point. */
+const fitted = (value, window) => (window > 3 ? short(value).replace(/^(−?)0\./, "$1.") : short(value));
 
 function clear(cell) {
   cell.style.removeProperty("background-color");
@@ -506,7 +510,7 @@ function reading() {
       sentences.push(t("reading bias", { bias: trimmed(state.bias), output: trimmed(output) }));
     }
     if (state.isRelu && output < 0) sentences.push(t("reading relu"));
-    if (padded) sentences.push(t("reading padding", { count: padded }));
+    if (padded) sentences.push(t("reading padding"));
   }
   return sentences.join(" ");
 }
@@ -531,10 +535,10 @@ function render() {
   const [before, after] = paddedCells(side, window, stride, padding);
   const unseen = padding === "valid" ? side - (places - 1) * stride - window : 0;
   $("input-note").textContent = unseen
-    ? t("unseen", { count: unseen })
+    ? t(unseen === 1 ? "unseen one" : "unseen", { count: unseen })
     : before + after ? t("padding around", { before, after }) : t("no padding");
-  $("formula-name").textContent = t(`formula ${padding}`);
-  $("formula").replaceChildren(formula(side, window, stride, padding, places));
+  $("formula-name").textContent = t(`formula ${padding}`, { n: side, k: window, s: stride });
+  $("formula").replaceChildren(...formula(side, window, stride, padding, places));
 
   const index = state.at.row * places + state.at.column + 1;
   Object.assign($("position"), { max: places * places, value: index });
@@ -563,11 +567,11 @@ function renderControls(window) {
     const pixels = name === "map" ? featureMap() : pixelsOf(name);
     const kind = name === "map" ? "signed" : "grey";
     paint(button.firstElementChild, pixels.flat(), pixels.length, kind,
-      name === "map" ? largestOf(pixels.flat()) : 1);
+      name === "map" ? SOFT * largestOf(pixels.flat()) : 1);
   }
   for (const button of $("filters").children) {
     const kernel = kernelOf(button.dataset.value, window) ?? kernelOf(button.dataset.value, 3);
-    paint(button.firstElementChild, kernel, Math.sqrt(kernel.length), "signed", largestOf(kernel));
+    paint(button.firstElementChild, kernel, Math.sqrt(kernel.length), "signed", SOFT * largestOf(kernel));
   }
   for (const button of $("brushes").children) {
     paint(button.firstElementChild, [Number(button.dataset.value)], 1, "grey");
@@ -605,7 +609,7 @@ function renderWindow(window) {
   const inputKind = poolsMap() ? "signed" : "grey";
   const inputLargest = poolsMap() ? largestOf(input().flat()) : 1;
   for (const id of ["under", "products"]) layOut($(id), window, 0, 0, false);
-  $("under").ariaLabel = t("under the window");
+  $("under").ariaLabel = $("under-name").textContent = t(poolsMap() ? "values" : "pixels");
   $("products").ariaLabel = t("products");
   layOutWeights(window);
   document.querySelectorAll("#under .cell").forEach((cell, k) => {
@@ -614,7 +618,7 @@ function renderWindow(window) {
     if (cells[k].isPadding) {
       clear(cell);
       cell.textContent = isPooling() ? "" : "0";
-    } else fill(cell, cells[k].value, inputKind, inputLargest);
+    } else fill(cell, cells[k].value, inputKind, inputLargest, fitted(cells[k].value, window));
     cell.ariaLabel = cells[k].isPadding ? t("padding cell") : trimmed(cells[k].value);
     const isTaken = state.operation === "max" && !cells[k].isPadding && cells[k].value === output;
     cell.classList.toggle("taken", isTaken);
@@ -629,7 +633,7 @@ function renderWindow(window) {
   }
   document.querySelectorAll("#products .cell").forEach((cell, k) => {
     cell.dataset.k = k;
-    fill(cell, products[k], "signed", largest);
+    fill(cell, products[k], "signed", largest, fitted(products[k], window));
   });
   document.querySelectorAll("#weights .cell").forEach((field, k) => {
     fill(field, state.kernel[k], "signed", largest);
@@ -665,7 +669,7 @@ function renderMap(map) {
   }
   const least = isGrey ? 0 : -largest;
   const scale = Array.from({ length: 101 }, (_, n) => least + (largest - least) * (n / 100));
-  paint($("scale"), scale, scale.length, isGrey ? "grey" : "signed", largest);
+  paint($("scale"), scale, scale.length, isGrey ? "grey" : "signed", isGrey ? 1 : SOFT * largest);
   $("least").textContent = trimmed(least);
   $("most").textContent = trimmed(largest);
   $("legend").hidden = largest === 0;
@@ -673,15 +677,14 @@ function renderMap(map) {
 
 /** The size of the map, first with letters, then with numbers. */
 function formula(n, k, s, padding, places) {
-  const isSame = padding === "same";
-  const [open, close] = isSame ? ["⌈", "⌉"] : ["⌊", "⌋"];
-  const side = (above, below) => math("mrow", math("mo", open),
-    math("mfrac", math("mrow", ...above), math("mrow", below)), math("mo", close),
-    ...(isSame ? [] : [math("mo", "+"), math("mn", "1")]));
-  const letters = isSame ? [math("mi", "n")] : [math("mi", "n"), math("mo", "−"), math("mi", "k")];
-  const numbers = isSame ? [math("mn", n)] : [math("mn", n), math("mo", "−"), math("mn", k)];
-  return math("math", side(letters, math("mi", "s")), math("mo", "="), side(numbers, math("mn", s)),
-    math("mo", "="), math("mn", places));
+  const mo = (sign) => math("mo", sign), mn = (value) => math("mn", value), mi = (name) => math("mi", name);
+  const side = (size, window, stride) => (padding === "same"
+    ? [mo("⌈"), size, mo("/"), stride, mo("⌉")]
+    : [mo("⌊"), mo("("), size, mo("−"), window, mo(")"), mo("/"), stride, mo("⌋"), mo("+"), mn(1)]);
+  return [
+    math("math", ...side(mi("n"), mi("k"), mi("s"))),
+    math("math", mo("="), ...side(mn(n), mn(k), mn(s)), mo("="), math("mn", places)),
+  ];
 }
 
 function math(tag, ...children) {
