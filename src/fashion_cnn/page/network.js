@@ -28,7 +28,7 @@ let looked = null; // the occlusion map of a class: {label, drops, isWhole}
 
 const pad = createPad({
   onChange: (isDrawn) => {
-    if (isDrawn) truth = undefined;
+    if (isDrawn) forgetExample();
     if (pad.patch === null) forget();
     redrawSoon();
   },
@@ -55,7 +55,7 @@ const detail = createDetail(model, {
 });
 const photo = createPhoto(Boolean(model.server), {
   onPrepared: (pixels) => {
-    truth = undefined;
+    forgetExample();
     pad.set(pixels);
     announceAnswer();
   },
@@ -195,6 +195,7 @@ $("look").onclick = () => {
   const steps = occlusion(model, whole, label), mine = { label, drops: new Float32Array(784), isWhole: false };
   looked = mine;
   $("looked").hidden = $("look-note").hidden = false;
+  $("verdict").hidden = true;
   const visit = () => {
     if (looked !== mine) return;
     const until = performance.now() + FRAME_MS;
@@ -216,7 +217,7 @@ function showLooked() {
   const canvas = $("looked"), picture = new ImageData(28, 28);
   drops.forEach((drop, n) => {
     const strength = Math.abs(drop) / largest;
-    picture.data.set([...(drop > 0 ? [255, 140, 30] : [150, 110, 255]), 235 * strength ** 0.7], 4 * n);
+    picture.data.set([...(drop > 0 ? [255, 140, 30] : [150, 110, 255]), 235 * strength], 4 * n);
   });
   canvas.getContext("2d").putImageData(picture, 0, 0);
   const most = Math.max(...drops);
@@ -229,6 +230,7 @@ function forget() {
   whole = null;
   looked = null;
   $("looked").hidden = $("look-note").hidden = true;
+  $("verdict").hidden = false;
   $("look").setAttribute("aria-pressed", "false");
 }
 
@@ -250,7 +252,7 @@ for (const button of document.querySelectorAll("[data-tool]")) {
 }
 $("brush").oninput = () => { pad.radius = Number($("brush").value); };
 $("clear").onclick = () => {
-  truth = undefined;
+  forgetExample();
   pad.set(new Float32Array(784));
   announce(t("cleared"));
 };
@@ -265,15 +267,20 @@ const thumbnails = examples.map(({ label, pixels }, n) => {
   paint(canvas, pixels, 28, "grey");
   const button = element("button", { type: "button" }, canvas);
   button.onclick = () => {
+    forgetExample();
     truth = label;
     pad.set(pixels);
-    thumbnails.forEach((other) => other.removeAttribute("aria-current"));
     button.setAttribute("aria-current", "true");
     announceAnswer();
   };
   $("examples").append(button);
   return button;
 });
+
+function forgetExample() {
+  truth = undefined;
+  for (const button of $("examples").children) button.removeAttribute("aria-current");
+}
 
 $("hold").onclick = () => hold(!isHeld);
 $("close").onclick = () => {

@@ -3,7 +3,8 @@
 
 import { announce, element, lang, t } from "./shell.js";
 
-const SHOWN = 320, SIDE = 28;
+const SHOWN = 320, SIDE = 28, STEP = 8, LARGE = STEP * SIDE;
+const NOTICEABLE = 0.12; // difference of a grey value from the background's
 const WHOLE = { left: 0, top: 0, right: 1, bottom: 1 };
 const $ = (id) => document.getElementById(id);
 
@@ -22,7 +23,6 @@ export function createPhoto(hasServer, { onPrepared }) {
     if (bitmap || hasServer) await prepare();
     else say(t("not a picture"));
     draw();
-    section.scrollIntoView({ block: "nearest" });
   }
 
   async function prepare() {
@@ -31,7 +31,7 @@ export function createPhoto(hasServer, { onPrepared }) {
     let next;
     if (hasServer) {
       say(t("preparing"));
-      next = await ask().catch(() => ({ error: { en: t("no server"), ko: t("no server") } }));
+      next = await ask().catch(() => ({ failure: "no server" }));
     } else {
       next = prepareSimply(bitmap, crop, turns, isMirrored);
     }
@@ -57,7 +57,7 @@ export function createPhoto(hasServer, { onPrepared }) {
       const image = picture ?? element("img", { src: `data:image/png;base64,${png}`, alt: "" });
       return element("li", {}, image, element("span", { textContent: t(`step ${name}`) }));
     }));
-    const lines = [answer.error?.[lang], answer.remark?.[lang]];
+    const lines = [answer.failure && t(answer.failure), answer.error?.[lang], answer.remark?.[lang]];
     if (answer.unlikeness !== undefined) lines.push(t("unlikeness", { value: answer.unlikeness.toFixed(2) }));
     if (answer.image && !hasServer) lines.push(t("simply"));
     if (!bitmap && answer.image) lines.push(t("no preview"));
@@ -163,35 +163,55 @@ export function createPhoto(hasServer, { onPrepared }) {
   return { write };
 }
 
-/** Make a picture grey, square and light on dark, without telling the garment from its background. */
+/** Make a picture grey, light on dark, trimmed and 28 by 28, on the assumption that its border is its
+ *  background: the package tells a garment from its background by much more than that. */
 function prepareSimply(bitmap, { left, top, right, bottom }, turns, isMirrored) {
-  const large = 8 * SIDE, canvas = element("canvas", { width: large, height: large });
-  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const canvas = square(), context = canvas.getContext("2d");
   const width = (right - left) * bitmap.width, height = (bottom - top) * bitmap.height;
-  const zoom = large / Math.max(width, height);
+  const zoom = LARGE / Math.max(width, height);
   context.imageSmoothingQuality = "high";
-  context.translate(large / 2, large / 2);
+  context.translate(LARGE / 2, LARGE / 2);
   if (isMirrored) context.scale(-1, 1);
   context.rotate(turns * Math.PI / 2);
   context.drawImage(bitmap, left * bitmap.width, top * bitmap.height, width, height,
     -zoom * width / 2, -zoom * height / 2, zoom * width, zoom * height);
-  const { data } = context.getImageData(0, 0, large, large);
-  const grey = new Float32Array(SIDE * SIDE), weight = new Float32Array(SIDE * SIDE);
-  for (let n = 0; n < large * large; n++) {
-    const cell = (Math.floor(n / large) >> 3) * SIDE + (n % large >> 3), share = data[4 * n + 3] / 255 / 64;
-    grey[cell] += share * (0.299 * data[4 * n] + 0.587 * data[4 * n + 1] + 0.114 * data[4 * n + 2]) / 255;
-    weight[cell] += share;
-  }
-  const seen = [...grey.keys()].filter((n) => weight[n] > 0.5);
-  const border = seen.filter((n) => [n - 1, n + 1, n - SIDE, n + SIDE].some((m) => !(weight[m] > 0.5))
-    || n % SIDE === 0 || n % SIDE === SIDE - 1);
-  const ground = border.map((n) => grey[n] / weight[n]).sort((a, b) => a - b)[border.length >> 1];
-  const image = new Float32Array(SIDE * SIDE);
-  for (const n of seen) {
-    const value = grey[n] / weight[n];
-    image[n] = Math.max(0, ground > 0.5 ? (ground - value) / ground : (value - ground) / (1 - ground));
-  }
+  const { grey, ground } = greyOf(canvas);
+  const seen = [...grey.keys()].filter((n) => Math.abs(grey[n] - ground) > NOTICEABLE);
+  if (seen.length === 0) return { failure: "nothing seen" };
+  const rows = seen.map((n) => Math.floor(n / LARGE)), columns = seen.map((n) => n % LARGE);
+  const least = (list) => list.reduce((a, b) => Math.min(a, b)), most = (list) => list.reduce((a, b) => Math.max(a, b));
+  const [x, y] = [least(columns), least(rows)], [w, h] = [most(columns) - x + 1, most(rows) - y + 1];
+  const trimmed = square(), fit = LARGE / Math.max(w, h);
+  trimmed.getContext("2d").drawImage(canvas, x, y, w, h,
+    (LARGE - fit * w) / 2, (LARGE - fit * h) / 2, fit * w, fit * h);
+  const fine = greyOf(trimmed).grey, image = new Float32Array(SIDE * SIDE);
+  fine.forEach((value, n) => {
+    const contrast = ground > 0.5 ? (ground - value) / ground : (value - ground) / (1 - ground);
+    const cell = Math.floor(n / LARGE / STEP) * SIDE + Math.floor(n % LARGE / STEP);
+    image[cell] += Math.max(0, contrast || 0) / STEP ** 2;
+  });
   return { image, steps: [{ name: "upright", picture: canvas }, { name: "centred", picture: pictureOf(image) }] };
+}
+
+function square() {
+  const canvas = element("canvas", { width: LARGE, height: LARGE });
+  canvas.getContext("2d", { willReadFrequently: true });
+  return canvas;
+}
+
+/** Return the grey values of a canvas, NaN where it is empty, and the median of its border. */
+function greyOf(canvas) {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, LARGE, LARGE);
+  const grey = Float32Array.from({ length: LARGE * LARGE }, (_, n) => (data[4 * n + 3] < 255 ? NaN
+    : (0.299 * data[4 * n] + 0.587 * data[4 * n + 1] + 0.114 * data[4 * n + 2]) / 255));
+  const isEmpty = (n) => !(grey[n] >= 0), edges = [];
+  for (let n = 0; n < grey.length; n++) {
+    const row = Math.floor(n / LARGE), column = n % LARGE;
+    const isEdge = row === 0 || column === 0 || row === LARGE - 1 || column === LARGE - 1
+      || isEmpty(n - 1) || isEmpty(n + 1) || isEmpty(n - LARGE) || isEmpty(n + LARGE);
+    if (isEdge && !isEmpty(n)) edges.push(grey[n]);
+  }
+  return { grey, ground: edges.sort((a, b) => a - b)[edges.length >> 1] };
 }
 
 function pictureOf(image) {

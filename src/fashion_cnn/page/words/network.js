@@ -50,8 +50,8 @@ export default {
   "where it looked": { en: "Where did it look?", ko: "어디를 보았을까요?" },
   looking: { en: "A black patch visits every pixel …", ko: "검은 조각으로 모든 픽셀을 하나씩 가려 봅니다 …" },
   looked: {
-    en: "Cover an orange spot, and {name} loses up to {drop} points. Cover a violet one, and it gains.",
-    ko: "주황색 자리를 가리면 {name}의 확률이 최대 {drop}%p 떨어지고, 보라색 자리를 가리면 올라갑니다.",
+    en: "Cover what is orange: {name} loses up to {drop} points. Cover what is violet: it gains.",
+    ko: "{name}의 확률은 주황색 자리를 가리면 최대 {drop}%p 떨어지고, 보라색 자리를 가리면 올라갑니다.",
   },
   "looked at": {
     en: "Row {row}, column {column}: covering it changes {name} by {change} points",
@@ -141,7 +141,7 @@ export default {
   "for label": { en: "for", ko: "지지" },
   "against label": { en: "against", ko: "반대" },
   logit: { en: "z", ko: "z" },
-  softmax: { en: "softmax: e^z ÷ Σ e^z", ko: "소프트맥스: e^z ÷ Σ e^z" },
+  softmax: { en: "softmax", ko: "소프트맥스" },
   "cell value": { en: "{title}, row {row}, column {column}: {value}", ko: "{title}, {row}행 {column}열: {value}" },
   "unit value": { en: "{title}: {value}", ko: "{title}: {value}" },
   "matrix label": { en: "{name}: {values}", ko: "{name}: {values}" },
@@ -168,6 +168,10 @@ export default {
   },
   unlikeness: { en: "Unlike the clothes it learned from: {value} (above 1, do not rely on the answer).", ko: "훈련한 옷과 다른 정도: {value} (1을 넘으면 답을 믿지 마세요)." },
   "not a picture": { en: "This file cannot be read as a picture.", ko: "이 파일은 그림으로 읽을 수 없습니다." },
+  "nothing seen": {
+    en: "Nothing stands out from the background. Try a garment on a plain background.",
+    ko: "배경에서 구분되는 것이 없습니다. 단순한 배경에 놓인 옷을 사용해 보세요.",
+  },
   "no server": { en: "The server does not answer. Is fashion-cnn demo still running?", ko: "서버가 응답하지 않습니다. fashion-cnn demo가 실행 중인지 확인해 주세요." },
   "no preview": { en: "This browser cannot show the picture, but the package can read it.", ko: "브라우저가 이 사진을 보여 주지 못하지만 패키지는 읽을 수 있습니다." },
 };
