@@ -4,14 +4,14 @@ import { paint } from "./paint.js";
 import { announce, element, number, onChange, percent, start, t } from "./shell.js";
 import words from "./words/learning.js";
 
-const STRONGEST = 0.75; // weights from here on have the strongest colour; most never get there
+const STRONGEST = 0.6; // weights from here on have the strongest colour; most never get there
 const PLAY_TIME = 900; // ms for a moment
 const CHARTS = {
   accuracy: { ticks: [0.2, 0.4, 0.6, 0.8, 1], low: 0.15, high: 1, scale: (value) => value },
   loss: { ticks: [0.1, 0.2, 0.5, 1, 2], low: 0.09, high: 2.5, scale: Math.log },
 };
-const MARGIN = { left: 34, right: 74, top: 8, bottom: 24 };
-const HEIGHT = 168;
+const MARGIN = { left: 34, right: 84, top: 8, bottom: 24 };
+const HEIGHT = 194;
 
 const $ = (id) => document.getElementById(id);
 let record, at, chosen, best, timer = null;
@@ -258,16 +258,19 @@ function renderChart(name) {
   });
   picture.append(svg("text", {
     x: (x(0) + x(firstEpoch)) / 2, y: HEIGHT - 6, "text-anchor": "middle",
-  }, t("first epoch")));
+  }, t(width < 460 ? "steps" : "first epoch")));
   picture.append(svg("text", { x: x(record.points.length - 1) + 16, y: HEIGHT - 6 }, t("epochs")));
   picture.append(svg("line", { class: "now", x1: x(at), x2: x(at), y1: MARGIN.top, y2: bottom }));
-  for (const part of ["training", "validation"]) {
+  // Both names are legible, where the curves end close to each other.
+  const ends = ["training", "validation"].map((part) => y(record.points.at(-1)[part][name]));
+  const apart = Math.max(0, 15 - Math.abs(ends[0] - ends[1])) / 2 * Math.sign(ends[0] - ends[1]);
+  for (const [n, part] of ["training", "validation"].entries()) {
     const places = record.points.map((point, index) => `${x(index)},${y(point[part][name])}`);
     picture.append(svg("polyline", { class: part, points: places.join(" ") }));
     picture.append(svg("circle", { class: part, cx: x(at), cy: y(record.points[at][part][name]), r: 5 }));
     picture.append(svg("text", {
       class: `name ${part}`, x: x(record.points.length - 1) + 8,
-      y: y(record.points.at(-1)[part][name]) + 4,
+      y: ends[n] + 4 + (n ? -apart : apart),
     }, t(part)));
   }
   $(name).replaceChildren(picture);

@@ -11,11 +11,11 @@ export default {
   "filter weights": { en: "filter {number}, weights row by row: {weights}", ko: "{number}번 필터, 행 순서로 가중치: {weights}" },
   "filters at first": {
     en: "Random weights, none larger than {largest}. The colours mean the same at every moment, so these are pale.",
-    ko: "무작위 가중치이고 절댓값이 {largest}을 넘지 않습니다. 색의 기준이 모든 시점에서 같으므로 아직 옅습니다.",
+    ko: "무작위 가중치이고 최대 절댓값은 {largest}입니다. 색의 기준이 모든 시점에서 같으므로 아직 옅습니다.",
   },
   "filters now": {
     en: "The largest weight was {first} at first; now it is {largest}. Filter {most} has changed most.",
-    ko: "가중치의 최대 절댓값은 처음에 {first}였고 지금은 {largest}입니다. 가장 많이 바뀐 것은 {most}번 필터입니다.",
+    ko: "가중치의 최대 절댓값은 처음에 {first}, 지금은 {largest}입니다. 가장 많이 바뀐 것은 {most}번 필터입니다.",
   },
   "path of": { en: "Filter {number} through the run", ko: "{number}번 필터의 변화" },
 
@@ -24,8 +24,8 @@ export default {
   training: { en: "training", ko: "훈련" },
   validation: { en: "validation", ko: "검증" },
   "first epoch": { en: "steps of epoch 1", ko: "첫 에포크의 스텝" },
+  steps: { en: "steps", ko: "스텝" },
   epochs: { en: "epochs", ko: "에포크" },
-  start: { en: "start", ko: "시작" },
   "accuracy chart": {
     en: "Accuracy. {moment}: training {training}, validation {validation}",
     ko: "정확도. {moment}: 훈련 {training}, 검증 {validation}",
@@ -42,11 +42,10 @@ export default {
   "column validation loss": { en: "validation loss", ko: "검증 손실" },
 
   "drawings title": { en: "What it says of ten drawings", ko: "그림 10장에 대한 예측" },
-  "drawings right": { en: "{right} of {count} right", ko: "{count}장 중 {right}장을 맞혔습니다" },
-  "is right": { en: "right", ko: "정답" },
-  "is wrong": { en: "wrong; it is: {name}", ko: "오답, 정답은 {name}" },
+  "drawings right": { en: "{right} of {count} right", ko: "{count}장 중 {right}장 정답" },
+  "is right": { en: "right", ko: "맞음" },
+  "is wrong": { en: "true: {name}", ko: "정답: {name}" },
   "drawing of": { en: "drawing: {name}", ko: "그림: {name}" },
-  "should be": { en: "not: {name}", ko: "정답: {name}" },
 
   transport: { en: "Play", ko: "재생" },
   play: { en: "Play", ko: "재생" },
@@ -72,19 +71,19 @@ export default {
   },
   "reading best": {
     en: "The validation loss is at its lowest, {loss}: early stopping keeps this network.",
-    ko: "검증 손실이 {loss}로 가장 낮습니다. 조기 종료는 이때의 신경망을 남깁니다.",
+    ko: "검증 손실이 가장 낮습니다({loss}). 조기 종료는 이때의 신경망을 남깁니다.",
   },
   "reading overfit": {
     en: "Since epoch {best}, the training loss has fallen from {trainingThen} to {trainingNow}, but the validation loss has risen from {validationThen} to {validationNow}: overfitting.",
-    ko: "{best}번째 에포크 이후 훈련 손실은 {trainingThen}에서 {trainingNow}로 줄었지만 검증 손실은 {validationThen}에서 {validationNow}로 늘었습니다. 과대적합입니다.",
+    ko: "{best}번째 에포크보다 훈련 손실은 줄었지만({trainingThen} → {trainingNow}) 검증 손실은 늘었습니다({validationThen} → {validationNow}). 과대적합입니다.",
   },
   "reading beyond": {
     en: "The validation loss, {validationNow}, is above the {validationThen} of epoch {best}.",
-    ko: "검증 손실은 {validationNow}이고, {best}번째 에포크의 {validationThen}보다 큽니다.",
+    ko: "검증 손실({validationNow})이 {best}번째 에포크({validationThen})보다 큽니다.",
   },
   origin: {
     en: "The tutorial’s own recipe and its seed, {seed}, with Keras {keras}. Both curves are measured at the same moment and without dropout, on {count} images each. The drawings are ours. To record it anew: {command}",
-    ko: "튜토리얼의 설정과 시드 {seed}을 그대로 따르고 케라스 {keras}로 훈련했습니다. 두 곡선은 같은 시점에 드롭아웃 없이, 이미지 {count}개씩으로 쟀습니다. 그림은 직접 그렸습니다. 다시 기록하려면: {command}",
+    ko: "튜토리얼의 설정과 시드({seed})를 그대로 쓰고 케라스 {keras}에서 훈련했습니다. 두 곡선은 같은 시점에 드롭아웃 없이 이미지 {count}개씩으로 측정했습니다. 그림은 직접 그렸습니다. 다시 기록하려면: {command}",
   },
   "no record": { en: "The recorded run could not be loaded. Reload the page.", ko: "기록을 불러오지 못했습니다. 페이지를 새로 고쳐 주세요." },
 
