@@ -14,7 +14,7 @@ export default {
     ko: "무작위 가중치이고 최대 절댓값은 {largest}입니다. 색의 기준이 모든 시점에서 같으므로 아직 옅습니다.",
   },
   "filters now": {
-    en: "The largest weight was {first} at first; now it is {largest}. Filter {most} has changed most.",
+    en: "The largest weight, without its sign, was {first} at first; now it is {largest}. Filter {most} has changed most.",
     ko: "가중치의 최대 절댓값은 처음에 {first}, 지금은 {largest}입니다. 가장 많이 바뀐 것은 {most}번 필터입니다.",
   },
   "path of": { en: "Filter {number} through the run", ko: "{number}번 필터의 변화" },
