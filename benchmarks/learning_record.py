@@ -1,9 +1,9 @@
 """Record one training run for the view ``learning`` of the live page.
 
-``python benchmarks/learning_record.py`` trains the tutorial's network as the notebook writes it out, and looks at it before the first
-step, after some steps of the first epoch, and after each epoch: the filters of the first layer,
-loss and accuracy, and what it says of some drawings. Ten epochs take about ten minutes on two
-cores; what is written is src/fashion_cnn/page/learning.json.
+``python benchmarks/learning_record.py`` trains the tutorial's network as the notebook writes it
+out, and looks at it before the first step, after some steps of the first epoch, and after each
+epoch: the filters of the first layer, loss and accuracy, and what it says of some drawings. Ten
+epochs take about ten minutes on two cores; what is written is src/fashion_cnn/page/learning.json.
 """
 
 import base64

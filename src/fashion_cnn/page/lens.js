@@ -5,6 +5,7 @@ const $ = (id) => document.getElementById(id);
 
 /** Draw them for a window of so many cells at a place of the picture, and for a cell of the map. */
 export function drawLens(columns, size, { row, column }, cell) {
+  if (!$("lens").checkVisibility()) return; // on a phone, where the parts are below each other
   const origin = $("lens").getBoundingClientRect();
   const within = (box) => ({
     left: box.left - origin.left,
@@ -24,7 +25,7 @@ export function drawLens(columns, size, { row, column }, cell) {
 
   // From the last grid of the equation to the map, and there between two rows of cells.
   const grids = [...document.querySelectorAll(".equation .grid")];
-  const result = within(grids.findLast((grid) => grid.offsetWidth).getBoundingClientRect());
+  const result = within(grids.findLast((grid) => grid.checkVisibility()).getBoundingClientRect());
   const map = within($("map").getBoundingClientRect());
   const start = result.right + 6, middle = (result.top + result.bottom) / 2;
   const end = map.left - 4, gap = made.top - 1, bend = (end - start) / 2;

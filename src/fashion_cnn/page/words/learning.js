@@ -3,7 +3,7 @@ export default {
   "learning title": { en: "How the filters took shape", ko: "필터가 만들어지는 과정" },
   "learning lead": {
     en: "One training run, recorded: {images} images, {epochs} times over. It begins with random weights. Nobody tells a filter what to look for.",
-    ko: "훈련 한 번을 기록했습니다. 이미지 {images}개를 {epochs}번 반복해서 봅니다. 가중치는 무작위 값에서 시작하고, 필터에 무엇을 찾으라고 알려 주는 사람은 없습니다.",
+    ko: "훈련 과정을 한 번 기록했습니다. 이미지 {images}개를 {epochs}번 반복해서 봅니다. 가중치는 무작위 값에서 시작하고, 필터에 무엇을 찾으라고 알려 주는 사람은 없습니다.",
   },
 
   "filters title": { en: "The 32 filters of the first layer", ko: "첫 번째 층의 필터 32개" },
