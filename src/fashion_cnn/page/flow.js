@@ -5,7 +5,7 @@ import { colours } from "./paint.js";
 import { element, t } from "./shell.js";
 
 const MOST_MAPS = 64, MOST_UNITS = 200;
-const narrow = matchMedia("(max-width: 1100px)");
+const narrow = matchMedia("(max-width: 1180px)");
 
 /** Lay out the layers of a model. Calls onPoint(cell) when a cell is pointed at, onChoose(cell) when one
  *  is clicked or reached by keyboard. A cell is {layer, channel, row, column}. */
