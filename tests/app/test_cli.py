@@ -407,12 +407,12 @@ def test_doctor_takes_no_korean_font_for_a_failure(run, monkeypatch):
     assert "pip install koreanize-matplotlib" in says
 
 
-def test_demo_without_gradio_says_what_to_install(run, monkeypatch):
-    monkeypatch.setitem(sys.modules, "gradio", None)
+def test_demo_without_its_extra_says_what_to_install(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.delitem(sys.modules, "fashion_cnn.app.demo", raising=False)
     code, _, err = run("demo")
     assert code == 1
-    assert "needs gradio" in err
+    assert "needs uvicorn" in err
     assert ".[demo]" in err
 
 

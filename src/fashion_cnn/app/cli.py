@@ -333,7 +333,6 @@ def doctor(data_dir: str | None) -> None:
 
 @commands.command()
 @checkpoint_option
-@data_dir_option
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -341,8 +340,8 @@ def doctor(data_dir: str | None) -> None:
     help="Which address to listen on. 0.0.0.0 admits everyone who can reach this machine.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)
-def demo(checkpoint: str | None, data_dir: str | None, host: str, port: int) -> None:
-    """Serve a web page on this machine that classifies your pictures.
+def demo(checkpoint: str | None, host: str, port: int) -> None:
+    """Serve a web page on this machine that shows how your pictures are classified.
 
     \b
     Example:
@@ -350,15 +349,20 @@ def demo(checkpoint: str | None, data_dir: str | None, host: str, port: int) -> 
     """
     click.echo("Starting the page …", err=True)
     try:
-        from fashion_cnn.app.demo import serve  # imports Gradio, which is heavy and optional
+        # Imports Starlette and uvicorn, which are optional, and Keras, which is heavy.
+        from fashion_cnn.app.demo import is_of_this_machine, serve
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"the page needs {error.name}, which is not installed; install the extra: "
             'pip install --constraint constraints.txt ".[demo]" in a clone of the repository'
         ) from None
+    if not is_of_this_machine(host):
+        _say(
+            f"everyone who can reach this machine at {host} can open the page and send it "
+            "pictures; there is no password, and the pictures are not encrypted on their way"
+        )
     serve(
         checkpoint,
-        data_dir,
         host,
         port,
         on_start=lambda url: click.echo(f"The page is at {url} (Ctrl-C ends it)"),
