@@ -229,16 +229,19 @@ class _Connection(H11Protocol):
             self.deadline = None
 
     def _make_room(self) -> None:
-        """Close the oldest connection of the client with the most, of those not being answered."""
+        """Close a connection of the client with the most: the oldest, if possible an idle one."""
         others = [c for c in self.connections if isinstance(c, _Connection) and c.deadline]
-        crowd = collections.Counter(map(_Connection.address, others)).most_common(1)[0][0]
-        oldest = min((c for c in others if c.address() == crowd), key=lambda c: c.since)
+        crowd = collections.Counter(_address_of(c.client) for c in others).most_common(1)[0][0]
+        oldest = min(
+            (c for c in others if _address_of(c.client) == crowd),
+            key=lambda c: (c.cycle is not None and not c.cycle.response_complete, c.since),
+        )
         self.connections.discard(oldest)
         oldest.transport.abort()
 
-    def address(self) -> str:
-        """Return whose connection it is."""
-        return self.client[0] if self.client else ""
+
+def _address_of(client: tuple[str, int] | None) -> str:
+    return client[0] if client else ""
 
 
 class OnlyFromThisPage:
@@ -250,7 +253,7 @@ class OnlyFromThisPage:
 
     def __init__(self, app: ASGIApp, host: str) -> None:
         self.app = app
-        self.names = {"localhost", "127.0.0.1", "::1", host.lower()}
+        self.names = {"localhost", "127.0.0.1", "::1", host.lower()} - {"0.0.0.0", "::"}
         if not is_of_this_machine(host):
             name = socket.gethostname().lower()
             self.names |= {name, f"{name}.local"}
@@ -330,8 +333,7 @@ class App:
         change = change_of(request.query_params)
         if int(request.headers.get("content-length", 0)) > MOST_BODY:
             raise _too_large()
-        address = request.client.host if request.client else ""
-        client = self.clients.setdefault(address, Client())
+        client = self.clients.setdefault(_address_of(request.client), Client())
         with self._in_line(client):
             async with client.hands, self._body(request) as content, client.turn:
                 if await request.is_disconnected():

@@ -167,8 +167,9 @@ def main() -> None:
 
 
 def _write_answer(request: dict[str, Any], pictures: BinaryIO, answers: BinaryIO) -> None:
-    content = pictures.read(request.pop("bytes"))
-    answers.write(json.dumps(_answer(content, Change(**request))).encode() + b"\n")
+    content = pictures.read(request["bytes"])
+    change = Change(tuple(request["crop"]), request["turn"], request["mirror"])
+    answers.write(json.dumps(_answer(content, change)).encode() + b"\n")
     answers.flush()
 
 
