@@ -416,6 +416,19 @@ def test_demo_without_its_extra_says_what_to_install(run, monkeypatch):
     assert ".[demo]" in err
 
 
+@pytest.mark.parametrize(
+    ("host", "is_open"),
+    [("127.0.0.1", False), ("localhost", False), ("::1", False), ("0.0.0.0", True), ("::", True)],
+)
+def test_demo_says_what_another_host_means(run, monkeypatch, host, is_open):
+    asked = []
+    monkeypatch.setattr("fashion_cnn.app.demo.serve", lambda *args, **_: asked.append(args))
+    code, _, err = run("demo", "--host", host, "--port", 8000)
+    assert (code, asked) == (0, [(None, host, 8000)])
+    assert (f"everyone who can reach this machine at {host} can open the page" in err) == is_open
+    assert ("there is no password" in err) == is_open
+
+
 SCRIPT = Path(sys.executable).with_name("fashion-cnn")
 
 

@@ -30,7 +30,7 @@ from fashion_cnn.photo import (
     upright_photo,
 )
 
-MOST_MEMORY = 2_000_000_000  # bytes, beyond those of an idle process; where the system can limit it
+MOST_MEMORY = 1_500_000_000  # bytes, beyond those of an idle process; where the system can limit it
 MOST_ANSWER = 4_000_000  # bytes
 PIECE = 1_000_000  # bytes of a picture that are passed on at once
 START_SECONDS = 60
