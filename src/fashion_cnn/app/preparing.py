@@ -7,6 +7,7 @@ A thread cannot be: Pillow and OpenCV do not return before they are done. The pr
 import asyncio
 import base64
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -223,12 +224,10 @@ def _example() -> bytes:
 
 
 def _limit_memory() -> None:
-    """Let a picture that takes too much memory fail here, not the machine."""
-    try:
-        import resource  # not on Windows
-    except ModuleNotFoundError:
-        return
-    with contextlib.suppress(OSError, ValueError):  # macOS does not limit it
+    """Let a picture that takes too much memory fail here, rather than the machine."""
+    # Not on Windows; and macOS neither has that file nor keeps to the limit.
+    with contextlib.suppress(ImportError, OSError):
+        resource = importlib.import_module("resource")
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + MOST_MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
