@@ -17,6 +17,7 @@ import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import numpy as np
 import psutil
@@ -24,12 +25,15 @@ import pytest
 import requests
 from conftest import ROOT
 from PIL import Image, ImageOps
+from playwright.sync_api import expect, sync_playwright
 
 import fashion_cnn as fc
 from fashion_cnn.app import demo
 
 DRAWINGS = ROOT / "notebooks" / "drawings"
 ADDRESS = "127.0.0.1"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+SCREENSHOT = os.environ.get("FASHION_CNN_SCREENSHOT")  # where `make screenshot` wants the picture
 pytestmark = pytest.mark.slow
 
 # The command line, in a process that writes down every host it looks up and every file that it
@@ -70,13 +74,15 @@ class Server:
         self.started = folder / "started"
         self.port = free_port()
         self.url = f"http://{ADDRESS}:{self.port}/"
-        args = ["demo", "--checkpoint", checkpoint.name, "--port", str(self.port)]
+        args = ["demo", "--port", str(self.port)]
+        if checkpoint:
+            args += ["--checkpoint", checkpoint.name]
         self.process = subprocess.Popen(
             [sys.executable, "-c", RECORDING, self.log, json.dumps(limits, default=str), *args],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            cwd=checkpoint.parent,
+            cwd=checkpoint.parent if checkpoint else folder,
             env={
                 **os.environ,
                 "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
@@ -803,3 +809,128 @@ def test_no_other_machine_is_looked_up_and_no_file_written(server):
 def test_without_a_network_it_says_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match="found no such file; create one with train"):
         demo.App(tmp_path / "none.keras")
+
+
+# In a real browser: the page and its server together. What the page does by itself is tested in
+# test_page.py.
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium or Chrome; install one to see the page in a real browser")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+
+
+@pytest.fixture
+def visit(browser):
+    """Open the page; check at the end that it asked no other host and logged nothing."""
+    contexts, messages, hosts = [], [], set()
+
+    def open_page(url, **kwargs):
+        context = browser.new_context(**kwargs)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+        page.goto(f"{url}?lang=en")
+        page.wait_for_selector("html[data-ready]")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    refusals = "Failed to load resource: the server responded with a status of 4"  # the browser's
+    assert [message for message in messages if not message.startswith(refusals)] == []
+    # A picture in the page itself, data:image/png;base64,…, has no host.
+    assert {host.partition(":")[0] for host in hosts - {""}} <= {ADDRESS}
+
+
+def upload(page, content, name="photo"):
+    page.locator("#file").set_input_files(
+        {"name": name, "mimeType": "image/png", "buffer": content}
+    )
+
+
+@pytest.mark.browser
+def test_the_page_shows_how_the_answer_comes_about(visit, server, trained):
+    page = visit(server.url)
+    expect(page.locator("#model")).to_contain_text(trained[2].name)
+    expect(page.locator("#model")).to_contain_text("stand-in data")
+    path = DRAWINGS / "winter-boot.png"
+    upload(page, path.read_bytes())
+    expect(page.locator("#steps img")).to_have_count(5)
+    sources = [image.get_attribute("src") for image in page.locator("#steps img").all()]
+    for source, values in zip(sources, fc.photo_steps(path), strict=True):
+        shown = pixels(source.removeprefix("data:image/png;base64,"))
+        np.testing.assert_array_equal(shown, np.rint(255 * values.squeeze()))
+    prediction = fc.predict(trained[0], fc.prepare_photo(path), warn=False)
+    expect(page.locator("#answer-heading")).to_contain_text(prediction.class_name)
+    expect(page.locator("#remark")).to_contain_text(f"{prediction.unlikeness:.2f}")
+    if prediction.remark:
+        expect(page.locator("#remark")).to_contain_text(prediction.remark)
+
+
+@pytest.mark.browser
+def test_the_page_turns_mirrors_and_asks_again(visit, server, on_its_side):
+    page = visit(server.url)
+    with page.expect_response("**/prepare?*") as first:
+        upload(page, on_its_side)
+    by_hand = ImageOps.exif_transpose(Image.open(io.BytesIO(on_its_side)))
+    expected = fc.prepare_photo(on_its_side).ravel()
+    np.testing.assert_array_equal(np.array(first.value.json()["image"], np.float32), expected)
+    for button in ("#turn", "#mirror"):
+        with page.expect_response("**/prepare?*") as answer:
+            page.locator(button).click()
+    turned = ImageOps.mirror(by_hand.rotate(-90, expand=True))
+    expected = fc.prepare_photo(turned).ravel()
+    np.testing.assert_array_equal(np.array(answer.value.json()["image"], np.float32), expected)
+
+
+@pytest.mark.browser
+def test_the_page_says_what_is_wrong_and_goes_on(visit, server, tmp_path):
+    page = visit(server.url)
+    bad = {name: BAD[name] for name in ("truncated", "blank", "bomb", "EPS")}
+    for content, sentence in bad.values():
+        upload(page, content)
+        expect(page.locator("#remark")).to_contain_text(sentence, timeout=30_000)
+    (tmp_path / "huge.png").write_bytes(WHOLE + bytes(60_000_000))
+    page.locator("#file").set_input_files(tmp_path / "huge.png")
+    expect(page.locator("#remark")).to_contain_text("larger than 50 MB", timeout=30_000)
+    hostile = "<img src=x onerror=alert(1)>${1+1}{{value}}.png"
+    upload(page, b"no picture", name=hostile)
+    expect(page.locator("#remark")).to_contain_text("cannot be read")
+    assert page.locator("#remark img").count() == 0
+    upload(page, (DRAWINGS / "dress.png").read_bytes())
+    expect(page.locator("#steps img")).to_have_count(5)
+
+
+@pytest.mark.browser
+def test_a_drawing_never_reaches_the_server(visit, server):
+    page = visit(server.url)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    box = page.locator("#pad").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 3)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=5)
+    page.mouse.up()
+    expect(page.locator("#bars")).to_contain_text("%")
+    page.locator("#examples button").first.click()
+    assert asked == []
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(SCREENSHOT is None, reason="takes the README's picture: make screenshot")
+def test_screenshot(visit, tmp_path):
+    server = Server(None, tmp_path / "served")
+    try:
+        page = visit(server.url, viewport={"width": 1280, "height": 900})
+        upload(page, WHOLE)
+        expect(page.locator("#steps img")).to_have_count(5)
+        page.screenshot(path=SCREENSHOT, full_page=True)
+    finally:
+        assert server.end() == 0
