@@ -71,8 +71,8 @@ unlikeness: $(READY) ## train the small network behind the warning (a few minute
 page: $(READY) ## time the web page and the command line (a few minutes; needs Chromium)
 	$(BIN)/python benchmarks/page.py
 
-screenshot: $(READY) ## take the picture of the web page (needs Chromium and the real data)
-	FASHION_CNN_SCREENSHOT=docs/demo.png $(BIN)/python -m pytest tests/app/test_demo.py -m slow -k comes_about
+screenshot: $(READY) ## take the picture of the web page (needs Chromium)
+	FASHION_CNN_SCREENSHOT=docs/demo.png $(BIN)/python -m pytest tests/app/test_demo.py -m slow -k screenshot
 
 figure: $(READY) ## take the READMEs' pictures from the committed notebooks
 	$(BIN)/python benchmarks/readme_figure.py

@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from conftest import ROOT
-from PIL import Image, ImageDraw, ImageFile
+from PIL import Image, ImageDraw, ImageFile, ImageOps
 
 import fashion_cnn as fc
 from fashion_cnn import photo as photo_module
@@ -396,8 +396,26 @@ def ppm(width, height):
 def test_files_that_are_refused(tmp_path, content, message):
     path = tmp_path / "a.png"
     path.write_bytes(content)
+    for photo in (path, content):
+        with pytest.raises(ValueError, match=message):
+            fc.prepare_photo(photo)
     with pytest.raises(ValueError, match=message):
-        fc.prepare_photo(path)
+        photo_module.upright_photo(content)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_bytes_of_a_file_are_read_as_the_file(tmp_path, kind, orientation):
+    path = tmp_path / "photo"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    drawn_trousers(size=(1200, 900), place=(200, 50), scale=4).save(path, kind, exif=exif)
+    content = path.read_bytes()
+    np.testing.assert_array_equal(fc.prepare_photo(content), fc.prepare_photo(path))
+    upright = photo_module.upright_photo(content)
+    by_hand = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+    assert (upright.mode, upright.size) == (by_hand.mode, by_hand.size)
+    assert upright.tobytes() == by_hand.tobytes()
 
 
 def test_paths_that_are_refused(tmp_path):
@@ -439,7 +457,7 @@ ONE[10:30, 10:30] = 0.1
         (np.broadcast_to(np.uint8(0), (10_000, 5_001)), "at most 50,000,000 pixels"),
         (5, "shape"),
         (None, "shape"),
-        (b"\xff\xd8\xff", "shape"),
+        (b"\xff\xd8\xff", "intact picture"),
         (Image.new("RGB", (20, 20)), "at least 28"),
         (Image.fromarray(np.full((40, 40), np.nan, np.float32)), "rescale"),
         (Image.fromarray(np.full((40, 40), 70_000, np.int32)), "rescale"),
@@ -795,9 +813,10 @@ def test_a_tiff_file_is_not_read_again_and_again(tmp_path):
     entries += b"".join(struct.pack("<HHLL", tag, 1, size - 8, 8) for tag in others)
     head = struct.pack("<2sHLH", b"II", 42, 8, len(tags) + len(others))
     path.write_bytes((head + entries + bytes(4)).ljust(size, b"\0"))
-    tracemalloc.start()
-    with pytest.raises(ValueError, match="read only once"):
-        fc.prepare_photo(path)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 10 * size
+    for read in (fc.prepare_photo, lambda path: photo_module.upright_photo(path.read_bytes())):
+        tracemalloc.start()
+        with pytest.raises(ValueError, match="read only once"):
+            read(path)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 10 * size

@@ -5,7 +5,7 @@ import importlib
 import io
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -96,7 +96,9 @@ class PhotoSteps(NamedTuple):
         return f"PhotoSteps({', '.join(sizes)})"
 
 
-def prepare_photo(photo: str | os.PathLike[str] | Image.Image | ArrayLike) -> NDArray[np.float32]:
+def prepare_photo(
+    photo: str | os.PathLike[str] | bytes | Image.Image | ArrayLike,
+) -> NDArray[np.float32]:
     """Turn a photo of one garment on a plain background into an image like the data set's.
 
     The garment is told from its background, whatever their colours, turned into grey values on
@@ -106,12 +108,12 @@ def prepare_photo(photo: str | os.PathLike[str] | Image.Image | ArrayLike) -> ND
 
     Parameters
     ----------
-    photo : path, PIL.Image.Image or array_like
+    photo : path, bytes, PIL.Image.Image or array_like
         A JPEG, PNG, GIF, BMP, WEBP, TIFF, AVIF or PPM file of at most 50 million pixels, or, with
-        the extra ``[heic]``, a phone's HEIC; a PIL
-        image of any mode; or an array of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4):
-        uint8, uint16 or floats in [0, 1]. The garment may be dark on light or light on dark. Of an
-        animation, the first frame is used.
+        the extra ``[heic]``, a phone's HEIC; the bytes of such a file; a PIL image of any mode; or
+        an array of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4): uint8, uint16 or floats in
+        [0, 1]. The garment may be dark on light or light on dark. Of an animation, the first frame
+        is used.
 
     Returns
     -------
@@ -134,12 +136,12 @@ def prepare_photo(photo: str | os.PathLike[str] | Image.Image | ArrayLike) -> ND
     return photo_steps(photo).centred
 
 
-def photo_steps(photo: str | os.PathLike[str] | Image.Image | ArrayLike) -> PhotoSteps:
+def photo_steps(photo: str | os.PathLike[str] | bytes | Image.Image | ArrayLike) -> PhotoSteps:
     """Prepare a photo as `prepare_photo` does, and return every step.
 
     Parameters
     ----------
-    photo : path, PIL.Image.Image or array_like
+    photo : path, bytes, PIL.Image.Image or array_like
         As for `prepare_photo`.
 
     Returns
@@ -248,10 +250,34 @@ def plot_photo_steps(
     return figure
 
 
-def _small_and_upright(photo: str | os.PathLike[str] | Image.Image | ArrayLike) -> Image.Image:
+def upright_photo(content: bytes) -> Image.Image:
+    """Decode the bytes of a picture file in full size, to turn or crop it before `photo_steps`.
+
+    Parameters
+    ----------
+    content : bytes
+        A picture file, as for `prepare_photo`.
+
+    Returns
+    -------
+    PIL.Image.Image
+        The picture in its own mode, turned as its EXIF orientation says.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, or is too large or too small.
+    """
+    return _read(content, "the picture", ImageOps.exif_transpose, draft=None)
+
+
+def _small_and_upright(
+    photo: str | os.PathLike[str] | bytes | Image.Image | ArrayLike,
+) -> Image.Image:
     """Return an RGB or RGBA image of at most 224 pixels a side."""
-    if isinstance(photo, Image.Image):
-        return _read(photo, "the image")
+    draft = (WORKING_SIDE, WORKING_SIDE)  # a large JPEG: 1/2, 1/4 or 1/8
+    if isinstance(photo, Image.Image | bytes):
+        return _read(photo, "the picture", _decoded, draft)
     if not isinstance(photo, str | os.PathLike):
         return _reduced(_image_of_array(np.asarray(photo)))
     path = Path(os.path.expanduser(photo))
@@ -263,26 +289,31 @@ def _small_and_upright(photo: str | os.PathLike[str] | Image.Image | ArrayLike) 
             f"expected a file of at most {MOST_BYTES:,} bytes, got {size:,} in {path}; "
             "make the picture smaller"
         )
-    return _read(path, str(path))
+    return _read(path, str(path), _decoded, draft)
 
 
-def _read(source: Path | Image.Image, name: str) -> Image.Image:
-    """Decode, reduce and turn a picture; raise ValueError for whatever Pillow fails on."""
+def _read(
+    source: Path | bytes | Image.Image,
+    name: str,
+    decode: Callable[[Image.Image], Image.Image],
+    draft: tuple[int, int] | None,
+) -> Image.Image:
+    """Decode and turn a picture; raise ValueError for whatever Pillow fails on."""
     try:
         if isinstance(source, Image.Image):
             _check_size(source.size)
-            return _decoded(source)
+            return decode(source)
         Image.init()
         with contextlib.suppress(ImportError):  # the extra [heic]
             importlib.import_module("pillow_heif").register_heif_opener()
         formats = [name for name in FORMATS if name in Image.OPEN]
-        with _BoundedFile(source) as file, Image.open(file, formats=formats) as image:
+        with _bounded(source) as file, Image.open(file, formats=formats) as image:
             _check_size(image.size)
             tags = getattr(image, "tag_v2", {})  # of a TIFF file, which is unpacked tile by tile
             _check_size((tags.get(TILE_WIDTH, SIDE), tags.get(TILE_HEIGHT, SIDE)))
             image.decodermaxblock = READ_BYTES
-            image.draft(None, (WORKING_SIDE, WORKING_SIDE))  # a large JPEG: 1/2, 1/4 or 1/8
-            return _decoded(image)
+            image.draft(None, draft)
+            return decode(image)
     except _RefusedError as refusal:
         raise ValueError(str(refusal)) from None
     except Image.DecompressionBombError as error:
@@ -303,17 +334,17 @@ class _RefusedError(Exception):
     """A picture that was read and is refused; the message says why."""
 
 
-class _BoundedFile(io.FileIO):
-    """A file that stops a decoder which takes too long or reads the same again and again."""
+class _Bounded:
+    """Stops a decoder which takes too long or reads a file again and again."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def bound(self, size: int) -> None:
+        """Start the clock; `size` is that of the file."""
         self.deadline = time.monotonic() + MOST_SECONDS
-        self.left = 2 * path.stat().st_size + READ_BYTES  # some decoders look at parts twice
+        self.left = 2 * size + READ_BYTES  # some decoders look at parts twice
 
     def read(self, size: int | None = -1) -> bytes:
         """Read up to `size` bytes, unless the time is up."""
-        content = super().read(size)
+        content: bytes = super().read(size)  # type: ignore[misc]
         self.left -= len(content)
         if time.monotonic() > self.deadline or self.left < 0:
             raise _RefusedError(
@@ -321,6 +352,25 @@ class _BoundedFile(io.FileIO):
                 "only once; save it again"
             )
         return content
+
+
+class _BoundedFile(_Bounded, io.FileIO):
+    pass
+
+
+class _BoundedBytes(_Bounded, io.BytesIO):
+    pass
+
+
+def _bounded(source: Path | bytes) -> _BoundedFile | _BoundedBytes:
+    """Open a file, or the bytes of one."""
+    file: _BoundedFile | _BoundedBytes
+    if isinstance(source, bytes):
+        file, size = _BoundedBytes(source), len(source)
+    else:
+        file, size = _BoundedFile(source), source.stat().st_size
+    file.bound(size)
+    return file
 
 
 def _decoded(image: Image.Image) -> Image.Image:

@@ -547,7 +547,7 @@ def width(text):
             "그림이 들어갈 자리에 모델이 있습니다. --checkpoint a.keras처럼",
         ),
         ("demo --port", 2, "'--port' 옵션에 값이 1개 필요합니다."),
-        ("data x y", 2, "필요 없는 인수가 있습니다 (x y). 사용법"),
+        ("data x y", 2, "필요 없는 인수가 있습니다(x y). 사용법"),
         ("data --data-dir nowhere", 1, "nowhere 디렉터리가 없습니다. 경로를 확인하세요"),
         ("evaluate none.keras", 1, "none.keras 모델 파일이 없습니다. train으로 먼저 훈련해"),
         ("predict none.png", 1, "none.png: 파일이나 디렉터리가 없습니다"),
@@ -644,18 +644,31 @@ def test_no_data_and_no_internet_is_one_line_of_korean(run, keras_cache, mirrors
     code, out, err = run("--language", "ko", "train")
     assert (code, out) == (1, "")
     last = err.splitlines()[-1]
-    assert last.startswith("fashion-cnn: 이 컴퓨터에 패션 MNIST 파일이 모두 있지 않고")
+    assert last.startswith("fashion-cnn: 이 컴퓨터에 패션 MNIST 파일이 다 갖추어져 있지 않고")
     assert last.endswith("--data-dir로 파일이 있는 디렉터리를 지정하세요")
     assert "--fetch를 붙이면 내려받습니다" in run("--language", "ko", "data")[2]
 
 
-def test_demo_without_gradio_says_what_to_install(run, monkeypatch):
-    monkeypatch.setitem(sys.modules, "gradio", None)
+def test_demo_without_its_extra_says_what_to_install(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.delitem(sys.modules, "fashion_cnn.app.demo", raising=False)
     code, _, err = run("demo")
     assert code == 1
-    assert "needs gradio" in err
+    assert "needs uvicorn" in err
     assert ".[demo]" in err
+
+
+@pytest.mark.parametrize(
+    ("host", "is_open"),
+    [("127.0.0.1", False), ("localhost", False), ("::1", False), ("0.0.0.0", True), ("::", True)],
+)
+def test_demo_says_what_another_host_means(run, monkeypatch, host, is_open):
+    asked = []
+    monkeypatch.setattr("fashion_cnn.app.demo.serve", lambda *args, **_: asked.append(args))
+    code, _, err = run("demo", "--host", host, "--port", 8000)
+    assert (code, asked) == (0, [(None, host, 8000)])
+    assert (f"everyone who can reach this machine at {host} can open the page" in err) == is_open
+    assert ("there is no password" in err) == is_open
 
 
 SCRIPT = Path(sys.executable).with_name("fashion-cnn")

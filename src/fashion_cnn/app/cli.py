@@ -370,7 +370,6 @@ def doctor(data_dir: str | None) -> None:
 
 @commands.command()
 @checkpoint_option
-@data_dir_option
 @option(
     "--host",
     default="127.0.0.1",
@@ -378,8 +377,8 @@ def doctor(data_dir: str | None) -> None:
     help="Which address to listen on. 0.0.0.0 admits everyone who can reach this machine.",
 )
 @option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)
-def demo(checkpoint: str | None, data_dir: str | None, host: str, port: int) -> None:
-    """Serve a web page on this machine that classifies your pictures.
+def demo(checkpoint: str | None, host: str, port: int) -> None:
+    """Serve a web page on this machine that shows how your pictures are classified.
 
     \b
     Example:
@@ -387,16 +386,23 @@ def demo(checkpoint: str | None, data_dir: str | None, host: str, port: int) -> 
     """
     click.echo(_("Starting the page …"), err=True)
     try:
-        from fashion_cnn.app.demo import serve  # imports Gradio, which is heavy and optional
+        # Imports Starlette and uvicorn, which are optional, and Keras, which is heavy.
+        from fashion_cnn.app.demo import is_of_this_machine, serve
     except ModuleNotFoundError as error:
         message = _(
             "the page needs {module}, which is not installed; install the extra: "
             'pip install --constraint constraints.txt ".[demo]" in a clone of the repository'
         )
         raise click.ClickException(message.format(module=error.name)) from None
+    if not is_of_this_machine(host):
+        _say(
+            _(
+                "everyone who can reach this machine at {host} can open the page and send it "
+                "pictures; there is no password, and the pictures are not encrypted on their way"
+            ).format(host=host)
+        )
     serve(
         checkpoint,
-        data_dir,
         host,
         port,
         on_start=lambda url: click.echo(_("The page is at {url} (Ctrl-C ends it)").format(url=url)),

@@ -1,369 +1,490 @@
-"""A web page for `predict`: what the network says about a picture, and how it arrives there.
+"""Serve the live page, and prepare the pictures that it sends.
 
-It needs the ``[demo]`` extra, which installs Gradio. Unless told otherwise, the page listens only
-on this machine; it sends nothing anywhere and loads nothing from another host.
+It needs the ``[demo]`` extra: Starlette and uvicorn. Unless told otherwise, the server listens only
+on this machine. It sends nothing anywhere, and it writes nothing to the disk.
 """
 
-import base64
-import functools
-import io
+import asyncio
+import collections
+import contextlib
 import ipaddress
+import json
 import os
+import re
+import signal
 import socket
-import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
-from html import escape
+import traceback
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
-import gradio as gr
+import keras
 import numpy as np
-from gradio.components.image_editor import EditorData
-from gradio.data_classes import ImageData
-from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
-from PIL import Image
-from starlette.datastructures import Headers
+import uvicorn
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from fashion_cnn.data import DatasetError, data_source, load_fashion_mnist
-from fashion_cnn.images import CLASS_NAMES, Split
-from fashion_cnn.inside.layers import layer_outputs, occlusion_map
-from fashion_cnn.inside.pictures import plot_layers, plot_occlusion
-from fashion_cnn.language import translated
-from fashion_cnn.model import is_trained_on_stand_in, load_model
-from fashion_cnn.photo import PhotoSteps, photo_steps, plot_photo_steps
-from fashion_cnn.plotting import plot_images
-from fashion_cnn.prediction import predict
+from fashion_cnn.app.page_model import page_model
+from fashion_cnn.app.preparing import QUARTERS, Change, Preparer, PreparingError
+from fashion_cnn.images import IMAGE_SHAPE
+from fashion_cnn.language import LANGUAGES, current_language, translated, use_language
+from fashion_cnn.model import load_model
+from fashion_cnn.photo import MOST_PIXELS, MOST_SECONDS, MOST_SIDE, SIDE
+from fashion_cnn.prediction import Prediction, predict
 
-NAMES = [f"{name} · {translated(name, 'ko')}" for name in CLASS_NAMES]
-MOST_UPLOAD = "50mb"
-SYSTEM_FONTS = ("system-ui", "sans-serif")  # the visitor's, which have the visitor's letters
-CANVAS_SIDE = 280  # pixels of the drawing
-DPI = 80  # of the pictures, which are drawn while a visitor waits
-STYLE = """
-#steps img, #layers img {width: 100%; max-width: 60rem}
-#looked img {width: 100%; max-width: 36rem}
-#examples .grid-container {grid-template-columns: repeat(5, minmax(0, 1fr))}
-#examples, #examples .grid-wrap {min-height: 0}
-#examples .caption-label {display: none}
-.answer {font-size: 1.4rem; margin: 0}
-.careful {border-left: 0.3rem solid #d97706; padding-left: 0.7rem; margin: 0.5rem 0 0}
-"""
-# Screen readers announce what changes here.
-ANNOUNCE = "() => document.getElementById('answer')?.setAttribute('role', 'status')"
-Answer = tuple[Any, Any, Any, Any, Any]  # answer, probabilities, steps, layers, where it looked
-NO_ANSWER: Answer = ("<p>The answer will appear here.</p>", None, "", "", "")
+PAGE = Path(__file__).parents[1] / "page"
+MEDIA_TYPES = {
+    ".bin": "application/octet-stream",
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+}
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'self'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+MOST_BODY = 50_000_000  # bytes of a picture
+MOST_BODIES = 200_000_000  # bytes of all pictures that are held
+MOST_HELD = 2  # pictures of one client, the others of which wait unread
+MOST_WAITING_OF_ONE = 64  # pictures of one client
+MOST_WAITING = 128  # pictures
+MOST_CONNECTIONS = 256  # more than those that wait: there is always one to close
+BODY_SECONDS = 20  # for a picture to arrive
+CLIENT_SECONDS = 30  # for a client to send the rest of a request, or to take an answer
+KEPT_SECONDS = 5  # until a connection without a request is closed
+LAST_SECONDS = 2  # for answers when the server is told to end
+HOST = re.compile(r"(?:\[(?P<ip>[0-9a-f:.]+)\]|(?P<name>[\w.-]+))(?::\d*)?", re.ASCII)
+
+
+def _(text: str, **fields: object) -> dict[str, str]:
+    """Return a text in every language."""
+    return {name: translated(text, name).format(**fields) for name in LANGUAGES}
+
+
+class RefusedError(Exception):
+    """A request that is refused, with a status and a sentence for a person."""
+
+    def __init__(self, status: int, sentence: dict[str, str]) -> None:
+        super().__init__(status)
+        self.status, self.sentence = status, sentence
 
 
 def serve(
     checkpoint: str | os.PathLike[str] | None,
-    data_dir: str | os.PathLike[str] | None,
     host: str,
     port: int,
     on_start: Callable[[str], object],
 ) -> None:
-    """Serve the page until Ctrl-C; call `on_start` with its address once it answers."""
-    # After each event Gradio summarises all of them, for a page that is not served here.
-    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")
-    # It also checks that its own page answers, and no proxy should handle that request.
-    no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
-    os.environ["no_proxy"] = ",".join(filter(None, [no_proxy, "localhost", "127.0.0.1", host]))
-    # By default all servers share a folder for their pictures, and the first to stop empties it.
-    with tempfile.TemporaryDirectory(prefix="fashion-cnn-", ignore_cleanup_errors=True) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder
-        page = Demo(checkpoint, data_dir).page()
-        try:
-            _, url, _ = page.launch(
-                server_name=host,
-                server_port=port,
-                share=False,
-                ssr_mode=False,
-                prevent_thread_lock=True,
-                quiet=True,
-                enable_monitoring=False,
-                footer_links=[],
-                max_file_size=MOST_UPLOAD,
-                css=STYLE,
-                app_kwargs={"middleware": [Middleware(OnlyFromThisPage)]},
-                theme=gr.themes.Default(
-                    primary_hue="blue",  # white text on it is legible
-                    font=SYSTEM_FONTS,
-                    font_mono=SYSTEM_FONTS,
-                ),
+    """Serve the page until Ctrl-C or SIGTERM; call `on_start` with its address once it answers."""
+    with _listening(host, port) as listener:
+        asyncio.run(_serve(App(checkpoint), host, listener, on_start))
+
+
+def is_of_this_machine(host: str) -> bool:
+    """Tell whether only this machine reaches a server that listens on an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
+    except OSError as error:
+        raise OSError(
+            f"the page cannot listen on {host}, port {port}, which may be in use; "
+            "choose another port or host"
+        ) from error
+
+
+async def _serve(
+    app: "App", host: str, listener: socket.socket, on_start: Callable[[str], object]
+) -> None:
+    config = uvicorn.Config(
+        app.asgi(host),
+        http=_Connection,
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",  # not of what clients do wrong
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=128,  # connections taken at once
+        timeout_keep_alive=KEPT_SECONDS,
+        timeout_graceful_shutdown=LAST_SECONDS,
+    )
+    server = _Server(config)
+    server.on_start = lambda: on_start(_address(host, listener.getsockname()[1]))
+    with _ended_by_signals(server):
+        async with app.preparer:
+            await server.serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    on_start: Callable[[], object]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.on_start()
+
+
+@contextlib.contextmanager
+def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Let a signal end the server and not the program: uvicorn raises it anew after its end."""
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    previous = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _address(host: str, port: int) -> str:
+    """Return where a browser of this machine finds the page."""
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        return f"http://{host}:{port}/"
+    if ip.is_unspecified:
+        return f"http://localhost:{port}/"
+    return f"http://[{ip}]:{port}/" if ip.version == 6 else f"http://{ip}:{port}/"
+
+
+class _Connection(H11Protocol):
+    """A connection that does not wait for a client for ever, as uvicorn's does.
+
+    uvicorn gives up on a client that is silent between requests, but not on one that sends a
+    request byte by byte, or does not take its answer. There are at most `MOST_CONNECTIONS`.
+    """
+
+    deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.since = self.loop.time()
+        self._watch()
+        if len(self.connections) > MOST_CONNECTIONS:
+            self._make_room()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.deadline is not None:
+            self.deadline.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._watch()
+
+    def _watch(self) -> None:
+        """Start the clock if it is the client's turn, and stop it if it is the server's."""
+        is_our_turn = (
+            self.cycle is not None
+            and not self.cycle.response_complete
+            and (not self.cycle.more_body or self.flow.read_paused)
+            and not self.flow.write_paused
+        )
+        if not is_our_turn:
+            self.deadline = self.deadline or self.loop.call_later(
+                CLIENT_SECONDS, self.transport.abort
             )
-        except OSError as error:
-            raise OSError(
-                f"the page cannot listen on {host}, port {port}, which may be in use; "
-                "choose another port or host"
-            ) from error
-        try:
-            on_start(url)
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            pass
-        finally:
-            page.close(verbose=False)
+        elif self.deadline is not None:
+            self.deadline.cancel()
+            self.deadline = None
+
+    def _make_room(self) -> None:
+        """Close a connection of the client with the most: the oldest, if possible an idle one."""
+        others = [c for c in self.connections if isinstance(c, _Connection) and c.deadline]
+        crowd = collections.Counter(_address_of(c.client) for c in others).most_common(1)[0][0]
+        oldest = min(
+            (c for c in others if _address_of(c.client) == crowd),
+            key=lambda c: (c.cycle is not None and not c.cycle.response_complete, c.since),
+        )
+        self.connections.discard(oldest)
+        oldest.transport.abort()
+
+
+def _address_of(client: tuple[str, int] | None) -> str:
+    return client[0] if client else ""
 
 
 class OnlyFromThisPage:
-    """Refuse requests that another website makes a visitor's browser send.
+    """Refuse requests that another website makes a visitor's browser send; send safe headers.
 
     A website can let its name point to this machine: then ``Host`` has that name. What its own
     pages send has that website as its ``Origin``.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, host: str) -> None:
         self.app = app
+        self.names = {"localhost", "127.0.0.1", "::1", host.lower()} - {"0.0.0.0", "::"}
+        if not is_of_this_machine(host):
+            name = socket.gethostname().lower()
+            self.names |= {name, f"{name}.local"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on if its headers name this machine, or answer it with 403."""
-        if scope["type"] == "http":
-            headers = Headers(scope=scope)
-            host, origin = headers.get("host", ""), headers.get("origin")
-            if not _is_this_machine(host) or origin not in (None, f"http://{host}"):
-                answer = PlainTextResponse("This page answers only requests of its own.\n", 403)
-                return await answer(scope, receive, send)
-        return await self.app(scope, receive, send)
+        """Pass a request on if its headers name this page, or answer it with 403."""
+
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        if self._is_own(scope):
+            return await self.app(scope, receive, send_safely)
+        answer = _refusal(403, _("This page answers only requests of its own."))
+        return await answer(scope, receive, send_safely)
+
+    def _is_own(self, scope: Scope) -> bool:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "").lower()
+        found = HOST.fullmatch(host)
+        # The address that a client has reached is no name that a website can have.
+        names = {*self.names, scope["server"][0].removeprefix("::ffff:")}
+        is_ours = found is not None and (found["ip"] or found["name"]) in names
+        is_from_here = headers.get("origin", f"http://{host}").lower() == f"http://{host}"
+        if scope["method"] != "GET":
+            is_from_here &= headers.get("sec-fetch-site", "same-origin") == "same-origin"
+        return is_ours and is_from_here
 
 
-def _is_this_machine(host: str) -> bool:
-    """Tell whether a ``Host`` header is a number, which no website can be, or this machine's."""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        is_name = name in ("localhost", socket.gethostname().lower())
-        return is_name or bool(ipaddress.ip_address(name))
-    except ValueError:
-        return False
+class Client:
+    """One address, from which pictures come."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self.hands = asyncio.Semaphore(MOST_HELD)
+        self.turn = asyncio.Lock()  # so that each client has one picture in the line of all
 
 
-class Demo:
-    """The page and its data: one network, and the test images if the data set is there."""
+class App:
+    """The page with one network, and the pictures that wait to be prepared."""
 
-    def __init__(
-        self, checkpoint: str | os.PathLike[str] | None, data_dir: str | os.PathLike[str] | None
-    ) -> None:
+    def __init__(self, checkpoint: str | os.PathLike[str] | None) -> None:
         self.model = load_model(checkpoint)
-        self.network = (
-            f"Network: `{checkpoint}`." if checkpoint else "Network: the one of the package."
+        predict(self.model, np.zeros(IMAGE_SHAPE, np.float32), warn=False)  # the first takes longer
+        self.files = page_files(self.model, Path(checkpoint).name if checkpoint else "")
+        self.preparer = Preparer()
+        self.bodies = 0  # bytes that are held
+        self.waiting = 0  # pictures
+        self.clients: weakref.WeakValueDictionary[str, Client] = weakref.WeakValueDictionary()
+
+    def asgi(self, host: str) -> Starlette:
+        """Return the application."""
+        return Starlette(
+            routes=[
+                Route("/prepare", self.prepare, methods=["POST"]),
+                Route("/{path:path}", self.file),
+            ],
+            middleware=[Middleware(OnlyFromThisPage, host=host)],
+            exception_handlers={
+                RefusedError: _refused,
+                HTTPException: _not_found,
+                Exception: _failed,
+            },
         )
-        if is_trained_on_stand_in(self.model):
-            self.network += " **It was trained on stand-in data: its answers mean nothing.**"
-        self.test: Split | None = None
-        try:
-            self.test = load_fashion_mnist(data_source(data_dir).directory).test
-        except DatasetError as error:
-            self.no_data = str(error)
-        # Use everything once, so that no visitor has to wait for the first use.
-        noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
-        for _ in self.of_picture(noise):
-            pass
 
-    def page(self) -> gr.Blocks:
-        """Lay the page out."""
-        with gr.Blocks(
-            title="fashion-cnn", analytics_enabled=False, delete_cache=(3600, 3600)
-        ) as page:
-            gr.Markdown(
-                "# What is it?\n"
-                "A small network tells ten kinds of clothes apart. Give it a picture of one "
-                "garment on a plain background (one shoe, from the side) and see how it decides. "
-                f"Nothing you give it leaves this machine. {self.network}"
-            )
-            with gr.Row():
-                with gr.Column():
-                    with gr.Tab("Picture"):
-                        photo = gr.Image(
-                            label="A picture: drop, paste or choose one",
-                            sources=["upload", "clipboard"],
-                            buttons=[],
-                            height=320,
-                        )
-                        # Gradio must not open the file: photo_steps does, within its limits.
-                        photo.preprocess = _upload  # type: ignore[assignment,method-assign]
-                    with gr.Tab("Draw"):
-                        gr.Markdown("Draw a filled shape with the brush, like a silhouette.")
-                        drawing = gr.Sketchpad(
-                            label="A drawing",
-                            canvas_size=(CANVAS_SIDE, CANVAS_SIDE),
-                            brush=gr.Brush(
-                                default_size=20, colors=["#000000", "#777777"], color_mode="fixed"
-                            ),
-                            sources=(),
-                            transforms=(),
-                            layers=False,
-                            buttons=[],
-                        )
-                        drawing.preprocess = functools.partial(  # type: ignore[assignment,method-assign]
-                            _composite, drawing
-                        )
-                    with gr.Tab("Test image"):
-                        examples, number, show = self._test_images()
-                with gr.Column():
-                    answer = gr.HTML(NO_ANSWER[0], elem_id="answer")
-                    bars = gr.Label(label="Probabilities", num_top_classes=10, show_heading=False)
-            steps, looked, layers = (
-                gr.HTML(elem_id=name) for name in ("steps", "looked", "layers")
-            )
+    async def file(self, request: Request) -> Response:
+        """Answer with a file of the page; nothing is read from the disk."""
+        path = request.path_params["path"] or "network.html"
+        if path not in self.files:
+            raise HTTPException(404)
+        content, media_type = self.files[path]
+        return Response(content, media_type=media_type)
 
-            quiet: dict[str, Any] = {
-                "show_progress": "hidden",
-                "outputs": [answer, bars, steps, layers, looked],
-                "trigger_mode": "multiple",  # a visitor who does not wait is answered too
-                # One at a time: they share the network and the cores.
-                **{"concurrency_limit": 1, "concurrency_id": "network"},
-            }
-            private: dict[str, Any] = {"api_visibility": "private", **quiet}
-            photo.upload(self.of_picture, photo, api_name="predict", **quiet)
-            photo.clear(lambda: NO_ANSWER, None, **private)
-            not_every_stroke = {**private, "trigger_mode": "always_last"}
-            drawing.change(self.of_drawing, drawing, **not_every_stroke)
-            examples.select(self.of_example, None, **private)
-            gr.on([show.click, number.submit], self.of_test_image, number, **private)
-            page.load(None, js=ANNOUNCE)
-        return page
-
-    def _test_images(self) -> tuple[gr.Gallery, gr.Number, gr.Button]:
-        """Lay out the choice of a test image, or say why there are none."""
-        has_test = self.test is not None
-        if not has_test:
-            gr.Markdown(
-                f"There are no test images: {self.no_data} Fetch them with "
-                "`fashion-cnn data --fetch` and start the page again."
-            )
-        gallery = gr.Gallery(
-            [self._example(label) for label in range(len(NAMES))] if has_test else None,
-            label="The first test image of each class",
-            show_label=False,
-            elem_id="examples",
-            columns=5,
-            height="auto",
-            object_fit="contain",
-            allow_preview=False,
-            buttons=[],
-            visible=has_test,
-        )
-        number = gr.Number(0, label="Or its number in the test split", step=1, visible=has_test)
-        return gallery, number, gr.Button("Show this test image", visible=has_test)
-
-    def _first_of(self, label: int) -> int:
-        """Return the number of the first test image of a class."""
-        assert self.test is not None
-        return int(np.argmax(self.test.labels == label))
-
-    def _example(self, label: int) -> tuple[Image.Image, str]:
-        assert self.test is not None
-        pixels = np.rint(255 * self.test.images[self._first_of(label), ..., 0]).astype(np.uint8)
-        return Image.fromarray(pixels).resize((112, 112), Image.Resampling.NEAREST), NAMES[label]
-
-    def of_drawing(self, drawing: Image.Image | None) -> Iterator[Answer]:
-        """Answer a drawing, once there is one."""
-        try:
-            answers = self.of_picture(photo_steps(drawing) if drawing else None)
-        except (OSError, ValueError):  # nothing is drawn yet, or the last stroke is erased
-            answers = iter([NO_ANSWER])
-        yield from answers
-
-    def of_example(self, event: gr.SelectData) -> Iterator[Answer]:
-        """Answer one of the pictured test images."""
-        yield from self.of_test_image(self._first_of(event.index))
-
-    def of_test_image(self, number: float | None) -> Iterator[Answer]:
-        """Answer an image of the test split, and say whether the answer is right."""
-        assert self.test is not None
-        if number is None or number not in range(len(self.test.labels)):
-            yield _refusal(f"expected a whole number from 0 to {len(self.test.labels) - 1:,}")
-            return
-        image, true_label = self.test.images[int(number)], int(self.test.labels[int(number)])
-        heading = f"Test image {int(number):,}"
-        draw = functools.partial(plot_images, [image], [true_label], figure=_figure(1.5, 1.8))
-        yield from self._answers(image, heading, draw, true_label)
-
-    def of_picture(self, picture: str | ArrayLike | PhotoSteps | None) -> Iterator[Answer]:
-        """Answer an uploaded file, an array of pixels, or the steps of a drawing."""
-        if picture is None:
-            yield NO_ANSWER
-            return
-        try:
-            steps = picture if isinstance(picture, PhotoSteps) else photo_steps(picture)
-        except (OSError, ValueError) as error:
-            text = str(error)
-            if isinstance(picture, str):
-                text = text.replace(picture, Path(picture).name)
-            yield _refusal(text)
-            return
-        draw = functools.partial(plot_photo_steps, steps, figure=_figure(12, 2.6))
-        yield from self._answers(steps.centred, "How the picture was prepared", draw)
-
-    def _answers(
-        self,
-        image: NDArray[np.float32],
-        heading: str,
-        draw: Callable[[], Figure],
-        true_label: int | None = None,
-    ) -> Iterator[Answer]:
-        """Give the answer at once, then how it came about, the slowest part last."""
+    async def prepare(self, request: Request) -> Response:
+        """Answer a picture with the steps of its preparation, and how unlike the data it is."""
+        change = change_of(request.query_params)
+        if int(request.headers.get("content-length", 0)) > MOST_BODY:
+            raise _too_large()
+        client = self.clients.setdefault(_address_of(request.client), Client())
+        with self._in_line(client):
+            async with client.hands, self._body(request) as content, client.turn:
+                if await request.is_disconnected():
+                    return Response()
+                try:
+                    answer = await self.preparer.prepare(content, change)
+                except PreparingError as error:
+                    raise _unusable(str(error)) from None
+        image = np.array(answer["image"], np.float32).reshape(*IMAGE_SHAPE, 1)
         prediction = predict(self.model, image, warn=False)
-        label = prediction.label
-        answer = f"<p class='answer'><strong>{NAMES[label]}</strong>, {prediction.probability:.1%}"
-        if true_label is not None:
-            is_right = label == true_label
-            answer += f"<p>{'✓ right' if is_right else f'✗ wrong: it is {NAMES[true_label]}'}</p>"
-        if prediction.remark:
-            answer += f"<p class='careful'>{prediction.remark}.</p>"
-        probabilities = dict(zip(NAMES, prediction.probabilities.tolist(), strict=True))
-        yield answer, probabilities, *[gr.skip()] * 3
-        time.sleep(0.05)  # the answer is sent before the pictures occupy the interpreter
-        yield *[gr.skip()] * 2, _section(heading, draw()), *[gr.skip()] * 2
-        layers = plot_layers(image, layer_outputs(self.model, image), figure=_figure(10, 9))
-        yield *[gr.skip()] * 3, _section("Layer by layer", layers), gr.skip()
-        drops = occlusion_map(self.model, image, label)
-        looked = _section(
-            "Where the network looked",
-            plot_occlusion(image, drops, figure=_figure(7, 3.3)),
-            f"A black patch on an orange spot makes {NAMES[label]} less probable, on a violet spot "
-            "more probable.",
+        answer |= {"unlikeness": prediction.unlikeness, "remark": _remark(prediction)}
+        return JSONResponse(answer)
+
+    @contextlib.contextmanager
+    def _in_line(self, client: Client) -> Iterator[None]:
+        """Count a picture among those that wait, unless they are too many."""
+        if client.waiting >= MOST_WAITING_OF_ONE:
+            raise RefusedError(
+                429, _("Too many of your pictures are waiting. Try again in a moment.")
+            )
+        if self.waiting >= MOST_WAITING:
+            raise _busy()
+        client.waiting += 1
+        self.waiting += 1
+        try:
+            yield
+        finally:
+            client.waiting -= 1
+            self.waiting -= 1
+
+    @contextlib.asynccontextmanager
+    async def _body(self, request: Request) -> AsyncIterator[bytearray]:
+        """Hold the body of a request, within the limits on bytes and time."""
+        body = bytearray()
+        try:
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    async for piece in request.stream():
+                        body += piece
+                        self.bodies += len(piece)
+                        if len(body) > MOST_BODY:
+                            raise _too_large()
+                        if self.bodies > MOST_BODIES:
+                            raise _busy()
+            except TimeoutError:
+                raise RefusedError(
+                    408, _("The picture took too long to arrive. Try again, or send a smaller one.")
+                ) from None
+            except ClientDisconnect:
+                raise RefusedError(400, {}) from None  # nobody is there to read it
+            yield body
+        finally:
+            self.bodies -= len(body)
+
+
+def page_files(model: keras.Sequential, name: str) -> dict[str, tuple[bytes, str]]:
+    """Return the content and the media type of each file of the page, by its path."""
+    files = {
+        path.relative_to(PAGE).as_posix(): (path.read_bytes(), MEDIA_TYPES[path.suffix])
+        for path in PAGE.rglob("*")
+        if path.is_file()
+    }
+    manifest, weights = page_model(model, name=name)
+    text = json.dumps(manifest | {"server": True}, ensure_ascii=False)
+    files["model/model.json"] = text.encode(), MEDIA_TYPES[".json"]
+    files["model/weights.bin"] = weights, MEDIA_TYPES[".bin"]
+    return files
+
+
+def change_of(query: QueryParams) -> Change:
+    """Read what to change in a picture from a query such as ``turn=90&crop=0,0,0.5,1``."""
+    try:
+        turn, mirror = int(query.get("turn", 0)), int(query.get("mirror", 0))
+        x0, y0, x1, y1 = map(float, query.get("crop", "0,0,1,1").split(","))
+        is_well = turn in (0, *QUARTERS) and mirror in (0, 1)
+        if not (is_well and 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
+            raise ValueError(query)
+    except ValueError:
+        sentence = _(
+            "Expected turn=0, 90, 180 or 270, mirror=0 or 1, and crop=left,top,right,bottom, as "
+            "fractions of the picture."
         )
-        yield *[gr.skip()] * 4, looked
+        raise RefusedError(400, sentence) from None
+    return Change((x0, y0, x1, y1), turn, bool(mirror))
 
 
-def _upload(file: ImageData | None) -> str | None:
-    """Return the path of an uploaded file: a request may name any other file of this machine."""
-    if file is None or file.path is None:
-        return None
-    path = os.path.realpath(file.path)
-    if not Path(path).is_relative_to(os.path.realpath(os.environ["GRADIO_TEMP_DIR"])):
-        raise gr.Error("Send the picture itself, not a path.", print_exception=False)
-    return path
+def _remark(prediction: Prediction) -> dict[str, str]:
+    """Return the remark in every language."""
+    before, remarks = current_language(), {}
+    try:
+        for language in LANGUAGES:
+            use_language(language)
+            remarks[language] = prediction.remark
+    finally:
+        use_language(before)
+    return remarks
 
 
-def _composite(drawing: gr.Sketchpad, sent: EditorData | None) -> Image.Image | None:
-    """Return a drawing, not decoded yet, which Gradio would do without limits."""
-    blobs = drawing.blob_storage.get(sent.id) if sent and sent.id else None
-    if blobs is None or blobs.composite is None:
-        return None
-    return Image.open(io.BytesIO(blobs.composite), formats=["PNG", "WEBP"])
+def _too_large() -> RefusedError:
+    size = MOST_BODY // 1_000_000
+    return RefusedError(
+        413, _("The file is larger than {size} MB. Make the picture smaller.", size=size)
+    )
 
 
-def _refusal(message: str) -> Answer:
-    return f"<p class='careful'>This cannot be used: {escape(message)}.</p>", None, "", "", ""
+def _busy() -> RefusedError:
+    return RefusedError(503, _("Too many pictures are waiting. Try again in a moment."))
 
 
-def _figure(width: float, height: float) -> Figure:
-    """Return a figure unknown to pyplot, because visitors are answered in many threads."""
-    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+def _unusable(reason: str) -> RefusedError:
+    """Return the refusal of a picture, for the reason that a `PreparingError` gives."""
+    sentences = {
+        "large": _(
+            "The picture has more than {pixels:,} pixels, or more than {side:,} along one "
+            "side. Make it smaller.",
+            pixels=MOST_PIXELS,
+            side=MOST_SIDE,
+        ),
+        "small": _(
+            "The longer side of the picture has fewer than {side} pixels. Take a larger one.",
+            side=SIDE,
+        ),
+        "nothing": _(
+            "Nothing stands out from the background. Photograph one garment on a plain background "
+            "of another colour, with some background all around it."
+        ),
+        "slow": _(
+            "The picture took more than {seconds} seconds to prepare. Save it again as JPEG or "
+            "PNG, or make it smaller.",
+            seconds=MOST_SECONDS,
+        ),
+        "unreadable": _("This file cannot be read as a picture. Save it again as JPEG or PNG."),
+        "ended": _("The picture could not be prepared. Save it again as JPEG or PNG."),
+    }
+    return RefusedError(422, sentences[reason])
 
 
-def _section(heading: str, figure: Figure, text: str = "") -> str:
-    with io.BytesIO() as file:
-        figure.savefig(file, format="png", pil_kwargs={"compress_level": 1})  # size hardly matters
-        content = base64.b64encode(file.getvalue()).decode()
-    alt = escape(str(figure.get_label()), quote=True)
-    picture = f'<figure><img src="data:image/png;base64,{content}" alt="{alt}"></figure>'
-    paragraph = f"<p>{escape(text)}</p>" if text else ""
-    return f"<h2>{heading}</h2>{paragraph}{picture}"
+def _refusal(status: int, sentence: dict[str, str]) -> Response:
+    return JSONResponse({"error": sentence}, status)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RefusedError)
+    return _refusal(error.status, error.sentence)
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _refusal(error.status_code, _("There is nothing here for such a request."))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    traceback.print_exception(error)
+    return _refusal(500, _("Something went wrong. The terminal of the server says what."))
