@@ -1,0 +1,201 @@
+"""Sphinx's configuration, for both languages; build.py collects the pages and starts Sphinx."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.search import SearchLanguage, languages
+from sphinx.util.docutils import SphinxDirective
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from build import ENGLISH_ONLY
+
+import fashion_cnn
+
+project = "fashion-cnn"
+author = "The fashion-cnn maintainers"
+copyright = "2026, the fashion-cnn maintainers, MIT licence"
+version = release = fashion_cnn.__version__
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["files/**"]
+templates_path = ["_templates"]
+locale_dirs = ["locale"]
+nitpicky = False
+default_role = "py:obj"
+
+# Notebooks are shown as they were committed; nothing runs.
+nb_execution_mode = "off"
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints = "none"  # the docstrings say the types, with shapes and ranges
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+
+html_theme = "sphinx_book_theme"
+html_title = "fashion-cnn"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
+html_favicon = "_static/icon.svg"
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {
+    "article_header_end": ["language", "article-header-buttons"],
+    "footer_content_items": ["copyright"],
+    "home_page_in_toc": False,
+    "logo": {"text": "fashion-cnn"},
+    "pygments_dark_style": "github-dark",
+    "pygments_light_style": "a11y-high-contrast-light",
+    "show_navbar_depth": 1,
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+    "use_issues_button": False,
+}
+
+# Where others document a name, by rule: nothing is fetched, and no list of theirs is kept here.
+ELSEWHERE = {
+    r"(keras(?:\.\w+)+)": "https://www.tensorflow.org/api_docs/python/tf/{path}",
+    r"(tf(?:\.\w+)+)": "https://www.tensorflow.org/api_docs/python/{path}",
+    r"(numpy(?:\.\w+)+)": "https://numpy.org/doc/stable/reference/generated/{name}.html",
+    r"(matplotlib(?:\.\w+)+)": "https://matplotlib.org/stable/api/_as_gen/{name}.html",
+    r"(pandas(?:\.\w+)+)": "https://pandas.pydata.org/docs/reference/api/{name}.html",
+}
+# Short forms in docstrings, at the beginning of a type such as "ndarray of float32".
+SHORT_FORMS = {
+    "ndarray": "https://numpy.org/doc/stable/reference/generated/numpy.ndarray.html",
+    "array_like": "https://numpy.org/doc/stable/glossary.html#term-array_like",
+}
+
+
+def link_elsewhere(app: Sphinx, env: Any, node: nodes.Element, words: nodes.Node) -> Any:
+    """Link a name of Keras, NumPy, Matplotlib or pandas to its documentation."""
+    target = node.get("reftarget", "")
+    text = words.astext()
+    for pattern, address in ELSEWHERE.items():
+        if match := re.match(pattern, target):
+            name = match[1]
+            return link(text, name, address.format(name=name, path=name.replace(".", "/")))
+    for name, address in SHORT_FORMS.items():
+        if re.match(rf"{name}\b", target):
+            return link(text, name, address)
+    return None
+
+
+def link(text: str, name: str, address: str) -> nodes.Node:
+    """Link the name at the beginning of a text; leave the rest as it is."""
+    if not text.startswith(name):
+        return nodes.reference(text, text, internal=False, refuri=address)
+    reference = nodes.reference(name, name, internal=False, refuri=address)
+    return nodes.inline("", "", reference, nodes.Text(text[len(name) :]))
+
+
+class Live(SphinxDirective):
+    """A view of the live page; its content is what stands there without JavaScript."""
+
+    required_arguments = 1
+    has_content = True
+    option_spec = {"title": directives.unchanged}
+    titles = {
+        "en": {
+            "network": "Live: a picture on its way through the network",
+            "convolution": "Live: a window that slides over a picture",
+            "learning": "Live: what the filters learn from epoch to epoch",
+        },
+        "ko": {
+            "network": "실습: 신경망을 지나는 이미지",
+            "convolution": "실습: 이미지 위를 움직이는 필터",
+            "learning": "실습: 에포크마다 필터가 배우는 것",
+        },
+    }
+    whole = {"en": "Open it on a page of its own", "ko": "새 페이지에서 크게 보기"}
+
+    def run(self) -> list[nodes.Node]:
+        """Return the frame, and the fallback."""
+        view, language = self.arguments[0], self.config.language
+        home = home_of(self.env.docname, language)
+        address = f"{home}play/{view}.html?lang={language}"
+        before = (
+            f'<div class="live live-{view}"><iframe title="{self.titles[language][view]}" '
+            f'data-address="{address}&amp;embed=1" loading="lazy"></iframe><noscript>'
+        )
+        after = (
+            f'</noscript><p><a class="whole" href="{address}">{self.whole[language]}</a></p></div>'
+        )
+        return [
+            nodes.raw("", before, format="html"),
+            *self.parse_content_to_nodes(),
+            nodes.raw("", after, format="html"),
+        ]
+
+
+def home_of(page: str, language: str) -> str:
+    """Return the way from a page to the root of the whole site."""
+    return "../" * (page.count("/") + (language != "en"))
+
+
+def add_other_language(app: Sphinx, page: str, template: str, context: Any, tree: Any) -> None:
+    """Tell the templates where the same page is in the other language."""
+    language = app.config.language
+    context["other_language"] = "ko" if language == "en" else "en"
+    context["other_address"] = (
+        home_of(page, language) + ("ko/" if language == "en" else "") + page + ".html"
+    )
+
+
+def prepare_page(app: Sphinx, tree: nodes.document) -> None:
+    """Say where a page of the Korean site is in English; describe the pictures of notebooks."""
+    korean = app.config.language == "ko"
+    if korean and app.env.docname in ENGLISH_ONLY:
+        for section in tree.findall(nodes.section):
+            section["classes"].append("language-en")  # docutils makes it lang="en"
+            note = nodes.paragraph("", "이 페이지는 영어로만 제공합니다.")
+            note["classes"] += ["english-only", "language-ko"]
+            section.insert(1, note)
+            break
+    for cell in tree.findall(lambda node: "cell" in node.get("classes", []) if isinstance(node, nodes.Element) else False):
+        code = next(iter(cell.findall(nodes.literal_block)), None)
+        if code is None:
+            continue
+        last = code.astext().strip().splitlines()[-1].strip().rstrip(";")
+        for image in cell.findall(nodes.image):
+            image.setdefault("alt", f"{'그림을 그린 코드' if korean else 'Drawn by'}: {last}")
+
+
+class SearchKorean(SearchLanguage):
+    """Find a Korean noun whatever particle follows it: words are indexed by their beginnings."""
+
+    lang = "ko"
+    language_name = "Korean"
+    js_stemmer_code = """
+var Stemmer = function () {
+  const particle = /(?<=[가-힣]{2})(은|는|이|가|을|를|의|에|와|과|도|만|로|으로|에서|에는|에게|부터|까지|처럼|보다|이란|란)$/;
+  this.stemWord = (word) => word.replace(particle, "");
+};
+"""
+
+    def split(self, input: str) -> list[str]:
+        """Return every word, and the beginnings, of at least two letters, of a Korean one."""
+        words = []
+        for word in super().split(input):
+            korean = re.match("[가-힣]*", word)
+            words += [word[:end] for end in range(2, korean.end() if korean else 0)]
+            words.append(word)
+        return words
+
+
+def setup(app: Sphinx) -> None:
+    """Register what is above."""
+    languages["ko"] = SearchKorean
+    app.add_directive("live", Live)
+    app.connect("missing-reference", link_elsewhere)
+    app.connect("doctree-read", prepare_page)
+    app.connect("html-page-context", add_other_language)
