@@ -1,0 +1,4 @@
+import { start } from "./shell.js";
+import words from "./words/network.js";
+
+start("network", words);

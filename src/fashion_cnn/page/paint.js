@@ -1,0 +1,65 @@
+/* Colours for numbers. Images are grey, as the data set is; every other number is violet if positive
+ * and orange if negative, the stronger the larger, on the ground of the theme. */
+
+import { theme } from "./shell.js";
+
+const STEPS = 255; // of each sign
+const SCALES = {
+  light: {
+    positive: [[255, 255, 255], [216, 208, 238], [139, 112, 190], [84, 39, 136], [45, 0, 75]],
+    negative: [[255, 255, 255], [254, 224, 182], [236, 146, 45], [179, 88, 6], [107, 48, 4]],
+  },
+  dark: {
+    positive: [[24, 22, 30], [62, 43, 100], [120, 88, 190], [176, 152, 240], [240, 234, 255]],
+    negative: [[24, 22, 30], [84, 46, 12], [168, 90, 14], [240, 150, 50], [255, 232, 200]],
+  },
+};
+const tables = {};
+
+function table(kind) {
+  const { positive, negative } = SCALES[theme];
+  return tables[`${theme} ${kind}`] ??= kind === "grey"
+    ? Uint32Array.from({ length: 2 * STEPS + 1 }, (_, n) => pack(Array(3).fill(n - STEPS)))
+    : Uint32Array.from({ length: 2 * STEPS + 1 }, (_, n) => (
+      n < STEPS ? between(negative, 1 - n / STEPS) : between(positive, n / STEPS - 1)));
+}
+
+function between(stops, position) {
+  const place = position * (stops.length - 1);
+  const low = Math.min(Math.floor(place), stops.length - 2);
+  return pack(stops[low].map((c, i) => c + (stops[low + 1][i] - c) * (place - low)));
+}
+
+function pack([red, green, blue]) {
+  return (255 << 24 | Math.round(Math.max(blue, 0)) << 16 | Math.round(Math.max(green, 0)) << 8
+    | Math.round(Math.max(red, 0))) >>> 0;
+}
+
+/** Return a function from a number to a packed colour; `largest` gets the strongest one.
+ *  kind: "grey" (0 black, largest white) or "signed" (violet and orange). */
+export function colours(kind, largest = 1) {
+  const scale = table(kind), factor = largest > 0 ? STEPS / largest : 0;
+  return (value) => scale[STEPS + Math.max(-STEPS, Math.min(STEPS, Math.round(value * factor)))];
+}
+
+/** Return a number's colour for CSS, and whether light text is legible on it. */
+export function cssColour(kind, value, largest = 1) {
+  const packed = colours(kind, largest)(value);
+  const [red, green, blue] = [packed & 255, packed >> 8 & 255, packed >> 16 & 255];
+  return {
+    color: `rgb(${red} ${green} ${blue})`,
+    isDark: 0.299 * red + 0.587 * green + 0.114 * blue < 140,
+  };
+}
+
+/** Paint numbers, row by row, on a canvas with one pixel for each; CSS enlarges it. */
+export function paint(canvas, values, columns, kind, largest = 1) {
+  const rows = values.length / columns;
+  if (canvas.width !== columns || canvas.height !== rows) {
+    Object.assign(canvas, { width: columns, height: rows });
+  }
+  const picture = new ImageData(columns, rows), pixels = new Uint32Array(picture.data.buffer);
+  const colour = colours(kind, largest);
+  for (let n = 0; n < values.length; n++) pixels[n] = colour(values[n]);
+  canvas.getContext("2d").putImageData(picture, 0, 0);
+}

@@ -1,0 +1,11 @@
+/* The words of the header, which all views share. */
+export default {
+  network: { en: "The network", ko: "신경망" },
+  convolution: { en: "A convolution", ko: "합성곱" },
+  learning: { en: "Learning", ko: "훈련" },
+  views: { en: "Views", ko: "화면" },
+  skip: { en: "Skip to the content", ko: "본문으로 건너뛰기" },
+  "other language": { en: "한국어", ko: "English" },
+  "to dark": { en: "Dark theme", ko: "어두운 화면" },
+  "to light": { en: "Light theme", ko: "밝은 화면" },
+};
