@@ -79,12 +79,15 @@ def build(directory: Path) -> Path:
     for language in LANGUAGES:
         source = directory / "source" / language
         collect(language, source)
-        target = html if language == "en" else html / language
-        places = [source, target, "-c", ROOT / "docs", "-d", directory / "doctrees" / language]
+        places = [source, directory / language / "html", "-c", ROOT / "docs"]
+        places += ["-d", directory / language / "doctrees"]
         builds.append(subprocess.Popen([*sphinx, "-D", f"language={language}", *places]))
     if any([process.wait() for process in builds]):
         sys.exit("the site has faults, named above")
-    add_live_page(html / "play")
+    shutil.move(directory / "en" / "html", html)
+    shutil.move(directory / "ko" / "html", html / "ko")
+    if (ROOT / "src/fashion_cnn/app/page_model.py").exists():  # XXX
+      add_live_page(html / "play")
     return html
 
 
@@ -115,7 +118,6 @@ def embed_live_views(notebook: nbformat.NotebookNode, page: str, language: str) 
     for (where, cell_id), (view, invitation) in EMBEDDED.items():
         if where == page:
             (index,) = (i for i, cell in enumerate(notebook.cells) if cell.id == cell_id)
-            text = f":::{{live}} {view}\n:::\n\n*{invitation[language]}*"
             text = f"{invitation[language]}\n\n:::{{live}} {view}\n:::"
             cell = nbformat.v4.new_markdown_cell(text, id=f"{cell_id}-live")
             notebook.cells.insert(index + 1, cell)

@@ -8,6 +8,7 @@ from typing import Any
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.search import SearchLanguage, languages
 from sphinx.util.docutils import SphinxDirective
 
@@ -38,6 +39,7 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints = "none"  # the docstrings say the types, with shapes and ranges
 napoleon_google_docstring = False
+napoleon_use_ivar = True  # the fields of a class are listed once, in its docstring
 napoleon_use_rtype = False
 
 html_theme = "sphinx_book_theme"
@@ -170,6 +172,18 @@ def prepare_page(app: Sphinx, tree: nodes.document) -> None:
             image.setdefault("alt", f"{'그림을 그린 코드' if korean else 'Drawn by'}: {last}")
 
 
+def describe_recipe(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Take the docstring below an assignment, which a package that imports lazily hides."""
+    if what == "data":
+        docstrings = ModuleAnalyzer.for_module(type(thing).__module__).find_attr_docs()
+        lines[:] = docstrings["", name.rpartition(".")[2]]
+
+
+def skip_field(app: Sphinx, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out the fields of a named tuple: its docstring has them."""
+    return True if type(thing).__name__ == "_tuplegetter" else None
+
+
 class SearchKorean(SearchLanguage):
     """Find a Korean noun whatever particle follows it: words are indexed by their beginnings."""
 
@@ -197,5 +211,7 @@ def setup(app: Sphinx) -> None:
     languages["ko"] = SearchKorean
     app.add_directive("live", Live)
     app.connect("missing-reference", link_elsewhere)
+    app.connect("autodoc-process-docstring", describe_recipe, priority=400)  # before napoleon
+    app.connect("autodoc-skip-member", skip_field)
     app.connect("doctree-read", prepare_page)
     app.connect("html-page-context", add_other_language)
