@@ -1,0 +1,114 @@
+"""Write a network's weights for the live page, which computes every layer in the browser."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from fashion_cnn.images import CLASS_NAMES
+from fashion_cnn.language import LANGUAGES, translated
+from fashion_cnn.model import architecture, build_cnn, is_trained_on_stand_in
+
+KINDS = {
+    "Conv2D": "conv",
+    "MaxPooling2D": "pool",
+    "Flatten": "flatten",
+    "Dense": "dense",
+    "Dropout": "dropout",
+}
+
+
+def page_model(model: keras.Sequential, *, name: str = "") -> tuple[dict[str, Any], bytes]:
+    """Describe a network as JSON data, and its weights as bytes, as ``page/engine.js`` reads them.
+
+    Parameters
+    ----------
+    model : keras.Sequential
+        A network from `build_cnn` or `load_model`.
+    name : str
+        What the page calls it: a file's name, or empty for the network that comes with the package.
+
+    Returns
+    -------
+    manifest : dict
+        ``name``; ``stand_in``, whether it was trained on stand-in data; ``dtype``; ``class_names``
+        by language; and ``layers``, each with ``name``, ``kind``, output ``shape`` and ``weights``,
+        whose ``offset`` is in bytes.
+    weights : bytes
+        Little-endian, in C order: float16 if every weight survives that, as those of the package's
+        network do, otherwise float32.
+
+    Raises
+    ------
+    ValueError
+        If the network is not of `build_cnn`'s architecture.
+
+    Examples
+    --------
+    >>> manifest, weights = page_model(fc.build_cnn(filters=(8, 16), dense_units=20))
+    >>> manifest["dtype"], len(weights)
+    ('float32', 68616)
+    """
+    _check_architecture(model)
+    arrays = model.get_weights()
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, so it does not survive
+        is_half = all((array == array.astype(np.float16)).all() for array in arrays)
+    dtype = np.dtype(np.float16 if is_half else np.float32)
+    layers, parts, offset = [], [], 0
+    for layer in model.layers:
+        places = []
+        for array in layer.get_weights():
+            places.append({"shape": list(array.shape), "offset": offset})
+            parts.append(array.astype(dtype.newbyteorder("<")).tobytes())
+            offset += len(parts[-1])
+        layers.append(
+            {
+                "name": layer.name,
+                "kind": KINDS[type(layer).__name__],
+                "shape": list(layer.output.shape[1:]),
+                "weights": places,
+            }
+        )
+    manifest = {
+        "name": name,
+        "stand_in": is_trained_on_stand_in(model),
+        "dtype": dtype.name,
+        "class_names": {
+            language: [translated(name, language) for name in CLASS_NAMES] for language in LANGUAGES
+        },
+        "layers": layers,
+    }
+    return manifest, b"".join(parts)
+
+
+def write_model(
+    model: keras.Sequential, directory: str | os.PathLike[str], *, name: str = ""
+) -> None:
+    """Write what `page_model` returns into a directory: ``model.json`` and ``weights.bin``."""
+    manifest, weights = page_model(model, name=name)
+    place = Path(directory)
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "model.json").write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
+    (place / "weights.bin").write_bytes(weights)
+
+
+def _check_architecture(model: keras.Sequential) -> None:
+    """Refuse a network that the page would compute wrongly."""
+    try:
+        config = [layer.get_config() for layer in model.layers]
+        twin = build_cnn(
+            filters=(config[0]["filters"], config[2]["filters"]),
+            dense_units=config[5]["units"],
+            dropout_rate=config[6]["rate"],
+        )
+        is_alike = architecture(model) == architecture(twin)
+    except (AttributeError, IndexError, KeyError):
+        is_alike = False
+    if not is_alike:
+        raise ValueError(
+            "expected a network of build_cnn's architecture, got "
+            f"{', '.join(type(layer).__name__ for layer in getattr(model, 'layers', []))}"
+        )
