@@ -14,6 +14,9 @@ from pathlib import Path
 
 import nbformat
 
+from fashion_cnn import load_model
+from fashion_cnn.app.page_model import write_model
+
 ROOT = Path(__file__).resolve().parents[1]
 LIVE = ROOT / "src" / "fashion_cnn" / "page"
 LANGUAGES = ("en", "ko")
@@ -86,8 +89,7 @@ def build(directory: Path) -> Path:
         sys.exit("the site has faults, named above")
     shutil.move(directory / "en" / "html", html)
     shutil.move(directory / "ko" / "html", html / "ko")
-    if (ROOT / "src/fashion_cnn/app/page_model.py").exists():  # XXX
-      add_live_page(html / "play")
+    add_live_page(html / "play")
     return html
 
 
@@ -164,16 +166,8 @@ def relinked(text: str, page: str, documents: dict[str, str], language: str, sou
 
 def add_live_page(target: Path) -> None:
     """Copy the live page, and write the trained network beside it."""
-    import json
-
-    from fashion_cnn import load_model
-    from fashion_cnn.app.page_model import page_model
-
     shutil.copytree(LIVE, target)
-    manifest, weights = page_model(load_model())
-    (target / "model").mkdir()
-    (target / "model" / "model.json").write_text(json.dumps(manifest), "utf-8")
-    (target / "model" / "weights.bin").write_bytes(weights)
+    write_model(load_model(), target / "model")
 
 
 if __name__ == "__main__":

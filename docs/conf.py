@@ -35,12 +35,12 @@ nb_execution_mode = "off"
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
+add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints = "none"  # the docstrings say the types, with shapes and ranges
 napoleon_google_docstring = False
 napoleon_use_ivar = True  # the fields of a class are listed once, in its docstring
-napoleon_use_rtype = False
 
 html_theme = "sphinx_book_theme"
 html_title = "fashion-cnn"
@@ -48,6 +48,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_js_files = [("site.js", {"defer": "defer"})]
 html_favicon = "_static/icon.svg"
+html_context = {"default_mode": "auto"}
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {
@@ -55,6 +56,7 @@ html_theme_options = {
     "footer_content_items": ["copyright"],
     "home_page_in_toc": False,
     "logo": {"text": "fashion-cnn"},
+    "navbar_persistent": [],
     "pygments_dark_style": "github-dark",
     "pygments_light_style": "a11y-high-contrast-light",
     "show_navbar_depth": 1,

@@ -17,4 +17,7 @@ for (const frame of document.querySelectorAll(".live iframe")) {
   load();
 }
 
-// Tables and formulas that are wider than the page scroll by themselves; the keyboard reaches them.
+// The theme's buttons that fold parts of the navigation out have no words.
+for (const summary of document.querySelectorAll(".toctree-l1 > details > summary")) {
+  summary.setAttribute("aria-label", summary.closest("li").querySelector("a").textContent);
+}
