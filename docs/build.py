@@ -63,6 +63,7 @@ EMBEDDED = {
         },
     ),
 }
+OTHER_EDITION = re.compile(r"^\[(한국어|English)\]\([^()]*\)\n\n", re.MULTILINE)  # the header has it
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s#]+)(#[^()\s]*)?\)")
 
 
@@ -108,8 +109,8 @@ def collect(language: str, source: Path) -> None:
             embed_live_views(notebook, page, language)
             nbformat.write(notebook, target)
         elif path.suffix == ".md":
-            text = relinked(path.read_text("utf-8"), page, documents, language, source)
-            target.write_text(text, "utf-8")
+            text = OTHER_EDITION.sub("", path.read_text("utf-8"))
+            target.write_text(relinked(text, page, documents, language, source), "utf-8")
         else:
             shutil.copy(path, target)
     shutil.copytree(ROOT / "docs" / "locale", source / "locale")  # Sphinx compiles it in place
