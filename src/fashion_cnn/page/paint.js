@@ -17,11 +17,11 @@ const SCALES = {
 const tables = {};
 
 function table(kind) {
-  const { positive, negative } = SCALES[theme];
+  const { positive, negative } = SCALES[theme], power = kind === "maps" ? 0.6 : 1;
   return tables[`${theme} ${kind}`] ??= kind === "grey"
     ? Uint32Array.from({ length: 2 * STEPS + 1 }, (_, n) => pack(Array(3).fill(n - STEPS)))
     : Uint32Array.from({ length: 2 * STEPS + 1 }, (_, n) => (
-      n < STEPS ? between(negative, 1 - n / STEPS) : between(positive, n / STEPS - 1)));
+      n < STEPS ? between(negative, (1 - n / STEPS) ** power) : between(positive, (n / STEPS - 1) ** power)));
 }
 
 function between(stops, position) {
@@ -36,7 +36,8 @@ function pack([red, green, blue]) {
 }
 
 /** Return a function from a number to a packed colour; `largest` gets the strongest one.
- *  kind: "grey" (0 black, largest white) or "signed" (violet and orange). */
+ *  kind: "grey" (0 black, largest white), "signed" (violet and orange), or "maps", the same with the
+ *  weaker ones brought out, for maps in which few values are large. */
 export function colours(kind, largest = 1) {
   const scale = table(kind), factor = largest > 0 ? STEPS / largest : 0;
   return (value) => scale[STEPS + Math.max(-STEPS, Math.min(STEPS, Math.round(value * factor)))];
