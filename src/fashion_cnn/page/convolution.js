@@ -1,36 +1,17 @@
 /* The view `convolution`: one window over a small picture, and everything it computes. */
 
 import { convolve, convolveAt, outputSize, paddedCells, pool, poolAt } from "./arithmetic.js";
-import { cssColour, paint } from "./paint.js";
-import { announce, element, isCalm, number, onChange, start, t } from "./shell.js";
+import { SOFT, cellAt, clear, fill, fitted, focusCell, layOut, target, trimmed } from "./grid.js";
+import { paint } from "./paint.js";
+import { FILTERS, LEARNED, PICTURES, kernelOf, pixelsOf } from "./samples.js";
+import { announce, element, number, onChange, start, t } from "./shell.js";
 import words from "./words/convolution.js";
 
-// Pixels in tenths, so that a picture is legible here; "." is 0.
-const PICTURES = {
-  shirt: ["..7..7..", ".997799.", "99999999", "99.99.99", "..9999..", "..8888..", "..9999..", "..7777.."],
-  trousers: [
-    "..77777..", "..99999..", "..99999..", "..99.99..", "..99.99..", "..99.99..", "..99.99..",
-    "..88.88..", "..77.77..",
-  ],
-  boot: ["..999...", "..979...", "..999...", "..9999..", ".999999.", "89999999", "55555555"],
-  block: [".......", ".......", "..AAA..", "..AAA..", "..AAA..", ".......", "......."],
-  diagonal: ["A....", ".A...", "..A..", "...A.", "....A"],
-  empty: Array(7).fill("......."),
-};
 const WINDOWS = [2, 3, 5];
 const STRIDES = [1, 2, 3];
 const PADDINGS = ["same", "valid"];
 const BRUSHES = [0, 0.5, 1];
 const STEP_TIME = 650; // ms; long enough to follow a sum
-
-// Of the first layer of the network that comes with the package, to two decimals.
-const LEARNED = {
-  1: { kernel: [-0.37, -0.02, 0.29, -0.43, -0.01, 0.42, -0.3, 0.04, 0.4], bias: 0 },
-  3: { kernel: [0.32, -0.56, 0.32, 0.33, -0.69, 0.33, 0.3, -0.61, 0.3], bias: -0.02 },
-  4: { kernel: [-0.57, -0.67, -0.29, 0.67, 0.68, 0.52, -0.28, -0.57, -0.77], bias: 0.02 },
-  14: { kernel: [-0.74, -0.01, 0.88, -0.08, 0, -0.07, 0.81, 0.02, -0.8], bias: 0 },
-};
-const FILTERS = ["vertical", "horizontal", "blur", "sharpen", ...Object.keys(LEARNED)];
 
 const state = {
   operation: "convolution",
@@ -45,7 +26,7 @@ const state = {
     convolution: { window: 3, stride: 1, padding: "same" },
     pooling: { window: 2, stride: 2, padding: "valid" }, // Keras's own: a stride as long as the window
   },
-  at: { row: 3, column: 1 },
+  at: { row: 3, column: 5 },
   seen: new Set(),
   hand: "move",
   brush: 1,
@@ -53,24 +34,6 @@ const state = {
 };
 
 const $ = (id) => document.getElementById(id);
-
-function pixelsOf(name) {
-  return PICTURES[name].map((row) => [...row].map((c) => (c === "A" ? 1 : Number(c) / 10 || 0)));
-}
-
-/** The weights of a named filter for a window, row by row; null where there are none. */
-function kernelOf(name, window) {
-  const cells = Array.from({ length: window * window }, (_, k) => [Math.floor(k / window), k % window]);
-  const middle = (window - 1) / 2;
-  if (name === "vertical") return cells.map(([, column]) => Math.sign(middle - column));
-  if (name === "horizontal") return cells.map(([row]) => Math.sign(middle - row));
-  if (name === "blur") return cells.map(() => 1 / cells.length);
-  if (name === "sharpen") {
-    if (window === 2) return null; // which has no middle
-    return cells.map(([row, column]) => [5, -1][Math.abs(row - middle) + Math.abs(column - middle)] ?? 0);
-  }
-  return window === 3 ? LEARNED[name].kernel : null;
-}
 
 // What follows from the state.
 
@@ -89,13 +52,6 @@ const outputSide = () => {
 };
 const keyOf = ({ row, column }) => `${row},${column}`;
 const largestOf = (numbers) => Math.max(0, ...numbers.map(Math.abs));
-
-/** A number as short as its cell: two decimals below 1, else one. */
-const short = (value) => trimmed(value, Math.abs(value) < 0.995 ? 2 : 1);
-const trimmed = (value, digits = 2) => {
-  const text = number(value, digits);
-  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
-};
 
 // Moving.
 
@@ -217,7 +173,7 @@ function filterName(name) {
 function buildControls() {
   choices("operation", ["convolution", "max", "average"], (o) => t(`operation ${o}`), (operation) =>
     resize(() => { state.operation = operation; state.hand = "move"; }));
-  choices("window", WINDOWS, (window) => `${window} × ${window}`, (window) =>
+  choices("window", WINDOWS, (window) => `${window}×${window}`, (window) =>
     resize(() => {
       options().window = window;
       if (!isPooling()) setFilter(kernelOf(state.filter, window) ? state.filter : "vertical");
@@ -241,72 +197,6 @@ function buildControls() {
 }
 
 // Grids.
-
-/** Colour a cell by its number and write the number on it. */
-function fill(cell, value, kind, largest, text = short(value)) {
-  const { color, isDark } = cssColour(kind, value, largest);
-  cell.style.setProperty("background-color", color);
-  cell.classList.toggle("on-dark", isDark);
-  cell.classList.toggle("zero", value === 0);
-  if (cell instanceof HTMLInputElement) return;
-  cell.textContent = text;
-}
-
-function clear(cell) {
-  cell.style.removeProperty("background-color");
-  cell.classList.remove("on-dark", "zero");
-  cell.textContent = "";
-}
-
-/** Lay out a grid for assistive technology: rows of cells, one of which takes the focus. */
-function layOut(grid, side, before, after, isInteractive) {
-  const layout = [side, before, after, isInteractive].join();
-  if (grid.dataset.layout === layout) return;
-  grid.dataset.layout = layout;
-  grid.style.setProperty("--columns", before + side + after);
-  const padding = () => {
-    const cell = element("div", { className: "cell padding" });
-    cell.setAttribute("aria-hidden", "true");
-    return cell;
-  };
-  const rows = [];
-  for (let row = -before; row < side + after; row++) {
-    const line = element("div", { className: "line" });
-    if (row < 0 || row >= side) {
-      line.setAttribute("aria-hidden", "true");
-      line.append(...Array.from({ length: before + side + after }, padding));
-    } else {
-      line.role = "row";
-      line.append(...Array.from({ length: before }, padding));
-      for (let column = 0; column < side; column++) {
-        const cell = element("div", { className: "cell" });
-        cell.role = isInteractive ? "gridcell" : "cell";
-        Object.assign(cell.dataset, { row, column });
-        line.append(cell);
-      }
-      line.append(...Array.from({ length: after }, padding));
-    }
-    rows.push(line);
-  }
-  grid.role = isInteractive ? "grid" : "table";
-  grid.replaceChildren(...rows);
-}
-
-const cellAt = (grid, row, column) =>
-  grid.querySelector(`[data-row="${row}"][data-column="${column}"]`);
-
-const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-
-/** Where a key leads from a cell in a square of so many cells, or null. */
-function target(event, { row, column }, side) {
-  if (ARROWS[event.key]) {
-    const [down, right] = ARROWS[event.key];
-    return { row: row + down, column: column + right };
-  }
-  if (event.key === "Home") return { row: event.ctrlKey ? 0 : row, column: 0 };
-  if (event.key === "End") return { row: event.ctrlKey ? side - 1 : row, column: side - 1 };
-  return null;
-}
 
 const placeOf = (cell) => ({ row: Number(cell.dataset.row), column: Number(cell.dataset.column) });
 
@@ -336,12 +226,6 @@ $("picture").addEventListener("keydown", (event) => {
   } else return;
   event.preventDefault();
 });
-
-function focusCell(cell) {
-  for (const other of cell.closest(".grid").querySelectorAll("[tabindex='0']")) other.tabIndex = -1;
-  cell.tabIndex = 0;
-  cell.focus();
-}
 
 for (const id of ["map", "frame"]) {
   $(id).addEventListener("keydown", (event) => {
@@ -379,6 +263,7 @@ function drag(event) {
 }
 
 $("frame").addEventListener("pointerdown", (event) => {
+  if (state.timer) pause();
   const { x, y } = pointed(event);
   const { stride } = options();
   grip = { x: x - state.at.column * stride, y: y - state.at.row * stride };
@@ -506,7 +391,7 @@ function reading() {
       sentences.push(t("reading bias", { bias: trimmed(state.bias), output: trimmed(output) }));
     }
     if (state.isRelu && output < 0) sentences.push(t("reading relu"));
-    if (padded) sentences.push(t("reading padding", { count: padded }));
+    if (padded) sentences.push(t("reading padding"));
   }
   return sentences.join(" ");
 }
@@ -523,18 +408,18 @@ function render() {
   $("title").textContent = t(isPooling() ? "pooling title" : "convolution title");
   $("lead").textContent = t(isPooling() ? "pooling lead" : "convolution lead");
   $("input-title").textContent = t(poolsMap() ? "map" : "picture");
-  $("input-size").textContent = `${side} × ${side}`;
+  $("input-size").textContent = `${side}×${side}`;
   $("work-title").textContent = t(isPooling() ? "in the window" : "filter");
-  $("work-size").textContent = `${window} × ${window}`;
+  $("work-size").textContent = `${window}×${window}`;
   $("output-title").textContent = t(isPooling() ? "pooled map" : "map");
-  $("output-size").textContent = `${places} × ${places}`;
+  $("output-size").textContent = `${places}×${places}`;
   const [before, after] = paddedCells(side, window, stride, padding);
   const unseen = padding === "valid" ? side - (places - 1) * stride - window : 0;
   $("input-note").textContent = unseen
-    ? t("unseen", { count: unseen })
+    ? t(unseen === 1 ? "unseen one" : "unseen", { count: unseen })
     : before + after ? t("padding around", { before, after }) : t("no padding");
-  $("formula-name").textContent = t(`formula ${padding}`);
-  $("formula").replaceChildren(formula(side, window, stride, padding, places));
+  $("formula-name").textContent = t(`formula ${padding}`, { n: side, k: window, s: stride });
+  $("formula").replaceChildren(...formula(side, window, stride, padding, places));
 
   const index = state.at.row * places + state.at.column + 1;
   Object.assign($("position"), { max: places * places, value: index });
@@ -563,11 +448,11 @@ function renderControls(window) {
     const pixels = name === "map" ? featureMap() : pixelsOf(name);
     const kind = name === "map" ? "signed" : "grey";
     paint(button.firstElementChild, pixels.flat(), pixels.length, kind,
-      name === "map" ? largestOf(pixels.flat()) : 1);
+      name === "map" ? SOFT * largestOf(pixels.flat()) : 1);
   }
   for (const button of $("filters").children) {
     const kernel = kernelOf(button.dataset.value, window) ?? kernelOf(button.dataset.value, 3);
-    paint(button.firstElementChild, kernel, Math.sqrt(kernel.length), "signed", largestOf(kernel));
+    paint(button.firstElementChild, kernel, Math.sqrt(kernel.length), "signed", SOFT * largestOf(kernel));
   }
   for (const button of $("brushes").children) {
     paint(button.firstElementChild, [Number(button.dataset.value)], 1, "grey");
@@ -584,7 +469,6 @@ function renderPicture(picture, [before, after]) {
     const { row, column } = placeOf(cell), value = picture[row][column];
     fill(cell, value, kind, largest);
     cell.ariaLabel = t("cell", { row: row + 1, column: column + 1, value: trimmed(value) });
-    cell.tabIndex = cell === document.activeElement ? 0 : -1;
   }
   if (!grid.querySelector("[tabindex='0']")) cellAt(grid, 0, 0).tabIndex = 0;
   grid.parentElement.classList.toggle("drawing", state.hand === "draw" && !poolsMap());
@@ -605,7 +489,7 @@ function renderWindow(window) {
   const inputKind = poolsMap() ? "signed" : "grey";
   const inputLargest = poolsMap() ? largestOf(input().flat()) : 1;
   for (const id of ["under", "products"]) layOut($(id), window, 0, 0, false);
-  $("under").ariaLabel = t("under the window");
+  $("under").ariaLabel = $("under-name").textContent = t(poolsMap() ? "values" : "pixels");
   $("products").ariaLabel = t("products");
   layOutWeights(window);
   document.querySelectorAll("#under .cell").forEach((cell, k) => {
@@ -614,7 +498,7 @@ function renderWindow(window) {
     if (cells[k].isPadding) {
       clear(cell);
       cell.textContent = isPooling() ? "" : "0";
-    } else fill(cell, cells[k].value, inputKind, inputLargest);
+    } else fill(cell, cells[k].value, inputKind, inputLargest, fitted(cells[k].value, window));
     cell.ariaLabel = cells[k].isPadding ? t("padding cell") : trimmed(cells[k].value);
     const isTaken = state.operation === "max" && !cells[k].isPadding && cells[k].value === output;
     cell.classList.toggle("taken", isTaken);
@@ -629,7 +513,7 @@ function renderWindow(window) {
   }
   document.querySelectorAll("#products .cell").forEach((cell, k) => {
     cell.dataset.k = k;
-    fill(cell, products[k], "signed", largest);
+    fill(cell, products[k], "signed", largest, fitted(products[k], window));
   });
   document.querySelectorAll("#weights .cell").forEach((field, k) => {
     fill(field, state.kernel[k], "signed", largest);
@@ -665,23 +549,25 @@ function renderMap(map) {
   }
   const least = isGrey ? 0 : -largest;
   const scale = Array.from({ length: 101 }, (_, n) => least + (largest - least) * (n / 100));
-  paint($("scale"), scale, scale.length, isGrey ? "grey" : "signed", largest);
+  paint($("scale"), scale, scale.length, isGrey ? "grey" : "signed", isGrey ? 1 : SOFT * largest);
   $("least").textContent = trimmed(least);
   $("most").textContent = trimmed(largest);
   $("legend").hidden = largest === 0;
+  const seen = map.flatMap((line, row) =>
+    line.map((value, column) => (state.seen.has(keyOf({ row, column })) ? value : 0)));
+  paint($("mini"), seen, map.length, isGrey ? "grey" : "signed", isGrey ? 1 : SOFT * largest);
 }
 
 /** The size of the map, first with letters, then with numbers. */
 function formula(n, k, s, padding, places) {
-  const isSame = padding === "same";
-  const [open, close] = isSame ? ["⌈", "⌉"] : ["⌊", "⌋"];
-  const side = (above, below) => math("mrow", math("mo", open),
-    math("mfrac", math("mrow", ...above), math("mrow", below)), math("mo", close),
-    ...(isSame ? [] : [math("mo", "+"), math("mn", "1")]));
-  const letters = isSame ? [math("mi", "n")] : [math("mi", "n"), math("mo", "−"), math("mi", "k")];
-  const numbers = isSame ? [math("mn", n)] : [math("mn", n), math("mo", "−"), math("mn", k)];
-  return math("math", side(letters, math("mi", "s")), math("mo", "="), side(numbers, math("mn", s)),
-    math("mo", "="), math("mn", places));
+  const mo = (sign) => math("mo", sign), mn = (value) => math("mn", value), mi = (name) => math("mi", name);
+  const side = (size, window, stride) => (padding === "same"
+    ? [mo("⌈"), size, mo("/"), stride, mo("⌉")]
+    : [mo("⌊"), mo("("), size, mo("−"), window, mo(")"), mo("/"), stride, mo("⌋"), mo("+"), mn(1)]);
+  return [
+    math("math", ...side(mi("n"), mi("k"), mi("s"))),
+    math("math", mo("="), ...side(mn(n), mn(k), mn(s)), mo("="), math("mn", places)),
+  ];
 }
 
 function math(tag, ...children) {
@@ -693,7 +579,6 @@ function math(tag, ...children) {
 start("convolution", words);
 buildControls();
 seeUpTo(state.at);
-document.documentElement.classList.toggle("calm", isCalm);
 render();
 onChange(() => {
   buildControls();

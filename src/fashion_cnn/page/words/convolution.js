@@ -44,12 +44,14 @@ export default {
 
   "no padding": { en: "No padding.", ko: "패딩이 없습니다." },
   "padding around": { en: "Hatched: padding, {before} before and {after} after.", ko: "빗금은 패딩입니다. 앞에 {before}칸, 뒤에 {after}칸입니다." },
-  unseen: { en: "The last {count} at the right and at the bottom are never under the window.", ko: "오른쪽 끝과 아래쪽 끝 {count}칸은 윈도가 지나가지 않습니다." },
+  "unseen one": { en: "The last column and the last row are never under the window.", ko: "맨 오른쪽 열과 맨 아래쪽 행은 윈도가 지나가지 않습니다." },
+  unseen: { en: "The last {count} columns and rows are never under the window.", ko: "오른쪽 {count}열과 아래쪽 {count}행은 윈도가 지나가지 않습니다." },
 
   filter: { en: "Filter", ko: "필터" },
   filters: { en: "Filters", ko: "필터 고르기" },
   "in the window": { en: "In the window", ko: "윈도 안" },
-  "under the window": { en: "pixels", ko: "픽셀" },
+  pixels: { en: "pixels", ko: "픽셀" },
+  values: { en: "values", ko: "값" },
   weights: { en: "weights", ko: "가중치" },
   products: { en: "products", ko: "곱" },
   weight: { en: "weight, row {row}, column {column}", ko: "{row}행 {column}열의 가중치" },
@@ -97,8 +99,8 @@ export default {
 
   map: { en: "Feature map", ko: "특성 맵" },
   "pooled map": { en: "Pooled map", ko: "풀링 결과" },
-  "formula same": { en: "Size with same padding: n ÷ s, rounded up", ko: "세임 패딩의 출력 크기: n ÷ s를 올림" },
-  "formula valid": { en: "Size with valid padding: as many whole windows as fit", ko: "밸리드 패딩의 출력 크기: 윈도가 온전히 들어가는 횟수" },
+  "formula same": { en: "same padding: side n = {n}, stride s = {s}", ko: "세임 패딩: 한 변 n = {n}, 스트라이드 s = {s}" },
+  "formula valid": { en: "valid padding: side n = {n}, window k = {k}, stride s = {s}", ko: "밸리드 패딩: 한 변 n = {n}, 윈도 k = {k}, 스트라이드 s = {s}" },
 
   transport: { en: "Play", ko: "재생" },
   play: { en: "Play", ko: "재생" },
@@ -113,7 +115,7 @@ export default {
   "reading sum": { en: "Row {row}, column {column}: the {count} products add up to {sum}.", ko: "{row}행 {column}열: 곱 {count}개를 더하면 {sum}입니다." },
   "reading bias": { en: "With the bias of {bias}, that makes {output}.", ko: "절편은 {bias}이고, 모두 더하면 {output}입니다." },
   "reading relu": { en: "ReLU turns it into 0.", ko: "렐루를 거치면 0이 됩니다." },
-  "reading padding": { en: "Cells of padding under the window count as 0: {count}.", ko: "윈도에 걸린 패딩 {count}칸은 0으로 계산합니다." },
+  "reading padding": { en: "Padding under the window counts as 0.", ko: "윈도에 걸린 패딩은 0으로 계산합니다." },
   "reading max": { en: "Row {row}, column {column}: the largest of {count} values is {output}.", ko: "{row}행 {column}열: 값 {count}개 중 가장 큰 값은 {output}입니다." },
   "reading average": { en: "Row {row}, column {column}: the mean of {count} values is {output}.", ko: "{row}행 {column}열: 값 {count}개의 평균은 {output}입니다." },
   "reading left out": { en: "Padding takes no part.", ko: "패딩은 계산에 넣지 않습니다." },
