@@ -14,9 +14,6 @@ from pathlib import Path
 
 import nbformat
 
-from fashion_cnn import load_model
-from fashion_cnn.app.page_model import write_model
-
 ROOT = Path(__file__).resolve().parents[1]
 LIVE = ROOT / "src" / "fashion_cnn" / "page"
 LANGUAGES = ("en", "ko")
@@ -63,7 +60,9 @@ EMBEDDED = {
         },
     ),
 }
-OTHER_EDITION = re.compile(r"^\[(한국어|English)\]\([^()]*\)\n\n", re.MULTILINE)  # the header has it
+OTHER_EDITION = re.compile(
+    r"^\[(한국어|English)\]\([^()]*\)\n\n", re.MULTILINE
+)  # the header has it
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s#]+)(#[^()\s]*)?\)")
 
 
@@ -83,9 +82,9 @@ def build(directory: Path) -> Path:
     for language in LANGUAGES:
         source = directory / "source" / language
         collect(language, source)
-        places = [source, directory / language / "html", "-c", ROOT / "docs"]
-        places += ["-d", directory / language / "doctrees"]
-        builds.append(subprocess.Popen([*sphinx, "-D", f"language={language}", *places]))
+        results = directory / language
+        options = ["-D", f"language={language}", "-c", ROOT / "docs", "-d", results / "doctrees"]
+        builds.append(subprocess.Popen([*sphinx, *options, source, results / "html"]))
     if any([process.wait() for process in builds]):
         sys.exit("the site has faults, named above")
     shutil.move(directory / "en" / "html", html)
@@ -106,6 +105,7 @@ def collect(language: str, source: Path) -> None:
             for cell in notebook.cells:
                 if cell.cell_type == "markdown":
                     cell.source = relinked(cell.source, page, documents, language, source)
+            describe_pictures(notebook)
             embed_live_views(notebook, page, language)
             nbformat.write(notebook, target)
         elif path.suffix == ".md":
@@ -114,6 +114,15 @@ def collect(language: str, source: Path) -> None:
         else:
             shutil.copy(path, target)
     shutil.copytree(ROOT / "docs" / "locale", source / "locale")  # Sphinx compiles it in place
+
+
+def describe_pictures(notebook: nbformat.NotebookNode) -> None:
+    """Copy the alternative texts of outputs to where myst-nb looks for them: their cells."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            for description in output.get("metadata", {}).values():
+                if alt := description.get("alt"):
+                    cell.metadata["mystnb"] = {"image": {"alt": alt}}
 
 
 def embed_live_views(notebook: nbformat.NotebookNode, page: str, language: str) -> None:
@@ -167,6 +176,9 @@ def relinked(text: str, page: str, documents: dict[str, str], language: str, sou
 
 def add_live_page(target: Path) -> None:
     """Copy the live page, and write the trained network beside it."""
+    from fashion_cnn import load_model  # heavy
+    from fashion_cnn.app.page_model import write_model
+
     shutil.copytree(LIVE, target)
     write_model(load_model(), target / "model")
 

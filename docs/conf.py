@@ -3,7 +3,7 @@
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -27,8 +27,7 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["files/**"]
 templates_path = ["_templates"]
 locale_dirs = ["locale"]
-nitpicky = False
-default_role = "py:obj"
+default_role = "py:obj"  # of a name in single backticks, in a docstring
 
 # Notebooks are shown as they were committed; nothing runs.
 nb_execution_mode = "off"
@@ -102,38 +101,40 @@ def link(text: str, name: str, address: str) -> nodes.Node:
     return nodes.inline("", "", reference, nodes.Text(text[len(name) :]))
 
 
+TITLES = {
+    "en": {
+        "network": "Live: a picture on its way through the network",
+        "convolution": "Live: a window that slides over a picture",
+        "learning": "Live: what the filters learn from epoch to epoch",
+    },
+    "ko": {
+        "network": "실습: 신경망을 지나는 이미지",
+        "convolution": "실습: 이미지 위를 움직이는 필터",
+        "learning": "실습: 에포크마다 필터가 배우는 것",
+    },
+}
+WHOLE = {"en": "Open it on a page of its own", "ko": "새 페이지에서 크게 보기"}
+
+
 class Live(SphinxDirective):
     """A view of the live page; its content is what stands there without JavaScript."""
 
     required_arguments = 1
     has_content = True
-    option_spec = {"title": directives.unchanged}
-    titles = {
-        "en": {
-            "network": "Live: a picture on its way through the network",
-            "convolution": "Live: a window that slides over a picture",
-            "learning": "Live: what the filters learn from epoch to epoch",
-        },
-        "ko": {
-            "network": "실습: 신경망을 지나는 이미지",
-            "convolution": "실습: 이미지 위를 움직이는 필터",
-            "learning": "실습: 에포크마다 필터가 배우는 것",
-        },
-    }
-    whole = {"en": "Open it on a page of its own", "ko": "새 페이지에서 크게 보기"}
+    option_spec: ClassVar = {"cut": directives.flag}  # to its first screen
 
     def run(self) -> list[nodes.Node]:
         """Return the frame, and the fallback."""
         view, language = self.arguments[0], self.config.language
         home = home_of(self.env.docname, language)
         address = f"{home}play/{view}.html?lang={language}"
+        cut = "cut" in self.options
         before = (
-            f'<div class="live live-{view}"><iframe title="{self.titles[language][view]}" '
-            f'data-address="{address}&amp;embed=1" loading="lazy"></iframe><noscript>'
+            f'<div class="live{" cut" * cut}"><div class="frame"><iframe '
+            f'title="{TITLES[language][view]}" data-address="{address}&amp;embed=1" '
+            f'scrolling="{"no" if cut else "auto"}" loading="lazy"></iframe></div><noscript>'
         )
-        after = (
-            f'</noscript><p><a class="whole" href="{address}">{self.whole[language]}</a></p></div>'
-        )
+        after = f'</noscript><p><a class="whole" href="{address}">{WHOLE[language]}</a></p></div>'
         return [
             nodes.raw("", before, format="html"),
             *self.parse_content_to_nodes(),
@@ -156,32 +157,27 @@ def add_other_language(app: Sphinx, page: str, template: str, context: Any, tree
 
 
 def prepare_page(app: Sphinx, tree: nodes.document) -> None:
-    """Say where a page of the Korean site is in English; describe the pictures of notebooks."""
-    korean = app.config.language == "ko"
-    if korean and app.env.docname in ENGLISH_ONLY:
-        for section in tree.findall(nodes.section):
-            section["classes"].append("language-en")  # docutils makes it lang="en"
-            note = nodes.paragraph("", "이 페이지는 영어로만 제공합니다.")
-            note["classes"] += ["english-only", "language-ko"]
-            section.insert(1, note)
-            break
-    for cell in tree.findall(lambda node: "cell" in node.get("classes", []) if isinstance(node, nodes.Element) else False):
-        code = next(iter(cell.findall(nodes.literal_block)), None)
-        if code is None:
-            continue
-        last = code.astext().strip().splitlines()[-1].strip().rstrip(";")
-        for image in cell.findall(nodes.image):
-            image.setdefault("alt", f"{'그림을 그린 코드' if korean else 'Drawn by'}: {last}")
+    """Say that a page of the Korean site is in English, to readers and to their browsers."""
+    if app.config.language == "ko" and app.env.docname in ENGLISH_ONLY:
+        section = next(tree.findall(nodes.section))
+        section["classes"].append("language-en")  # docutils turns it into lang="en"
+        note = nodes.paragraph("", "이 페이지는 영어로만 제공합니다.")
+        note["classes"] += ["english-only", "language-ko"]
+        section.insert(1, note)
 
 
-def describe_recipe(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+def describe_recipe(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]
+) -> None:
     """Take the docstring below an assignment, which a package that imports lazily hides."""
     if what == "data":
         docstrings = ModuleAnalyzer.for_module(type(thing).__module__).find_attr_docs()
         lines[:] = docstrings["", name.rpartition(".")[2]]
 
 
-def skip_field(app: Sphinx, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
+def skip_field(
+    app: Sphinx, what: str, name: str, thing: Any, skip: bool, options: Any
+) -> bool | None:
     """Leave out the fields of a named tuple: its docstring has them."""
     return True if type(thing).__name__ == "_tuplegetter" else None
 
@@ -193,7 +189,7 @@ class SearchKorean(SearchLanguage):
     language_name = "Korean"
     js_stemmer_code = """
 var Stemmer = function () {
-  const particle = /(?<=[가-힣]{2})(은|는|이|가|을|를|의|에|와|과|도|만|로|으로|에서|에는|에게|부터|까지|처럼|보다|이란|란)$/;
+  const particle = /(?<=[가-힣]{2})(으로|에서|에는|부터|까지|처럼|[은는이가을를의에와과도만로])$/;
   this.stemWord = (word) => word.replace(particle, "");
 };
 """
