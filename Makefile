@@ -10,7 +10,7 @@ ifeq ($(origin DATA_DIR),command line)
 export FASHION_CNN_DATA_DIR := $(DATA_DIR)
 endif
 
-.PHONY: help setup notebook notebooks demo test test-slow test-all faults lint house \
+.PHONY: help setup notebook notebooks demo test test-slow test-all faults lint house docs \
   bench photos pretrained unlikeness page figure screenshot pins clean
 .DEFAULT_GOAL := help
 
@@ -55,6 +55,9 @@ lint: $(READY) ## check format, style and types
 house: $(READY) ## draw which module imports which
 	$(BIN)/python tests/test_house.py docs/house.svg
 
+docs: $(READY) ## build the site in docs/_build/html, offline (a minute)
+	$(BIN)/python docs/build.py
+
 bench: $(READY) ## measure the tables of docs/benchmarks.md (several hours; can be resumed)
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/elsewhere.py
@@ -82,5 +85,5 @@ pins: $(READY) ## update constraints.txt to the newest releases
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links --no-emit-package fashion-cnn --output-file constraints.txt pyproject.toml
 
-clean: ## remove .venv, runs and the models and studies that notebooks saved
-	rm -rf $(VENV) runs study study-own *.keras *.training-state.npz *.history.json
+clean: ## remove .venv, the site, runs and the models and studies that notebooks saved
+	rm -rf $(VENV) docs/_build runs study study-own *.keras *.training-state.npz *.history.json

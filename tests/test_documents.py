@@ -13,7 +13,7 @@ from fashion_cnn.app import cli
 
 READMES = ["README.md", "README.ko.md"]
 DOCUMENTS = sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("[a-z]*/**/*.md"))
-DOCUMENTS = [path for path in DOCUMENTS if "runs" not in path.parts]
+DOCUMENTS = [path for path in DOCUMENTS if not {"runs", "_build"} & {*path.parts}]
 
 
 @pytest.mark.parametrize("readme", READMES)

@@ -1,0 +1,23 @@
+// The live views follow the site's theme, and a frame is as high as what it shows.
+const theme = () => document.documentElement.dataset.theme;
+
+for (const frame of document.querySelectorAll(".live iframe")) {
+  const load = () => (frame.src = `${frame.dataset.address}&theme=${theme()}`);
+  frame.addEventListener("load", () => {
+    const page = frame.contentDocument?.body; // null where the browser keeps frames apart
+    if (!page) return;
+    const fit = () => (frame.style.height = `${page.getBoundingClientRect().height}px`);
+    new ResizeObserver(fit).observe(page);
+  });
+  let shown = theme();
+  new MutationObserver(() => {
+    if (theme() !== shown) load();
+    shown = theme();
+  }).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  load();
+}
+
+// The theme's buttons that fold parts of the navigation out have no words.
+for (const summary of document.querySelectorAll(".toctree-l1 > details > summary")) {
+  summary.setAttribute("aria-label", summary.closest("li").querySelector("a").textContent);
+}

@@ -1,0 +1,187 @@
+"""Build the site: docs/_build/html, the Korean site in its ko/, the live page in its play/.
+
+The site's pages are documents of this repository, wherever they lie. For each language they are
+copied to a source directory for Sphinx, and the links in them are turned to their new places.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+LIVE = ROOT / "src" / "fashion_cnn" / "page"
+LANGUAGES = ("en", "ko")
+
+# Each page of the site: its document in English and in Korean. Where both are the same, the page
+# is in English, and the Korean site says so.
+PAGES = {
+    "index": ("docs/index.md", "docs/ko/index.md"),
+    "guide": ("README.md", "README.ko.md"),
+    "play": ("docs/play.md", "docs/ko/play.md"),
+    "notebooks/fashion_cnn": ("notebooks/fashion_cnn.ipynb", "notebooks/ko/fashion_cnn.ipynb"),
+    "notebooks/inside_the_cnn": (
+        "notebooks/inside_the_cnn.ipynb",
+        "notebooks/ko/inside_the_cnn.ipynb",
+    ),
+    "api/index": ("docs/api/index.md", "docs/ko/api.md"),
+} | {
+    page: (document, document)
+    for page, document in {
+        "api/data": "docs/api/data.rst",
+        "api/training": "docs/api/training.rst",
+        "api/prediction": "docs/api/prediction.rst",
+        "api/pictures": "docs/api/pictures.rst",
+        "api/photos": "docs/api/photos.rst",
+        "api/inside": "docs/api/inside.rst",
+        "benchmarks": "docs/benchmarks.md",
+        "photos": "docs/photos.md",
+        "experiments": "benchmarks/NOTES.md",
+        "security": "SECURITY.md",
+        "data": "data/README.md",
+        "drawings": "notebooks/drawings/README.md",
+        "contributing": "CONTRIBUTING.md",
+    }.items()
+}
+ENGLISH_ONLY = sorted(page for page, (english, korean) in PAGES.items() if english == korean)
+
+# The live views in the notebooks: after which cell of which notebook, and what invites to them.
+EMBEDDED = {
+    ("notebooks/inside_the_cnn", "animation"): (
+        "convolution",
+        {
+            "en": "Now move the window yourself. Change the pixels and the weights, too.",
+            "ko": "이제 직접 필터를 움직여 보세요. 픽셀과 가중치도 바꿀 수 있습니다.",
+        },
+    ),
+}
+OTHER_EDITION = re.compile(
+    r"^\[(한국어|English)\]\([^()]*\)\n\n", re.MULTILINE
+)  # the header has it
+LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s#]+)(#[^()\s]*)?\)")
+
+
+def main() -> None:
+    """Build both languages, then add the live page."""
+    parser = argparse.ArgumentParser(description="Build the site.")
+    parser.add_argument("directory", nargs="?", type=Path, default=ROOT / "docs" / "_build")
+    build(parser.parse_args().directory.resolve())
+
+
+def build(directory: Path) -> Path:
+    """Build the site in `directory`, afresh, and return the directory of its HTML."""
+    shutil.rmtree(directory, ignore_errors=True)
+    html = directory / "html"
+    sphinx = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet"]
+    builds = []
+    for language in LANGUAGES:
+        source = directory / "source" / language
+        collect(language, source)
+        results = directory / language
+        options = ["-D", f"language={language}", "-c", ROOT / "docs", "-d", results / "doctrees"]
+        builds.append(subprocess.Popen([*sphinx, *options, source, results / "html"]))
+    if any([process.wait() for process in builds]):
+        sys.exit("the site has faults, named above")
+    shutil.move(directory / "en" / "html", html)
+    shutil.move(directory / "ko" / "html", html / "ko")
+    add_live_page(html / "play")
+    return html
+
+
+def collect(language: str, source: Path) -> None:
+    """Copy the pages of a language, and what they show, into a source directory for Sphinx."""
+    documents = {page: both[LANGUAGES.index(language)] for page, both in PAGES.items()}
+    for page, document in documents.items():
+        path = ROOT / document
+        target = (source / page).with_suffix(path.suffix)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".ipynb":
+            notebook = nbformat.read(path, as_version=4)
+            for cell in notebook.cells:
+                if cell.cell_type == "markdown":
+                    cell.source = relinked(cell.source, page, documents, language, source)
+            describe_pictures(notebook)
+            embed_live_views(notebook, page, language)
+            nbformat.write(notebook, target)
+        elif path.suffix == ".md":
+            text = OTHER_EDITION.sub("", path.read_text("utf-8"))
+            target.write_text(relinked(text, page, documents, language, source), "utf-8")
+        else:
+            shutil.copy(path, target)
+    shutil.copytree(ROOT / "docs" / "locale", source / "locale")  # Sphinx compiles it in place
+
+
+def describe_pictures(notebook: nbformat.NotebookNode) -> None:
+    """Copy the alternative texts of outputs to where myst-nb looks for them: their cells."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            for description in output.get("metadata", {}).values():
+                if alt := description.get("alt"):
+                    cell.metadata["mystnb"] = {"image": {"alt": alt}}
+
+
+def embed_live_views(notebook: nbformat.NotebookNode, page: str, language: str) -> None:
+    """Put a live view after the cells of a notebook that have one."""
+    for (where, cell_id), (view, invitation) in EMBEDDED.items():
+        if where == page:
+            (index,) = (i for i, cell in enumerate(notebook.cells) if cell.id == cell_id)
+            text = f"{invitation[language]}\n\n:::{{live}} {view}\n:::"
+            cell = nbformat.v4.new_markdown_cell(text, id=f"{cell_id}-live")
+            notebook.cells.insert(index + 1, cell)
+
+
+def relinked(text: str, page: str, documents: dict[str, str], language: str, source: Path) -> str:
+    """Turn the relative links of a page, which lead through the repository, to the site's places.
+
+    A file that is no page is copied. A directory has no place in the site: its link becomes text.
+    """
+    here = (ROOT / documents[page]).parent
+    up = "../" * page.count("/")
+    home = up if language == "en" else up + "../"
+    pages = {document: name for name, document in documents.items()}
+    foreign = {document: name for name, both in PAGES.items() for document in both}
+
+    def turned(link: re.Match[str]) -> str:
+        image, words, target, anchor = link[1], link[2], link[3], link[4] or ""
+        if re.match(r"[a-z]+:", target):
+            return link[0]
+        path = Path(os.path.normpath(here / target))
+        if not path.exists():
+            raise FileNotFoundError(f"{documents[page]} links to {target}, which does not exist")
+        document = path.relative_to(ROOT).as_posix()
+        if path.is_dir() and f"{document}/README.md" in pages:
+            document += "/README.md"
+        if document in pages:
+            name = f"{up}{pages[document]}{Path(document).suffix}"
+            return f"[{words}]({name}{anchor})"
+        if document in foreign:
+            other = home + ("" if language == "ko" else "ko/") + foreign[document]
+            return f'<a href="{other}.html{anchor}">{words}</a>'
+        if path.parent == LIVE:
+            return f'<a href="{home}play/{path.name}?lang={language}">{words}</a>'
+        if path.is_dir():
+            return words
+        copy = source / "files" / document
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+        return f"{image}[{words}]({up}files/{document})"
+
+    return LINK.sub(turned, text)
+
+
+def add_live_page(target: Path) -> None:
+    """Copy the live page, and write the trained network beside it."""
+    from fashion_cnn import load_model  # heavy
+    from fashion_cnn.app.page_model import write_model
+
+    shutil.copytree(LIVE, target)
+    write_model(load_model(), target / "model")
+
+
+if __name__ == "__main__":
+    main()
