@@ -71,7 +71,7 @@ export function createFlow(model, { onPoint, onChoose }) {
   function show(result) {
     paintTiles(tiles[0], result.image, "grey", 1);
     result.layers.forEach(({ output }, n) => {
-      let largest = 0;
+      let largest = n === model.layers.length - 1 ? 1 : 0; // probabilities have a scale of their own
       for (const value of output) if (value > largest) largest = value;
       paintTiles(tiles[n + 1], output, "maps", largest);
     });
