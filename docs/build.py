@@ -56,7 +56,7 @@ EMBEDDED = {
         "convolution",
         {
             "en": "Now move the window yourself. Change the pixels and the weights, too.",
-            "ko": "이제 직접 필터를 움직여 보세요. 픽셀과 가중치도 바꿀 수 있습니다.",
+            "ko": "이제 직접 윈도를 움직여 보세요. 픽셀과 가중치도 바꿀 수 있습니다.",
         },
     ),
 }
@@ -84,7 +84,8 @@ def build(directory: Path) -> Path:
         collect(language, source)
         results = directory / language
         options = ["-D", f"language={language}", "-c", ROOT / "docs", "-d", results / "doctrees"]
-        builds.append(subprocess.Popen([*sphinx, *options, source, results / "html"]))
+        command = [*sphinx, *options, source, results / "html"]
+        builds.append(subprocess.Popen(list(map(str, command))))
     if any([process.wait() for process in builds]):
         sys.exit("the site has faults, named above")
     shutil.move(directory / "en" / "html", html)

@@ -26,8 +26,8 @@ import fashion_cnn as fc
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 NOTEBOOKS = ["fashion_cnn", "inside_the_cnn"]
-PUBLIC = [name for name in fc.__all__ if name != "inside"]
-PUBLIC += [f"inside.{name}" for name in fc.inside.__all__]
+PUBLIC = [name for name in vars(fc)["__all__"] if name != "inside"]
+PUBLIC += [f"inside.{name}" for name in vars(fc.inside)["__all__"]]
 # Found by Python when it starts: no process of the build looks up or reaches another machine.
 OFFLINE = """
 import socket
