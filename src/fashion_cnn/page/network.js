@@ -220,7 +220,7 @@ function showLooked() {
   const canvas = $("looked"), picture = new ImageData(28, 28);
   drops.forEach((drop, n) => {
     const strength = Math.abs(drop) / largest;
-    picture.data.set([...(drop > 0 ? [255, 140, 30] : [150, 110, 255]), 235 * strength], 4 * n);
+    picture.data.set([...(drop > 0 ? [150, 110, 255] : [255, 140, 30]), 235 * strength], 4 * n);
   });
   canvas.getContext("2d").putImageData(picture, 0, 0);
   const most = Math.max(...drops);

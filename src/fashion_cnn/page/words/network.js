@@ -50,8 +50,8 @@ export default {
   "where it looked": { en: "Where did it look?", ko: "어디를 보았을까요?" },
   looking: { en: "A black patch visits every pixel …", ko: "검은 조각으로 모든 픽셀을 하나씩 가려 봅니다 …" },
   looked: {
-    en: "Cover what is orange: {name} loses up to {drop} points. Cover what is violet: it gains.",
-    ko: "{name}의 확률은 주황색 자리를 가리면 최대 {drop}%p 떨어지고, 보라색 자리를 가리면 올라갑니다.",
+    en: "Cover what is violet: {name} loses up to {drop} points. Cover what is orange: it gains.",
+    ko: "{name}의 확률은 보라색 자리를 가리면 최대 {drop}%p 떨어지고, 주황색 자리를 가리면 올라갑니다.",
   },
   "looked at": {
     en: "Row {row}, column {column}: covering it changes {name} by {change} points",
