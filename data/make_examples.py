@@ -88,7 +88,7 @@ def examples() -> list[tuple[int | None, np.ndarray]]:
 def main() -> None:
     """Write the file."""
     written = [
-        {"label": label, "pixels": base64.b64encode(np.ascontiguousarray(image)).decode()}
+        {"label": label, "pixels": base64.b64encode(image.tobytes()).decode()}
         for label, image in examples()
     ]
     EXAMPLES.write_text(json.dumps(written, separators=(",", ":")) + "\n", encoding="utf-8")

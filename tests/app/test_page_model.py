@@ -85,7 +85,7 @@ def test_what_is_written(tmp_path):
     "layers",
     [
         [keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")],
-        [keras.layers.Conv2D(8, 5, padding="same"), *fc.build_cnn().layers[1:]],
+        [keras.layers.Conv2D(32, 5, padding="same"), *fc.build_cnn().layers[1:]],
         [],
     ],
 )

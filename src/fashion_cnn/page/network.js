@@ -34,7 +34,7 @@ const pad = createPad({
     if (pad.patch === null) forget();
     redrawSoon();
   },
-  onPoint: (row, column) => announce(pointed(row, column)),
+  onPoint: (row, column) => requestAnimationFrame(() => announce(pointed(row, column))),
 });
 const flow = createFlow(model, {
   onPoint: (next) => {
