@@ -17,6 +17,7 @@ import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -924,13 +925,17 @@ def test_a_drawing_never_reaches_the_server(visit, server):
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(SCREENSHOT is None, reason="takes the README's picture: make screenshot")
-def test_screenshot(visit, tmp_path):
+@pytest.mark.skipif(SCREENSHOT is None, reason="takes the READMEs' picture: make screenshot")
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_screenshot(visit, tmp_path, language):
     server = Server(None, tmp_path / "served")
+    place = Path(SCREENSHOT)
     try:
-        page = visit(server.url, viewport={"width": 1280, "height": 900})
+        page = visit(f"{server.url}?lang={language}", viewport={"width": 1280, "height": 900})
         upload(page, WHOLE)
         expect(page.locator("#steps img")).to_have_count(5)
-        page.screenshot(path=SCREENSHOT, full_page=True)
+        page.wait_for_timeout(500)  # the wires to the chosen cell are drawn in the next frames
+        path = place if language == "en" else place.parent / language / place.name
+        page.screenshot(path=path, full_page=True)
     finally:
         assert server.end() == 0
