@@ -934,7 +934,7 @@ def test_screenshot(visit, tmp_path, language):
         page = visit(f"{server.url}?lang={language}", viewport={"width": 1280, "height": 900})
         upload(page, WHOLE)
         expect(page.locator("#steps img")).to_have_count(5)
-        page.wait_for_timeout(500)  # the wires to the chosen cell are drawn in the next frames
+        page.wait_for_timeout(3000)  # until the products of the chosen cell have been shown
         path = place if language == "en" else place.parent / language / place.name
         page.screenshot(path=path, full_page=True)
     finally:
