@@ -1,7 +1,7 @@
 """Draw the examples of the live page: ``src/fashion_cnn/page/examples.json``.
 
-Every picture is our own: the drawings of ``notebooks/drawings`` as `prepare_photo` sees them, garments
-of ``make_tiny.py``, and some that are meant to mislead. It takes a few seconds.
+Every picture is our own: the drawings of ``notebooks/drawings`` as `prepare_photo` sees them,
+garments of ``make_tiny.py``, and some that are meant to mislead. It takes a few seconds.
 
     python data/make_examples.py
 """
@@ -74,13 +74,21 @@ def examples() -> list[tuple[int | None, np.ndarray]]:
     mirrored = [(by_name[n][0], by_name[n][1][:, ::-1]) for n in ("sneaker", "ankle-boot")]
     upside_down = [(by_name[n][0], by_name[n][1][::-1]) for n in ("jeans", "dress")]
     negative = [(T_SHIRT, 255 - by_name["t-shirt"][1])]
-    return [*by_name.values(), *garments, *mirrored, *upside_down, *negative, (None, hat()), (None, cup())]
+    return [
+        *by_name.values(),
+        *garments,
+        *mirrored,
+        *upside_down,
+        *negative,
+        (None, hat()),
+        (None, cup()),
+    ]
 
 
 def main() -> None:
     """Write the file."""
     written = [
-        {"label": label, "pixels": base64.b64encode(np.ascontiguousarray(image)).decode()}
+        {"label": label, "pixels": base64.b64encode(image.tobytes()).decode()}
         for label, image in examples()
     ]
     EXAMPLES.write_text(json.dumps(written, separators=(",", ":")) + "\n", encoding="utf-8")

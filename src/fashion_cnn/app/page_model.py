@@ -48,9 +48,9 @@ def page_model(model: keras.Sequential, *, name: str = "") -> tuple[dict[str, An
 
     Examples
     --------
-    >>> manifest, weights = page_model(fc.build_cnn(filters=(8, 16), dense_units=20))
+    >>> manifest, weights = page_model(build_cnn(filters=(8, 16), dense_units=20))
     >>> manifest["dtype"], len(weights)
-    ('float32', 68616)
+    ('float32', 68632)
     """
     _check_architecture(model)
     arrays = model.get_weights()

@@ -5,7 +5,7 @@ import { colours } from "./paint.js";
 import { element, t } from "./shell.js";
 
 const MOST_MAPS = 64, MOST_UNITS = 200;
-const narrow = matchMedia("(max-width: 1100px)");
+const narrow = matchMedia("(max-width: 1180px)");
 
 /** Lay out the layers of a model. Calls onPoint(cell) when a cell is pointed at, onChoose(cell) when one
  *  is clicked or reached by keyboard. A cell is {layer, channel, row, column}. */
@@ -64,13 +64,14 @@ export function createFlow(model, { onPoint, onChoose }) {
       size.textContent = text;
       if (index >= 0) canvas.setAttribute("aria-label", t("layer label", { name: layer.name, size: text }));
     }
+    measure(); // the words may have moved the maps
   }
 
   /** Paint every layer of a result. */
   function show(result) {
     paintTiles(tiles[0], result.image, "grey", 1);
     result.layers.forEach(({ output }, n) => {
-      let largest = 0;
+      let largest = n === model.layers.length - 1 ? 1 : 0; // probabilities have a scale of their own
       for (const value of output) if (value > largest) largest = value;
       paintTiles(tiles[n + 1], output, "maps", largest);
     });
@@ -102,30 +103,43 @@ export function createFlow(model, { onPoint, onChoose }) {
       })));
     }
     parts.push(frame(own, "own"));
-    wires.setAttribute("width", flow.clientWidth);
-    wires.setAttribute("height", flow.clientHeight);
     wires.replaceChildren(...parts);
   }
 
   /** Return where a cell, or the whole tile it lies in, is on the page, relative to the flow. */
   function box(tile, { channel, row, column, height = 1, width = 1 }, isWhole = false) {
     if (channel >= tile.shown) return null;
-    const zoom = tile.canvas.clientWidth / tile.canvas.width;
+    const { zoom, x: originX, y: originY } = tile.place;
     const left = channel % tile.columns * (tile.width * tile.scale + tile.gap);
     const top = Math.floor(channel / tile.columns) * (tile.height * tile.scale + tile.gap);
     const [x, y, w, h] = isWhole ? [0, 0, tile.width, tile.height] : [column, row, width, height];
     return {
-      x: tile.canvas.offsetLeft + zoom * (left + x * tile.scale),
-      y: tile.canvas.offsetTop + zoom * (top + y * tile.scale),
+      x: originX + zoom * (left + x * tile.scale),
+      y: originY + zoom * (top + y * tile.scale),
       width: zoom * w * tile.scale, height: zoom * h * tile.scale,
     };
   }
 
+  /** Note where the canvases are: asking for it while a picture is drawn would lay the page out anew. */
+  function measure() {
+    for (const tile of tiles) {
+      const { offsetLeft, offsetTop, clientWidth, width } = tile.canvas;
+      tile.place = { x: offsetLeft, y: offsetTop, zoom: clientWidth / width };
+    }
+    wires.setAttribute("width", flow.clientWidth);
+    wires.setAttribute("height", flow.clientHeight);
+  }
+
+  const remeasure = () => {
+    measure();
+    drawMarks();
+  };
   const redraw = () => {
     layOut();
-    return true;
+    measure();
   };
-  new ResizeObserver(drawMarks).observe(flow);
+  measure();
+  new ResizeObserver(remeasure).observe(flow);
   return { label, show, mark, redraw, narrow };
 }
 

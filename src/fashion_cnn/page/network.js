@@ -23,16 +23,18 @@ const output = model.layers.length - 1;
 const weights = model.layers.reduce((n, layer) => n + (layer.weights?.length ?? 0) + (layer.biases?.length ?? 0), 0);
 let truth; // the label of an example; null for what is none of the ten; undefined for a drawing
 let result, whole; // of what is seen, and of the picture without the patch
-let cell = { layer: 0, channel: 0, row: 0, column: 0 }, source = null, isHeld = false, isDue = false;
+let cell = null, source = null, isHeld = false, isDue = false; // without a cell, the strongest is shown
+let isOwnCell = false; // whether the reader chose it
 let looked = null; // the occlusion map of a class: {label, drops, isWhole}
 
 const pad = createPad({
   onChange: (isDrawn) => {
     if (isDrawn) forgetExample();
+    else if (!isOwnCell && pad.patch === null) cell = null;
     if (pad.patch === null) forget();
     redrawSoon();
   },
-  onPoint: (row, column) => announce(pointed(row, column)),
+  onPoint: (row, column) => requestAnimationFrame(() => announce(pointed(row, column))),
 });
 const flow = createFlow(model, {
   onPoint: (next) => {
@@ -97,11 +99,12 @@ function redraw() {
 }
 
 function choose(next, nextSource = null) {
-  [cell, source] = [next, nextSource];
+  [cell, source, isOwnCell] = [next, nextSource, true];
   explain();
 }
 
 function explain() {
+  cell ??= strongest(result.layers[0].output, model.layers[0].shape);
   explained = detail.show(result, cell, source);
   flow.mark(cell, explained.sources, explained.field);
   pad.show(explained.field);
@@ -320,8 +323,6 @@ flow.narrow.addEventListener("change", () => {
 
 label();
 thumbnails[0].click();
-whole = result = run(model, pad.pixels);
-cell = strongest(result.layers[0].output, model.layers[0].shape);
 redraw();
 document.documentElement.dataset.ready = "";
 

@@ -47,9 +47,10 @@ export function colours(kind, largest = 1) {
 export function cssColour(kind, value, largest = 1) {
   const packed = colours(kind, largest)(value);
   const [red, green, blue] = [packed & 255, packed >> 8 & 255, packed >> 16 & 255];
+  const [r, g, b] = [red, green, blue].map((part) => (part / 255) ** 2.2);
   return {
     color: `rgb(${red} ${green} ${blue})`,
-    isDark: 0.299 * red + 0.587 * green + 0.114 * blue < 140,
+    isDark: 0.2126 * r + 0.7152 * g + 0.0722 * b < 0.18, // where white and black contrast alike
   };
 }
 

@@ -140,7 +140,7 @@ export default {
   "hidden unit": { en: "hidden {unit}", ko: "은닉층 {unit}번" },
   "for label": { en: "for", ko: "지지" },
   "against label": { en: "against", ko: "반대" },
-  logit: { en: "z", ko: "z" },
+  logit: { en: "logit", ko: "로짓" },
   softmax: { en: "softmax", ko: "소프트맥스" },
   "cell value": { en: "{title}, row {row}, column {column}: {value}", ko: "{title}, {row}행 {column}열: {value}" },
   "unit value": { en: "{title}: {value}", ko: "{title}: {value}" },
