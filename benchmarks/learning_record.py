@@ -1,9 +1,9 @@
-"""Record one training run for the page's view ``learning``: ``python benchmarks/learning_record.py``.
+"""Record one training run for the view ``learning`` of the live page.
 
-It trains the tutorial's network as the notebook writes it out, and looks at it before the first
-step, after some steps of the first epoch, and after each epoch: the filters of the first layer,
-loss and accuracy, and what it says of some drawings. Ten epochs take about ten minutes on two
-cores; what is written is src/fashion_cnn/page/learning.json.
+``python benchmarks/learning_record.py`` trains the tutorial's network as the notebook writes it
+out, and looks at it before the first step, after some steps of the first epoch, and after each
+epoch: the filters of the first layer, loss and accuracy, and what it says of some drawings. Ten
+epochs take about ten minutes on two cores; what is written is src/fashion_cnn/page/learning.json.
 """
 
 import base64
@@ -58,19 +58,23 @@ class Recorder(keras.callbacks.Callback):
         self.points: list[dict[str, Any]] = []
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Look at the random weights."""
         self.look(epoch=0, step=0)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Look at the network after some steps of the first epoch."""
         if not self.finished_epochs and batch + 1 in STEPS:
             self.look(epoch=0, step=batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Look at the network as Keras does, and check that both see the same."""
         self.look(epoch=epoch + 1, step=0)
         assert logs is not None
         assert np.isclose(self.points[-1]["validation"]["loss"], logs["val_loss"], atol=1e-3)
 
     @property
     def finished_epochs(self) -> int:
+        """Count the finished epochs."""
         return self.points[-1]["epoch"]
 
     def look(self, epoch: int, step: int) -> None:

@@ -2,9 +2,10 @@
 
 import { convolve, convolveAt, outputSize, paddedCells, pool, poolAt } from "./arithmetic.js";
 import { SOFT, cellAt, clear, fill, fitted, focusCell, layOut, target, trimmed } from "./grid.js";
+import { drawLens } from "./lens.js";
 import { paint } from "./paint.js";
 import { FILTERS, LEARNED, PICTURES, kernelOf, pixelsOf } from "./samples.js";
-import { announce, element, number, onChange, start, t } from "./shell.js";
+import { announce, element, onChange, start, t } from "./shell.js";
 import words from "./words/convolution.js";
 
 const WINDOWS = [2, 3, 5];
@@ -24,7 +25,8 @@ const state = {
   poolsMap: true, // whether pooling looks at the convolution's map or at the picture
   sliding: {
     convolution: { window: 3, stride: 1, padding: "same" },
-    pooling: { window: 2, stride: 2, padding: "valid" }, // Keras's own: a stride as long as the window
+    // As in Keras, unless it is told otherwise: a stride as long as the window.
+    pooling: { window: 2, stride: 2, padding: "valid" },
   },
   at: { row: 3, column: 5 },
   seen: new Set(),
@@ -183,7 +185,7 @@ function buildControls() {
     resize(() => { options().padding = padding; }));
   thumbs("pictures", ["map", ...Object.keys(PICTURES)], (name) => t(`picture ${name}`), (name) =>
     resize(() => {
-      state.poolsMap = name === "map";
+      if (isPooling()) state.poolsMap = name === "map";
       if (name === "map") return;
       state.picture = pixelsOf(name);
       state.pictureName = name;
@@ -313,7 +315,8 @@ function layOutWeights(window) {
   if (grid.childElementCount === window * window) return;
   grid.style.setProperty("--columns", window);
   grid.replaceChildren(...Array.from({ length: window * window }, (_, k) => {
-    const field = element("input", { className: "cell", type: "number", step: "0.1", min: -9, max: 9 });
+    const field = element("input", { type: "number", step: "0.1", min: -9, max: 9 });
+    field.className = "cell";
     field.dataset.k = k;
     field.oninput = () => act(() => {
       state.kernel = state.kernel.with(k, numberIn(field));
@@ -423,10 +426,20 @@ function render() {
 
   const index = state.at.row * places + state.at.column + 1;
   Object.assign($("position"), { max: places * places, value: index });
-  $("position").setAttribute("aria-valuetext", t("position of", { position: index, count: places ** 2 }));
+  const position = t("position of", { position: index, count: places ** 2 });
+  $("position").setAttribute("aria-valuetext", position);
   $("play").classList.toggle("playing", state.timer !== null);
   $("play-word").textContent = t(state.timer ? "pause" : "play");
   $("reading").textContent = reading();
+  renderLens();
+}
+
+function renderLens() {
+  const { window, stride, padding } = options(), side = input().length;
+  const [before, after] = paddedCells(side, window, stride, padding);
+  const place = { row: state.at.row * stride, column: state.at.column * stride };
+  const cell = cellAt($("map"), state.at.row, state.at.column);
+  drawLens(before + side + after, window, place, cell);
 }
 
 function renderControls(window) {
@@ -452,7 +465,8 @@ function renderControls(window) {
   }
   for (const button of $("filters").children) {
     const kernel = kernelOf(button.dataset.value, window) ?? kernelOf(button.dataset.value, 3);
-    paint(button.firstElementChild, kernel, Math.sqrt(kernel.length), "signed", SOFT * largestOf(kernel));
+    const side = Math.sqrt(kernel.length);
+    paint(button.firstElementChild, kernel, side, "signed", SOFT * largestOf(kernel));
   }
   for (const button of $("brushes").children) {
     paint(button.firstElementChild, [Number(button.dataset.value)], 1, "grey");
@@ -560,10 +574,11 @@ function renderMap(map) {
 
 /** The size of the map, first with letters, then with numbers. */
 function formula(n, k, s, padding, places) {
-  const mo = (sign) => math("mo", sign), mn = (value) => math("mn", value), mi = (name) => math("mi", name);
+  const [mo, mn, mi] = ["mo", "mn", "mi"].map((tag) => (content) => math(tag, content));
   const side = (size, window, stride) => (padding === "same"
     ? [mo("⌈"), size, mo("/"), stride, mo("⌉")]
-    : [mo("⌊"), mo("("), size, mo("−"), window, mo(")"), mo("/"), stride, mo("⌋"), mo("+"), mn(1)]);
+    : [mo("⌊"), mo("("), size, mo("−"), window, mo(")"), mo("/"), stride, mo("⌋"),
+      mo("+"), mn(1)]);
   return [
     math("math", ...side(mi("n"), mi("k"), mi("s"))),
     math("math", mo("="), ...side(mn(n), mn(k), mn(s)), mo("="), math("mn", places)),
@@ -580,6 +595,7 @@ start("convolution", words);
 buildControls();
 seeUpTo(state.at);
 render();
+new ResizeObserver(renderLens).observe(document.querySelector(".stage"));
 onChange(() => {
   buildControls();
   render();

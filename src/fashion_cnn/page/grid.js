@@ -3,7 +3,7 @@
 import { cssColour } from "./paint.js";
 import { element, number } from "./shell.js";
 
-export const SOFT = 1.3; // the largest number gets a colour short of the darkest, on which it stays legible
+export const SOFT = 1.3; // the largest number gets a colour short of the strongest
 
 /** A number as short as its cell: two decimals below 1, else one. */
 export const short = (value) => trimmed(value, Math.abs(value) < 0.995 ? 2 : 1);
@@ -23,7 +23,8 @@ export function fill(cell, value, kind, largest, text = short(value)) {
 }
 
 /** In a window of 25 cells there is no room for the zero before the point. */
-export const fitted = (value, window) => (window > 3 ? short(value).replace(/^(−?)0\./, "$1.") : short(value));
+export const fitted = (value, window) =>
+  (window > 3 ? short(value).replace(/^(−?)0\./, "$1.") : short(value));
 
 export function clear(cell) {
   cell.style.removeProperty("background-color");

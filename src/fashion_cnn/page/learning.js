@@ -43,8 +43,9 @@ function moment({ epoch, step }) {
 function reading(point) {
   const { epoch, step, training, validation } = point;
   if (!epoch) {
-    const values = { step, steps: grouped(record.steps_per_epoch), validation: share(validation.accuracy) };
-    return t(step ? "reading step" : "reading start", values);
+    return t(step ? "reading step" : "reading start", {
+      step, steps: grouped(record.steps_per_epoch), validation: share(validation.accuracy),
+    });
   }
   const then = record.points[best];
   const values = {
@@ -61,7 +62,8 @@ function reading(point) {
   const sentences = [t("reading epoch", values)];
   if (point === then) sentences.push(t("reading best", values));
   else if (epoch > then.epoch) {
-    sentences.push(t(training.loss < then.training.loss ? "reading overfit" : "reading beyond", values));
+    const isOverfit = training.loss < then.training.loss;
+    sentences.push(t(isOverfit ? "reading overfit" : "reading beyond", values));
   }
   return sentences.join(" ");
 }
@@ -110,7 +112,8 @@ function build() {
     return tile;
   }));
   $("path").replaceChildren(...record.points.map((_, index) => {
-    const tile = element("button", { type: "button", className: "tile" }, element("canvas"), element("span"));
+    const tile = element("button", { type: "button", className: "tile" },
+      element("canvas"), element("span"));
     tile.onclick = () => go(index);
     return tile;
   }));
@@ -136,7 +139,8 @@ function choose(filter) {
   announce(t("filter weights", { number: filter, weights: weightsOf(record.points[at], filter) }));
 }
 
-const weightsOf = (point, filter) => point.kernels[filter].map((weight) => number(weight)).join(", ");
+const weightsOf = (point, filter) =>
+  point.kernels[filter].map((weight) => number(weight)).join(", ");
 
 $("filters").addEventListener("keydown", (event) => {
   const tiles = [...$("filters").children];
@@ -195,8 +199,8 @@ function renderFilters(point) {
     });
   const scale = Array.from({ length: 101 }, (_, n) => STRONGEST * (n / 50 - 1));
   paint($("scale"), scale, scale.length, "signed", STRONGEST);
-  $("least").textContent = `≤ ${number(-STRONGEST)}`;
-  $("most").textContent = `≥ ${number(STRONGEST)}`;
+  $("least").textContent = `≤ ${number(-STRONGEST, 1)}`;
+  $("most").textContent = `≥ ${number(STRONGEST, 1)}`;
 }
 
 const shortMoment = ({ epoch, step }) => (step ? `${step}` : epoch ? `${epoch}` : "0");
@@ -213,7 +217,8 @@ function renderDrawings(point) {
     name.textContent = t(`class ${said}`);
     bar.style.setProperty("--probability", probabilities[said]);
     probability.textContent = percent(Math.min(probabilities[said], 0.9996));
-    verdict.textContent = isRight ? `✓ ${t("is right")}` : t("is wrong", { name: t(`class ${label}`) });
+    verdict.textContent = isRight
+      ? `✓ ${t("is right")}` : t("is wrong", { name: t(`class ${label}`) });
     item.classList.toggle("wrong", !isRight);
   });
   $("drawings-count").textContent = t("drawings right", { right, count: record.examples.length });
@@ -242,24 +247,30 @@ function renderChart(name) {
   const y = (value) => bottom
     - (scale(value) - scale(low)) / (scale(high) - scale(low)) * (bottom - MARGIN.top);
   const firstEpoch = record.points.findIndex(({ epoch }) => epoch === 1);
+  const last = record.points.length - 1;
   const picture = svg("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}` });
   picture.append(svg("rect", {
-    class: "first", x: x(0), y: MARGIN.top, width: x(firstEpoch) - x(0), height: bottom - MARGIN.top,
+    class: "first",
+    x: x(0),
+    y: MARGIN.top,
+    width: x(firstEpoch) - x(0),
+    height: bottom - MARGIN.top,
   }));
   for (const tick of ticks) {
     picture.append(
-      svg("line", { class: "rule", x1: x(0), x2: x(record.points.length - 1), y1: y(tick), y2: y(tick) }),
+      svg("line", { class: "rule", x1: x(0), x2: x(last), y1: y(tick), y2: y(tick) }),
       svg("text", { x: MARGIN.left - 8, y: y(tick) + 4, "text-anchor": "end" }, tick),
     );
   }
   record.points.forEach((point, index) => {
     if (index && index < firstEpoch) return;
-    picture.append(svg("text", { x: x(index), y: HEIGHT - 6, "text-anchor": "middle" }, point.epoch));
+    const place = { x: x(index), y: HEIGHT - 6, "text-anchor": "middle" };
+    picture.append(svg("text", place, point.epoch));
   });
   picture.append(svg("text", {
     x: (x(0) + x(firstEpoch)) / 2, y: HEIGHT - 6, "text-anchor": "middle",
   }, t(width < 460 ? "steps" : "first epoch")));
-  picture.append(svg("text", { x: x(record.points.length - 1) + 16, y: HEIGHT - 6 }, t("epochs")));
+  picture.append(svg("text", { x: x(last) + 16, y: HEIGHT - 6 }, t("epochs")));
   picture.append(svg("line", { class: "now", x1: x(at), x2: x(at), y1: MARGIN.top, y2: bottom }));
   // Both names are legible, where the curves end close to each other.
   const ends = ["training", "validation"].map((part) => y(record.points.at(-1)[part][name]));
@@ -267,17 +278,18 @@ function renderChart(name) {
   for (const [n, part] of ["training", "validation"].entries()) {
     const places = record.points.map((point, index) => `${x(index)},${y(point[part][name])}`);
     picture.append(svg("polyline", { class: part, points: places.join(" ") }));
-    picture.append(svg("circle", { class: part, cx: x(at), cy: y(record.points[at][part][name]), r: 5 }));
+    picture.append(svg("circle", { cx: x(at), cy: y(record.points[at][part][name]), r: 5 }));
     picture.append(svg("text", {
-      class: `name ${part}`, x: x(record.points.length - 1) + 8,
-      y: ends[n] + 4 + (n ? -apart : apart),
+      class: `name ${part}`, x: x(last) + 8, y: ends[n] + 4 + (n ? -apart : apart),
     }, t(part)));
   }
   $(name).replaceChildren(picture);
   const write = name === "accuracy" ? share : (value) => number(value, 3);
   const { training, validation } = record.points[at];
   $(name).ariaLabel = t(`${name} chart`, {
-    moment: moment(record.points[at]), training: write(training[name]), validation: write(validation[name]),
+    moment: moment(record.points[at]),
+    training: write(training[name]),
+    validation: write(validation[name]),
   });
 }
 
@@ -289,7 +301,8 @@ function renderTable() {
     const row = element("tr", {}, element("th", { scope: "row", textContent: moment(point) }),
       ...columns.map((column) => {
         const [part, name] = column.split(" "), value = point[part][name];
-        return element("td", { textContent: name === "accuracy" ? share(value) : number(value, 3) });
+        const textContent = name === "accuracy" ? share(value) : number(value, 3);
+        return element("td", { textContent });
       }));
     if (index === at) row.setAttribute("aria-current", "true");
     return row;

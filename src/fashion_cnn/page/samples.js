@@ -1,13 +1,19 @@
 /* Small pictures and filters to try. */
 
-// Pixels in tenths, so that a picture is legible here; "." is 0.
+// Pixels in tenths, so that a picture is legible here; "." is 0 and "A" is 1.
 export const PICTURES = {
-  shirt: [".88..88.", "99988999", "99999999", "9.9999.9", "..9999..", "..8888..", "..9999..", "..7777.."],
+  shirt: [
+    ".88..88.", "99988999", "99999999", "9.9999.9", "..9999..", "..8888..", "..9999..",
+    "..7777..",
+  ],
   trousers: [
     "..77777..", "..99999..", "..99999..", "..99.99..", "..99.99..", "..99.99..", "..99.99..",
     "..88.88..", "..77.77..",
   ],
-  boot: ["....888.", "....999.", "....999.", "...9999.", ".9999999", "99999999", "66666666", "........"],
+  boot: [
+    "....888.", "....999.", "....999.", "...9999.", ".9999999", "99999999", "66666666",
+    "........",
+  ],
   block: [".......", ".......", "..AAA..", "..AAA..", "..AAA..", ".......", "......."],
   diagonal: ["A....", ".A...", "..A..", "...A.", "....A"],
   empty: Array(7).fill("......."),
@@ -29,14 +35,16 @@ export function pixelsOf(name) {
 
 /** The weights of a named filter for a window, row by row; null where there are none. */
 export function kernelOf(name, window) {
-  const cells = Array.from({ length: window * window }, (_, k) => [Math.floor(k / window), k % window]);
+  const numbers = Array.from({ length: window * window }, (_, k) => k);
+  const cells = numbers.map((k) => [Math.floor(k / window), k % window]);
   const middle = (window - 1) / 2;
   if (name === "vertical") return cells.map(([, column]) => Math.sign(middle - column));
   if (name === "horizontal") return cells.map(([row]) => Math.sign(middle - row));
   if (name === "blur") return cells.map(() => 1 / cells.length);
   if (name === "sharpen") {
     if (window === 2) return null; // which has no middle
-    return cells.map(([row, column]) => [5, -1][Math.abs(row - middle) + Math.abs(column - middle)] ?? 0);
+    const stepsFromMiddle = ([row, column]) => Math.abs(row - middle) + Math.abs(column - middle);
+    return cells.map((cell) => [5, -1][stepsFromMiddle(cell)] ?? 0);
   }
   return window === 3 ? LEARNED[name].kernel : null;
 }

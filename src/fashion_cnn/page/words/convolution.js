@@ -36,14 +36,14 @@ export default {
   "not yet": { en: "not yet computed", ko: "아직 계산하지 않음" },
   "padding cell": { en: "padding", ko: "패딩" },
   frame: { en: "Window at row {row}, column {column}; arrow keys move it", ko: "{row}행 {column}열의 윈도, 화살표 키로 옮깁니다" },
-  hand: { en: "What a finger or the mouse does", ko: "손가락이나 마우스로 하는 일" },
+  hand: { en: "What the pointer does", ko: "포인터 동작" },
   "hand move": { en: "Move the window", ko: "윈도 옮기기" },
   "hand draw": { en: "Draw", ko: "그리기" },
   brush: { en: "Grey to draw with", ko: "그릴 밝기" },
   "brush of": { en: "draw with {value}", ko: "밝기 {value}" },
 
   "no padding": { en: "No padding.", ko: "패딩이 없습니다." },
-  "padding around": { en: "Hatched: padding, {before} before and {after} after.", ko: "빗금은 패딩입니다. 앞에 {before}칸, 뒤에 {after}칸입니다." },
+  "padding around": { en: "Hatched: padding, {before} before and {after} after.", ko: "빗금 친 칸은 패딩입니다(앞 {before}칸, 뒤 {after}칸)." },
   "unseen one": { en: "The last column and the last row are never under the window.", ko: "맨 오른쪽 열과 맨 아래쪽 행은 윈도가 지나가지 않습니다." },
   unseen: { en: "The last {count} columns and rows are never under the window.", ko: "오른쪽 {count}열과 아래쪽 {count}행은 윈도가 지나가지 않습니다." },
 
@@ -57,8 +57,8 @@ export default {
   weight: { en: "weight, row {row}, column {column}", ko: "{row}행 {column}열의 가중치" },
   "filter vertical": { en: "Vertical edge", ko: "세로 경계" },
   "filter horizontal": { en: "Horizontal edge", ko: "가로 경계" },
-  "filter blur": { en: "Blur", ko: "흐림" },
-  "filter sharpen": { en: "Sharpen", ko: "선명" },
+  "filter blur": { en: "Blur", ko: "흐리게" },
+  "filter sharpen": { en: "Sharpen", ko: "선명하게" },
   "filter learned": { en: "Learned: conv1, filter {number}", ko: "학습한 필터: conv1의 {number}번" },
   "hint vertical": {
     en: "Vertical edge: positive where it is lighter on the left, negative where it is lighter on the right, 0 on plain ground.",
@@ -70,15 +70,15 @@ export default {
   },
   "hint blur": {
     en: "Blur: every weight is the same, so the output is the mean of the window.",
-    ko: "흐림: 가중치가 모두 같아서 출력은 윈도 안의 평균입니다.",
+    ko: "흐리게: 가중치가 모두 같아서 출력은 윈도 안의 평균입니다.",
   },
   "hint sharpen": {
     en: "Sharpen: the pixel in the middle counts five times, its four neighbours count against it.",
-    ko: "선명: 가운데 픽셀을 5배로 하고 상하좌우의 픽셀을 뺍니다.",
+    ko: "선명하게: 가운데 픽셀을 5배로 하고 상하좌우의 픽셀을 뺍니다.",
   },
   "hint learned": {
     en: "Nobody chose these weights. Filter {number} of the first layer came out of training, here rounded to two decimals.",
-    ko: "이 가중치는 사람이 정하지 않았습니다. 첫 번째 층의 {number}번 필터가 훈련으로 얻은 값을 소수점 둘째 자리까지 나타냈습니다.",
+    ko: "사람이 정한 가중치가 아닙니다. 훈련으로 얻은 첫 번째 층 {number}번 필터의 값을 소수점 둘째 자리까지 보여 줍니다.",
   },
   "hint own": { en: "Your own filter.", ko: "직접 만든 필터입니다." },
   "hint max": {
@@ -99,8 +99,8 @@ export default {
 
   map: { en: "Feature map", ko: "특성 맵" },
   "pooled map": { en: "Pooled map", ko: "풀링 결과" },
-  "formula same": { en: "same padding: side n = {n}, stride s = {s}", ko: "세임 패딩: 한 변 n = {n}, 스트라이드 s = {s}" },
-  "formula valid": { en: "valid padding: side n = {n}, window k = {k}, stride s = {s}", ko: "밸리드 패딩: 한 변 n = {n}, 윈도 k = {k}, 스트라이드 s = {s}" },
+  "formula same": { en: "same padding: side n = {n}, stride s = {s}", ko: "세임 패딩: 한 변 n = {n}, 스트라이드 s = {s}" },
+  "formula valid": { en: "valid padding: side n = {n}, window k = {k}, stride s = {s}", ko: "밸리드 패딩: 한 변 n = {n}, 윈도 k = {k}, 스트라이드 s = {s}" },
 
   transport: { en: "Play", ko: "재생" },
   play: { en: "Play", ko: "재생" },

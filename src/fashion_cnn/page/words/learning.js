@@ -3,7 +3,7 @@ export default {
   "learning title": { en: "How the filters took shape", ko: "필터가 만들어지는 과정" },
   "learning lead": {
     en: "One training run, recorded: {images} images, {epochs} times over. It begins with random weights. Nobody tells a filter what to look for.",
-    ko: "훈련 한 번을 기록했습니다. 이미지 {images}개를 {epochs}번 반복해서 봅니다. 가중치는 무작위 값에서 시작하고, 필터에 무엇을 찾으라고 알려 주는 사람은 없습니다.",
+    ko: "훈련 과정을 한 번 기록했습니다. 이미지 {images}개를 {epochs}번 반복해서 봅니다. 가중치는 무작위 값에서 시작하고, 필터에 무엇을 찾으라고 알려 주는 사람은 없습니다.",
   },
 
   "filters title": { en: "The 32 filters of the first layer", ko: "첫 번째 층의 필터 32개" },
@@ -14,7 +14,7 @@ export default {
     ko: "무작위 가중치이고 최대 절댓값은 {largest}입니다. 색의 기준이 모든 시점에서 같으므로 아직 옅습니다.",
   },
   "filters now": {
-    en: "The largest weight was {first} at first; now it is {largest}. Filter {most} has changed most.",
+    en: "The largest weight, without its sign, was {first} at first; now it is {largest}. Filter {most} has changed most.",
     ko: "가중치의 최대 절댓값은 처음에 {first}, 지금은 {largest}입니다. 가장 많이 바뀐 것은 {most}번 필터입니다.",
   },
   "path of": { en: "Filter {number} through the run", ko: "{number}번 필터의 변화" },
