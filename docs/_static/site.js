@@ -14,7 +14,7 @@ for (const frame of document.querySelectorAll(".live iframe")) {
     if (theme() !== shown) load();
     shown = theme();
   }).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-  load();
+  if (shown === "light" || shown === "dark") load(); // else the theme is about to choose
 }
 
 // The theme's buttons that fold parts of the navigation out have no words.
