@@ -4,6 +4,7 @@ One run says little: two seeds of one recipe differ as much as two recipes do.
 """
 
 import json
+import logging
 import math
 import operator
 import os
@@ -30,7 +31,12 @@ if TYPE_CHECKING:
     import distributed
 
 _HOST = "127.0.0.1"
-_LOCAL: Any = {"threads_per_worker": 1, "host": _HOST, "dashboard_address": f"{_HOST}:0"}
+_LOCAL: Any = {
+    "threads_per_worker": 1,
+    "host": _HOST,
+    "dashboard_address": f"{_HOST}:0",
+    "silence_logs": logging.ERROR,  # warnings are about workers that end slowly
+}
 _one_at_a_time = threading.Lock()  # seeds are global, so a worker's threads take turns
 
 
