@@ -183,7 +183,7 @@ def test_the_live_page_has_the_packages_network(site):
     assert weights == 2 * fc.load_model().count_params()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def visit(site):
     """Open a page of the site in a browser; what it asks of others, and complains of, is kept."""
     handler = functools.partial(Quiet, directory=site)

@@ -145,7 +145,8 @@ def plot_images(
     columns = max(1, min(columns, len(images)))
     rows = max(1, -(-len(images) // columns))
     title_lines = (labels is not None) + (predicted_labels is not None)
-    alt = _("Images: {titles}").format(titles=", ".join(t.replace("\n", " ") for t in titles))
+    said = ", ".join(title.replace("\n", " ") for title in titles if title)
+    alt = _("Images: {titles}").format(titles=said or f"{len(images)} × 28×28")
     figure = canvas(figure, (1.15 * columns, (1.15 + 0.2 * title_lines) * rows), alt)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes:
