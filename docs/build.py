@@ -83,9 +83,9 @@ def build(directory: Path) -> Path:
         source = directory / "source" / language
         collect(language, source)
         results = directory / language
-        options = ["-D", f"language={language}", "-c", ROOT / "docs", "-d", results / "doctrees"]
-        command = [*sphinx, *options, source, results / "html"]
-        builds.append(subprocess.Popen(list(map(str, command))))
+        places = ["-c", ROOT / "docs", "-d", results / "doctrees", source, results / "html"]
+        command = [*sphinx, "-D", f"language={language}", *map(str, places)]
+        builds.append(subprocess.Popen(command))
     if any([process.wait() for process in builds]):
         sys.exit("the site has faults, named above")
     shutil.move(directory / "en" / "html", html)

@@ -67,7 +67,6 @@ html_theme_options = {
 # Where others document a name, by rule: nothing is fetched, and no list of theirs is kept here.
 ELSEWHERE = {
     r"(keras(?:\.\w+)+)": "https://www.tensorflow.org/api_docs/python/tf/{path}",
-    r"(tf(?:\.\w+)+)": "https://www.tensorflow.org/api_docs/python/{path}",
     r"(numpy(?:\.\w+)+)": "https://numpy.org/doc/stable/reference/generated/{name}.html",
     r"(matplotlib(?:\.\w+)+)": "https://matplotlib.org/stable/api/_as_gen/{name}.html",
     r"(pandas(?:\.\w+)+)": "https://pandas.pydata.org/docs/reference/api/{name}.html",
@@ -199,8 +198,7 @@ var Stemmer = function () {
         words = []
         for word in super().split(input):
             korean = re.match("[가-힣]*", word)
-            words += [word[:end] for end in range(2, korean.end() if korean else 0)]
-            words.append(word)
+            words += [word, *(word[:end] for end in range(2, korean.end() + 1 if korean else 0))]
         return words
 
 
