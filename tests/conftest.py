@@ -2,12 +2,14 @@
 
 import http.server
 import os
+import shutil
 import socket
 import threading
 from pathlib import Path
 
 import pooch
 import pytest
+from playwright.sync_api import sync_playwright
 
 import fashion_cnn as fc
 from fashion_cnn import data as data_module
@@ -129,3 +131,15 @@ def mirrors(monkeypatch):
         monkeypatch.setattr(data_module, "MIRRORS", urls)
 
     return set_to
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """An installed Chromium; per module, because its event loop would disturb other tests."""
+    names = ("chromium", "chromium-browser", "chrome")
+    chromium = next(filter(None, map(shutil.which, names)), None)
+    if chromium is None:
+        pytest.skip("no Chromium or Chrome; install one to see the page in a real browser")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=chromium, args=flags)

@@ -7,7 +7,6 @@ import html.parser
 import http.server
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -20,12 +19,10 @@ import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import ROOT
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 import fashion_cnn as fc
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run"]
 TROUBLE = ("error", "warning")  # the theme also says on the console which mode it chose
 NOTEBOOKS = ["fashion_cnn", "inside_the_cnn"]
 # Found by Python when it starts: no process of the build looks up or reaches another machine.
@@ -184,19 +181,15 @@ def test_the_live_page_has_the_packages_network(site):
 
 
 @pytest.fixture(scope="module")
-def visit(site):
+def visit(site, browser):
     """Open a page of the site in a browser; what it asks of others, and complains of, is kept."""
     handler = functools.partial(Quiet, directory=site)
-    with (
-        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
-        sync_playwright() as playwright,
-    ):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         home = f"http://127.0.0.1:{server.server_port}/"
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
 
         def visit(address, width=1280, theme="light", **kwargs):
-            context = chromium.new_context(
+            context = browser.new_context(
                 viewport={"width": width, "height": 844}, color_scheme=theme, **kwargs
             )
             context.set_default_timeout(120_000)  # other tests may keep the machine busy
@@ -213,7 +206,6 @@ def visit(site):
             return SimpleNamespace(page=page, faults=faults, context=context, home=home)
 
         yield visit
-        chromium.close()
         server.shutdown()
 
 

@@ -5,16 +5,13 @@ Test modules import this and name it in pytest_plugins, which is why it says PYT
 
 import functools
 import http.server
-import shutil
 import threading
 from urllib.parse import urlsplit
 
 import pytest
 from conftest import ROOT
-from playwright.sync_api import sync_playwright
 
 PAGE = ROOT / "src" / "fashion_cnn" / "page"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 
 
 class Files(http.server.SimpleHTTPRequestHandler):
@@ -40,22 +37,13 @@ def files_url():
         server.shutdown()
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium or Chrome; install one to see the page in a real browser")
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu"]
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-
-
 @pytest.fixture
-def open_view(chromium, files_url):
+def open_view(browser, files_url):
     """Open a view; check at the end that none logged anything or asked another host."""
     said, hosts, contexts = [], set(), []
 
     def opened(name, query="lang=en&theme=light", **kwargs):
-        contexts.append(chromium.new_context(**kwargs))
+        contexts.append(browser.new_context(**kwargs))
         page = contexts[-1].new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))

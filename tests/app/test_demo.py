@@ -26,14 +26,13 @@ import pytest
 import requests
 from conftest import ROOT
 from PIL import Image, ImageOps
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 import fashion_cnn as fc
 from fashion_cnn.app import demo
 
 DRAWINGS = ROOT / "notebooks" / "drawings"
 ADDRESS = "127.0.0.1"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 SCREENSHOT = os.environ.get("FASHION_CNN_SCREENSHOT")  # where `make screenshot` wants the picture
 pytestmark = pytest.mark.slow
 
@@ -814,15 +813,6 @@ def test_without_a_network_it_says_what_to_do(tmp_path):
 
 # In a real browser: the page and its server together. What the page does by itself is tested in
 # test_page.py.
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium or Chrome; install one to see the page in a real browser")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
 
 
 @pytest.fixture

@@ -14,12 +14,11 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 import fashion_cnn as fc
 from fashion_cnn.app.page_model import page_model, write_model
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 PAGE = ROOT / "src" / "fashion_cnn" / "page"
 POLICY = "default-src 'self'; img-src 'self' data: blob:"
 TOLERANCE = 1e-4
@@ -98,15 +97,6 @@ def url(site):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/play/network.html"
         server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium or Chrome; install one to see the page in a real browser")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
 
 
 @pytest.fixture
