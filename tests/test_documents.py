@@ -6,6 +6,7 @@ import runpy
 import subprocess
 import tarfile
 
+import click
 import pytest
 from conftest import ROOT, TINY_DIR
 
@@ -23,7 +24,8 @@ def test_readme_commands_can_be_called(readme):
     assert {command.split()[0] for command in commands} == set(cli.commands.commands)
     for command in commands:
         name, *args = command.split()
-        cli.commands.commands[name].make_context(name, args)  # refuses what cannot be parsed
+        parent = click.Context(cli.commands, **cli.commands.context_settings)
+        cli.commands.commands[name].make_context(name, args, parent)  # refuses what is wrong
 
 
 @pytest.mark.parametrize("readme", READMES)
