@@ -181,6 +181,9 @@ def add_live_page(target: Path) -> None:
     from fashion_cnn.app.page_model import write_model
 
     shutil.copytree(LIVE, target)
+    for view in target.glob("*.html"):
+        text = view.read_text("utf-8")
+        view.write_text(text.replace("<head>", '<head>\n<link rel="home" href="../">'), "utf-8")
     write_model(load_model(), target / "model")
 
 

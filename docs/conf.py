@@ -128,9 +128,10 @@ class Live(SphinxDirective):
         home = home_of(self.env.docname, language)
         address = f"{home}play/{view}.html?lang={language}"
         cut = "cut" in self.options
+        embed = "cut" if cut else 1
         before = (
             f'<div class="live{" cut" * cut}"><div class="frame"><iframe '
-            f'title="{TITLES[language][view]}" data-address="{address}&amp;embed=1" '
+            f'title="{TITLES[language][view]}" data-address="{address}&amp;embed={embed}" '
             f'scrolling="{"no" if cut else "auto"}" loading="lazy"></iframe></div><noscript>'
         )
         after = f'</noscript><p><a class="whole" href="{address}">{WHOLE[language]}</a></p></div>'

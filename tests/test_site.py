@@ -269,6 +269,20 @@ def test_search_finds_words(visit, edition, words):
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize(("language", "start"), [("en", "index.html"), ("ko", "ko/index.html")])
+def test_live_page_leads_home_and_start_page_shows_layers(visit, language, start):
+    visited = visit(f"play/network.html?lang={language}")
+    visited.page.get_by_role("link", name="fashion-cnn").click()
+    visited.page.wait_for_url(visited.home + start)
+    live = visited.page.frame_locator("iframe").first
+    expect(live.get_by_text("conv1", exact=True)).to_be_visible()
+    expect(live.locator("#detail")).to_be_hidden()
+    assert visited.page.locator("iframe").first.bounding_box()["height"] > 700
+    assert not visited.faults
+    visited.context.close()
+
+
+@pytest.mark.browser
 def test_live_views_come_alive_in_the_sites_language_and_theme(visit):
     visited = visit("ko/notebooks/inside_the_cnn.html", theme="dark")
     page = visited.page

@@ -275,7 +275,7 @@ def test_drawing_with_the_mouse_and_the_keyboard(visit):
     expect(page.locator("#answer-heading")).not_to_have_text("What will it be?")
     by_key = probabilities_of(page)
     assert by_key != blank
-    expect(page.get_by_role("status").first).to_contain_text("Row 21, column 19: 90% white")
+    expect(page.get_by_role("status").first).to_contain_text("Row 22, column 20: 90% white")
     expect(page.locator("#cursor")).to_be_visible()
     drag(page, page.locator("#pad"), (60, 60), (200, 60))
     values = page.locator("#bars .value")
@@ -291,7 +291,7 @@ def test_covering_changes_the_probabilities_and_shows_those_before(visit, models
     before = probabilities_of(page)
     page.get_by_role("button", name="Cover").click()
     page.locator("#pad").focus()
-    page.keyboard.press("ArrowUp")  # to row 12, column 13
+    page.keyboard.press("ArrowUp")  # up from the middle
     expect(page.locator("#patch")).to_be_visible()
     expect(page.locator("#bars .before").first).to_be_visible()
     picture = json.loads((PAGE / "examples.json").read_text())[0]["pixels"]
@@ -520,3 +520,16 @@ def test_a_server_that_has_gone_is_named(visit):
     page = visit(prepare=lambda route: route.fulfill(status=200, body="no JSON"))
     page.locator("#file").set_input_files(DRAWING)
     expect(page.locator("#remark")).to_contain_text("The server does not answer.")
+
+
+def test_own_drawing_stays_for_the_next_visit_in_this_tab(visit):
+    page = visit()
+    page.get_by_role("button", name="Clear").click()
+    drag(page, page.locator("#pad"), (60, 60), (200, 200))
+    expect(page.locator("#answer-heading")).not_to_have_text("What will it be?")
+    drawn = probabilities_of(page)
+    page.reload(wait_until="networkidle")
+    expect(page.locator("#bars .value")).to_have_text(drawn)
+    example(page, 9)
+    page.reload(wait_until="networkidle")
+    expect(page.locator("#examples [aria-current]")).to_have_count(1)  # not the drawing again

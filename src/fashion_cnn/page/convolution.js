@@ -114,6 +114,7 @@ function act(change) {
 
 /** Change what determines the map's size, keeping as much of it filled as before. */
 function resize(change) {
+  const wasPlaying = state.timer !== null;
   act(() => {
     const side = outputSide();
     const isFull = state.seen.size === side * side;
@@ -122,6 +123,7 @@ function resize(change) {
     moveTo(state.at.row, state.at.column);
     seeUpTo(isFull ? { row: outputSide() - 1, column: outputSide() - 1 } : state.at);
   });
+  if (wasPlaying) play(); // on from here, or from the beginning
 }
 
 /** Where no whole window fits, take the largest that does; a map of one cell cannot be pooled. */

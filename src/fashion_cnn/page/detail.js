@@ -5,7 +5,7 @@ import { windowIn } from "./flow.js";
 import { cssColour, paint } from "./paint.js";
 import { element, isCalm, lang, number, percent, t } from "./shell.js";
 
-const STRONGEST = 6, WIRES = 40, STEP_MS = 170;
+const STRONGEST = 6, WIRES = 40, STEP_MS = 110;
 const $ = (id) => document.getElementById(id);
 
 /** Make the panel. Calls onRefine(cell) when another cell of the same map, or another of the maps
@@ -72,20 +72,18 @@ export function createDetail(model, { onRefine }) {
     return explained;
   }
 
-  function heading(title, text) {
+  function heading(title, text, gloss = "") {
     $("detail-heading").textContent = title;
     $("detail-text").textContent = text;
+    $("detail-gloss").textContent = gloss;
   }
 
   function where({ layer: index, row, column }, layer) {
-    const field = receptiveField(model, index, row, column);
-    return {
-      field,
-      text: t("where cell", {
-        row, column, size: `${layer.shape[0]}×${layer.shape[1]}`,
-        field: `${field.bottom - field.top}×${field.right - field.left}`,
-      }),
-    };
+    const [height, width] = layer.shape, field = receptiveField(model, index, row, column);
+    const size = ({ top, bottom, left, right }) => `${bottom - top}×${right - left}`;
+    const whole = size(receptiveField(model, index, height >> 1, width >> 1));
+    const values = { ...counted({ row, column }), size: `${height}×${width}`, field: size(field) };
+    return { field, text: t(size(field) === whole ? "where cell" : "where cell at edge", values) };
   }
 
   function enlarge(number_, layer, output, cell) {
@@ -105,7 +103,7 @@ export function createDetail(model, { onRefine }) {
     const source = channel ?? sizes.indexOf(Math.max(...sizes));
     Object.assign(shown, { terms, source });
     const { field, text } = where(cell, layer);
-    heading(title, text);
+    heading(title, text, t("conv gloss"));
     enlarge(0, layer, result.layers[cell.layer].output, cell);
     const { values, weights, products, sum } = terms.channels[source];
     const isImage = cell.layer === 0;
@@ -128,7 +126,7 @@ export function createDetail(model, { onRefine }) {
     equation([terms.sum, count === 1 ? t("sum") : t("sum of", { n: count })], "+", [terms.bias, t("bias")], "=",
       [terms.total, ""], t("relu"), [terms.output, t("result")]);
     return {
-      field, value: t("cell value", { title, ...cell, value: number(terms.output) }),
+      field, value: t("cell value", { title, ...counted(cell), value: number(terms.output) }),
       sources: terms.channels.map((part, n) => ({
         ...windowIn(layer, cell), channel: n, strength: isImage ? Math.sign(part.sum) || 1 : part.sum / strongest,
         isFramed: n === source,
@@ -139,7 +137,7 @@ export function createDetail(model, { onRefine }) {
   function pool(result, cell, layer, title) {
     const { values, largest, output } = poolingTerms(model, result, cell.layer, cell.row, cell.column, cell.channel);
     const { field, text } = where(cell, layer);
-    heading(title, text);
+    heading(title, text, t("pool gloss"));
     enlarge(1, layer, result.layers[cell.layer].output, cell);
     const most = Math.max(...result.layers[cell.layer].output, 1e-9);
     fill("pool-values", values, "signed", most, t("window"));
@@ -147,7 +145,7 @@ export function createDetail(model, { onRefine }) {
     [...$("pool-values").children].forEach((node, n) => node.classList.toggle("on", n === largest));
     equation();
     return {
-      field, value: t("cell value", { title, ...cell, value: number(output) }),
+      field, value: t("cell value", { title, ...counted(cell), value: number(output) }),
       sources: [{ ...windowIn(layer, cell), channel: cell.channel, strength: 1, isFramed: true }],
     };
   }
@@ -160,7 +158,7 @@ export function createDetail(model, { onRefine }) {
 
   function flatten(result, cell, layer, title) {
     const from = unflattened(cell.channel), value = result.layers[cell.layer].output[cell.channel];
-    heading(title, t("flatten text", { ...from, map: from.channel }));
+    heading(title, t("flatten text", { ...counted(from), map: from.channel }));
     equation([value, ""]);
     return {
       field: receptiveField(model, cell.layer - 1, from.row, from.column),
@@ -195,7 +193,7 @@ export function createDetail(model, { onRefine }) {
     list("dense-inputs", [
       ...shownTerms.map((term) => {
         const from = unflattened(term.input);
-        return [t("dense input", { ...from, map: from.channel }), term];
+        return [t("dense input", { ...counted(from), map: from.channel }), term];
       }),
       [t("rest of terms", { n: (count - shownTerms.length).toLocaleString("en") }), { product: rest }],
     ]);
@@ -211,14 +209,17 @@ export function createDetail(model, { onRefine }) {
     const { terms, bias, total } = denseTerms(model, result, cell.layer, cell.channel);
     const name = model.class_names[lang][cell.channel];
     const title = t("output cell", { name });
-    heading(title, t("output text"));
+    heading(title, t("output text"), t("output gloss"));
     const sides = { for: terms.filter(({ product }) => product > 0), against: terms.filter(({ product }) => product < 0) };
     const sum = Object.fromEntries(Object.entries(sides).map(([side, list_]) => (
       [side, list_.reduce((a, { product }) => a + product, 0)])));
     for (const [side, parts] of Object.entries(sides)) {
       $(`${side}-heading`).textContent = t(side, { sum: number(sum[side]) });
-      list(side, parts.slice(0, 5).map((term) => [t("hidden unit", { unit: term.input }), term]),
-        Math.abs(terms[0]?.product ?? 1));
+      const others = parts.slice(5), product = others.reduce((total_, part) => total_ + part.product, 0);
+      list(side, [
+        ...parts.slice(0, 5).map((term) => [t("hidden unit", { unit: term.input }), term]),
+        ...(others.length ? [[t("rest of terms", { n: others.length }), { product }]] : []),
+      ], Math.abs(terms[0]?.product ?? 1));
     }
     const probability = result.layers[cell.layer].output[cell.channel];
     equation([sum.for, t("for label")], "+", [sum.against, t("against label")], "+", [bias, t("bias")], "=",
@@ -265,6 +266,11 @@ export function createDetail(model, { onRefine }) {
   }
 
   return { show };
+}
+
+/** Return a place as readers count: from 1. */
+function counted({ row, column }) {
+  return { row: row + 1, column: column + 1 };
 }
 
 /** Fill a small matrix; null is padding. */

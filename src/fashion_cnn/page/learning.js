@@ -14,7 +14,7 @@ const MARGIN = { left: 34, right: 84, top: 8, bottom: 24 };
 const HEIGHT = 194;
 
 const $ = (id) => document.getElementById(id);
-let record, at, chosen, best, timer = null;
+let record, at, chosen, best, timer = null, hasMoved = false;
 
 const grouped = (count) => count.toLocaleString("en"); // commas, in Korean too
 const share = (fraction) => `${number(100 * fraction, 1)}%`;
@@ -86,7 +86,8 @@ function play() {
     stop();
     return show(at);
   }
-  if (at === record.points.length - 1) at = 0;
+  if (!hasMoved || at === record.points.length - 1) at = 0;
+  hasMoved = true;
   timer = setInterval(() => {
     if (at === record.points.length - 1) {
       stop();
@@ -97,6 +98,7 @@ function play() {
 }
 
 function go(index) {
+  hasMoved = true;
   stop();
   show(index);
 }

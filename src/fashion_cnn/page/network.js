@@ -10,6 +10,7 @@ import { announce, element, lang, number, onChange, percent, start, t } from "./
 import words from "./words/network.js";
 
 const SURE = 0.6; // as fashion_cnn.prediction: below, a photo's class is as often wrong as right
+const DRAWING = "fashion-cnn drawing"; // where the browser keeps it until the tab is closed
 const FRAME_MS = 12; // of computing at once, so that the page stays quick
 const $ = (id) => document.getElementById(id);
 
@@ -159,12 +160,15 @@ function showAnswer() {
   const isSure = probabilities[first] >= SURE;
   $("answer-heading").textContent = isEmpty ? t("nothing drawn") : isSure ? names[first] : t("perhaps", values);
   const second = likeliest(probabilities.map((p, n) => (n === first ? -1 : p)));
+  const most = likeliest(before);
   let verdict = isSure ? t("sure", values) : t("unsure", { ...values, second: names[second] });
-  if (truth === null) verdict = t("no name", values);
+  if (pad.patch) {
+    verdict = t("covered", { name: names[most], before: percent(before[most]), after: percent(probabilities[most]) });
+  } else if (truth === null) verdict = t("no name", values);
   else if (truth === first) verdict = t("right", values);
   else if (truth !== undefined) verdict = t("wrong", { ...values, truth: names[truth] });
   $("verdict").textContent = isEmpty ? t("nothing drawn note") : verdict;
-  $("verdict").className = truth === undefined ? "" : truth === first ? "right" : "wrong";
+  $("verdict").className = truth === undefined || pad.patch ? "" : truth === first ? "right" : "wrong";
 }
 
 function announceAnswer() {
@@ -173,14 +177,15 @@ function announceAnswer() {
 
 /** Say what is at a cell of the picture. */
 function pointed(row, column) {
+  const place = { row: row + 1, column: column + 1 };
   const probabilities = (result ?? whole).layers[output].output, first = likeliest(probabilities);
   const answer = { name: model.class_names[lang][first], percent: percent(probabilities[first]) };
   if (looked?.isWhole) {
     const change = number(-100 * looked.drops[row * 28 + column], 0);
-    return t("looked at", { row, column, change, name: model.class_names[lang][looked.label] });
+    return t("looked at", { ...place, change, name: model.class_names[lang][looked.label] });
   }
-  if (pad.tool === "cover") return t("cover at", { row, column, ...answer });
-  return `${t("cell", { row, column, percent: percent(pad.pixels[row * 28 + column]) })}. ${t("spoken", answer)}`;
+  if (pad.tool === "cover") return t("cover at", { ...place, ...answer });
+  return `${t("cell", { ...place, percent: percent(pad.pixels[row * 28 + column]) })}. ${t("spoken", answer)}`;
 }
 
 // Where it looked
@@ -294,6 +299,13 @@ addEventListener("keydown", ({ key }) => {
   if (key === "Escape") $("close").click();
 });
 
+addEventListener("pagehide", () => {
+  try {
+    if (truth === undefined) sessionStorage.setItem(DRAWING, pad.pixels.join());
+    else sessionStorage.removeItem(DRAWING);
+  } catch { /* then the picture is gone */ }
+});
+
 // Words that are not in the HTML
 
 function label() {
@@ -322,9 +334,21 @@ flow.narrow.addEventListener("change", () => {
 });
 
 label();
-thumbnails[0].click();
+const own = ownPicture();
+if (own) pad.set(own);
+else thumbnails[0].click();
 redraw();
 document.documentElement.dataset.ready = "";
+
+/** Return the picture that was drawn or taken in this tab before, here or in another page of the site. */
+function ownPicture() {
+  try {
+    const pixels = sessionStorage.getItem(DRAWING)?.split(",").map(Number);
+    return pixels?.some((value) => value > 0) ? pixels : null;
+  } catch { // a page inside another may have no storage
+    return null;
+  }
+}
 
 /** Return the cell of the first layer with the largest value, but for the edge: where readers start. */
 function strongest(values, [height, width, count]) {

@@ -21,7 +21,10 @@ export function createPhoto(hasServer, { onPrepared }) {
     bitmap = await createImageBitmap(file).catch(() => null);
     section.hidden = false;
     if (bitmap || hasServer) await prepare();
-    else say(t("not a picture"));
+    else {
+      $("steps").replaceChildren();
+      say(t("not a picture"));
+    }
     draw();
   }
 
@@ -70,6 +73,7 @@ export function createPhoto(hasServer, { onPrepared }) {
 
   function draw() {
     canvas.hidden = !bitmap;
+    canvas.parentElement.hidden = !bitmap && !answer?.image;
     if (!bitmap) return;
     const zoom = SHOWN / Math.max(bitmap.width, bitmap.height);
     const width = Math.max(1, Math.round(bitmap.width * zoom)), height = Math.max(1, Math.round(bitmap.height * zoom));

@@ -24,7 +24,7 @@ export const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 document.documentElement.lang = lang;
 document.documentElement.dataset.theme = theme;
-if (address.searchParams.get("embed") === "1") document.documentElement.dataset.embed = "";
+if (address.searchParams.has("embed")) document.documentElement.dataset.embed = address.searchParams.get("embed");
 
 /** Add a view's words, build the header, and fill in every word of the document. */
 export function start(view, viewWords) {
@@ -100,7 +100,9 @@ function remember(key, value) {
 function header(view) {
   const skip = element("a", { className: "skip", href: "#main" });
   skip.dataset.t = "skip";
-  const brand = element("span", { className: "brand", textContent: "fashion-cnn" });
+  // In the site, its start page is named in the head; served alone, there is none.
+  const brand = element(document.querySelector("link[rel=home]") ? "a" : "span", { className: "brand" });
+  brand.textContent = "fashion-cnn";
   brand.translate = false;
   const nav = element("nav");
   nav.dataset.tLabel = "views";
@@ -144,6 +146,8 @@ function translate() {
     if (address.searchParams.has("theme")) target.searchParams.set("theme", theme);
     link.href = target;
   }
+  const home = document.querySelector("link[rel=home]");
+  if (home) document.querySelector("a.brand")?.setAttribute("href", home.getAttribute("href") + t("home"));
   const switcher = document.getElementById("language");
   if (switcher) switcher.lang = lang === "en" ? "ko" : "en";
   const themes = document.getElementById("theme");

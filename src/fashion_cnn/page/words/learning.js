@@ -34,6 +34,10 @@ export default {
     en: "Loss. {moment}: training {training}, validation {validation}",
     ko: "손실. {moment}: 훈련 {training}, 검증 {validation}",
   },
+  terms: {
+    en: "The loss tells how wrong the answers are, and how unsure. An epoch passes once through all training images; from the validation images, the network never learns.",
+    ko: "손실은 답이 얼마나 틀렸고 얼마나 불확실한지를 나타냅니다. 에포크는 훈련 이미지를 모두 한 번 보는 것이고, 검증 이미지로는 학습하지 않습니다.",
+  },
   "as a table": { en: "All numbers as a table", ko: "모든 값을 표로 보기" },
   "column moment": { en: "after", ko: "시점" },
   "column training accuracy": { en: "training accuracy", ko: "훈련 정확도" },

@@ -48,7 +48,11 @@ export default {
   "bar label": { en: "{name}: {percent}. What spoke for and against it", ko: "{name} {percent}. 근거 보기" },
 
   "where it looked": { en: "Where did it look?", ko: "어디를 보았을까요?" },
-  looking: { en: "A black patch visits every pixel …", ko: "검은 조각으로 모든 픽셀을 하나씩 가려 봅니다 …" },
+  looking: {
+    en: "A black patch visits every pixel. Violet: what the answer depends on …",
+    ko: "검은 조각으로 모든 픽셀을 하나씩 가려 봅니다. 보라색이 답을 떠받치는 자리입니다 …",
+  },
+  covered: { en: "Covered: {name} goes from {before} to {after}", ko: "가렸더니 {name} 확률이 {before}에서 {after}로 바뀌었습니다" },
   looked: {
     en: "Cover what is violet: {name} loses up to {drop} points. Cover what is orange: it gains.",
     ko: "{name}의 확률은 보라색 자리를 가리면 최대 {drop}%p 떨어지고, 주황색 자리를 가리면 올라갑니다.",
@@ -96,6 +100,22 @@ export default {
   "where cell": {
     en: "Row {row}, column {column} of {size}. It sees {field} of the image.",
     ko: "{size} 중 {row}행 {column}열. 이미지에서 {field} 영역을 봅니다.",
+  },
+  "where cell at edge": {
+    en: "Row {row}, column {column} of {size}. It sees {field} of the image, at its edge.",
+    ko: "{size} 중 {row}행 {column}열. 이미지 가장자리에서 {field} 영역을 봅니다.",
+  },
+  "conv gloss": {
+    en: "A map is what one filter finds. ReLU turns every negative sum into 0.",
+    ko: "맵 하나는 필터 하나가 찾아낸 것입니다. 렐루는 음수인 합을 0으로 바꿉니다.",
+  },
+  "pool gloss": {
+    en: "The largest of each 2×2 cells goes on: a quarter of the numbers, and a small shift changes little.",
+    ko: "2×2칸마다 가장 큰 값만 남깁니다. 값의 개수는 4분의 1이 되고, 그림이 조금 움직여도 별로 달라지지 않습니다.",
+  },
+  "output gloss": {
+    en: "Softmax raises e to the power of each class's sum, its logit, and divides by the total of all ten: shares of 100%.",
+    ko: "소프트맥스는 e를 로짓(클래스마다 더한 값)만큼 거듭제곱하고, 10개의 합으로 나눕니다. 그래서 모두 더하면 100%가 됩니다.",
   },
   "this map": { en: "the map", ko: "이 맵" },
   window: { en: "window", ko: "윈도" },

@@ -3,6 +3,7 @@ export default {
   network: { en: "The network", ko: "신경망" },
   convolution: { en: "A convolution", ko: "합성곱" },
   learning: { en: "Learning", ko: "훈련" },
+  home: { en: "index.html", ko: "ko/index.html" },
   views: { en: "Views", ko: "화면" },
   skip: { en: "Skip to the content", ko: "본문으로 건너뛰기" },
   "other language": { en: "한국어", ko: "English" },
