@@ -42,6 +42,23 @@ def test_each_epoch_has_every_image_once_in_another_order(ten):
     assert [len(labels) for _, labels in batches(ten, PLAIN)[:STEPS]] == [4, 4, 2]
 
 
+@pytest.mark.parametrize(
+    ("passes", "sizes"), [(1.4, [4, 4, 4, 2]), (0.5, [4, 1]), (2, [4] * 5), (0.01, [1])]
+)
+def test_passes_are_how_often_an_epoch_sees_the_images(ten, passes, sizes):
+    recipe = dataclasses.replace(PLAIN, passes=passes, epochs=20)
+    parts = [labels for _, labels in batches(ten, recipe)]
+    assert [len(labels) for labels in parts] == 20 * sizes
+    seen = np.concatenate(parts).reshape(20, sum(sizes))
+    for epoch in seen:
+        counts = np.bincount(epoch[: 10 * int(passes)], minlength=10)
+        assert (counts == int(passes)).all()  # the whole passes, then a part of another one
+        assert np.bincount(epoch[10 * int(passes) :], minlength=1).max() <= 1
+    assert len(set(map(tuple, seen))) > 1
+    later = [labels for _, labels in batches(ten, recipe, first_epoch=7)]
+    np.testing.assert_array_equal(np.concatenate(later), seen[7:].ravel())
+
+
 @pytest.mark.slow
 def test_first_places_of_an_order_are_uniform(ten):
     recipe = dataclasses.replace(PLAIN, epochs=2_000)

@@ -57,6 +57,22 @@ def test_whitening_needs_a_convolution_first(tiny, tmp_path):
         fc.train(model, tiny, recipe, checkpoint=tmp_path / "best.keras", verbose=0)
 
 
+def test_frozen_first_layer_keeps_its_weights_and_only_in_this_run(tiny, tmp_path):
+    recipe = dataclasses.replace(SHORT, epochs=1, whitening=True, frozen=True)
+    model, whitened = fc.build_cnn(**SMALL), fc.build_cnn(**SMALL)
+    training_module._whiten(whitened, tiny.train.images, seed=42)
+    checkpoint = tmp_path / "best.keras"
+    fc.train(model, tiny, recipe, checkpoint=checkpoint, verbose=0)
+    for found in (model, fc.load_model(checkpoint)):
+        for ours, start in zip(
+            found.layers[0].get_weights(), whitened.layers[0].get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(ours, start)
+        assert len(found.trainable_variables) == 8
+    model.fit(*tiny.train, verbose=0)
+    assert (model.layers[0].get_weights()[0] != whitened.layers[0].get_weights()[0]).all()
+
+
 def test_step_size_rises_and_falls(tiny, tmp_path):
     """25 steps an epoch and 4 epochs: up in 20 steps, down in 80."""
     recipe = dataclasses.replace(SHORT, learning_rate=1e-2, epochs=4, warmup=0.2)
@@ -204,6 +220,8 @@ def test_bfloat16_is_slow_where_it_is_emulated(monkeypatch):
         {"optimizer": "sgd"},
         {"beta_2": 1},
         {"label_smoothing": 1},
+        {"passes": 0},
+        {"frozen": None},
         {"precision": "float16"},
     ],
     ids=str,
@@ -216,7 +234,11 @@ def test_numbers_out_of_range(wrong):
 
 @pytest.mark.slow
 def test_a_resumed_run_keeps_its_precision(tiny, tmp_path, monkeypatch):
-    recipe = dataclasses.replace(SHORT, precision="fastest", whitening=True, warmup=0.3, flip=True)
+    recipe = dataclasses.replace(
+        SHORT,
+        **{"precision": "fastest", "whitening": True, "frozen": True, "passes": 1.2},
+        **{"warmup": 0.3, "flip": True, "optimizer": "nadam", "label_smoothing": 0.1},
+    )
     monkeypatch.setattr(training_module, "bfloat16_speedup", lambda: 1.5)
 
     def run(name, callbacks=()):

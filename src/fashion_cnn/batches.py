@@ -24,13 +24,18 @@ def training_batches(
 
     They are pairs of float32 images (batch, 28, 28, 1) in [0, 1] and int64 labels (batch,).
     """
-    steps = math.ceil(len(split.labels) / recipe.batch_size)
+    n = len(split.labels)
+    seen = _images_per_epoch(split, recipe)
+    shuffles = math.ceil(seen / n)
 
     def order_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(len(split.labels)), seed=[seed, epoch]
+        order = [
+            tf.random.experimental.stateless_shuffle(tf.range(n), seed=[seed, epoch * shuffles + k])
+            for k in range(shuffles)
+        ]
+        return tf.data.Dataset.from_tensor_slices(tf.concat(order, 0)[:seen]).batch(
+            recipe.batch_size
         )
-        return tf.data.Dataset.from_tensor_slices(order).batch(recipe.batch_size)
 
     def batch_of(step: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         batch, labels = _taken(split, indices)
@@ -47,9 +52,18 @@ def training_batches(
     return _prefetched(
         tf.data.Dataset.range(first_epoch, recipe.epochs)
         .flat_map(order_of)
-        .enumerate(start=first_epoch * steps)
+        .enumerate(start=first_epoch * steps_per_epoch(split, recipe))
         .map(batch_of)
     )
+
+
+def steps_per_epoch(split: Split, recipe: Recipe) -> int:
+    """Return the number of batches of an epoch."""
+    return math.ceil(_images_per_epoch(split, recipe) / recipe.batch_size)
+
+
+def _images_per_epoch(split: Split, recipe: Recipe) -> int:
+    return max(1, round(recipe.passes * len(split.labels)))
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:

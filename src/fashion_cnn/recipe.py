@@ -37,6 +37,11 @@ class Recipe:
     whitening : bool
         Whether the first convolution starts from filters that whiten the training images'
         patches, not from random ones.
+    frozen : bool
+        Whether the first layer keeps the weights it starts with: a step without their gradient
+        takes a third less time.
+    passes : float
+        How often an epoch passes through the training images.
     flip : bool
         Whether each image is mirrored left to right with a probability of 1/2, every epoch anew.
     shift : int
@@ -77,6 +82,8 @@ class Recipe:
     dropout_rate: float | None = None
     label_smoothing: float = 0.0
     whitening: bool = False
+    frozen: bool = False
+    passes: float = 1.0
     flip: bool = False
     shift: int = 0
     zoom: float = 0.0
@@ -118,6 +125,8 @@ _ALLOWED = {
     "dropout_rate": (int | float | None, lambda x: x is None or 0 <= x < 1, "in [0, 1), or None"),
     "label_smoothing": (int | float, lambda x: 0 <= x < 1, "in [0, 1)"),
     "whitening": (bool, lambda x: True, "True or False"),
+    "frozen": (bool, lambda x: True, "True or False"),
+    "passes": (int | float, lambda x: 0 < x < inf, "a number above 0"),
     "flip": (bool, lambda x: True, "True or False"),
     "shift": (int, lambda x: 0 <= x < _SIDE, f"an int from 0 to {_SIDE - 1}"),
     "zoom": (int | float, lambda x: 0 <= x < 1, "in [0, 1)"),

@@ -20,7 +20,7 @@ import tensorflow as tf
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from fashion_cnn.batches import evaluation_batches, training_batches
+from fashion_cnn.batches import evaluation_batches, steps_per_epoch, training_batches
 from fashion_cnn.checkpoint import (
     KeepProgress,
     TrainingState,
@@ -216,7 +216,7 @@ def _train(
     if recipe.whitening:
         _whiten(model, data.train.images, seed)
     mark_stand_in(model, is_stand_in=not data.source.is_fashion_mnist)
-    steps = math.ceil(len(data.train.labels) / recipe.batch_size)
+    steps = steps_per_epoch(data.train, recipe)
     history = keras.callbacks.History()
     early_stopping = keras.callbacks.EarlyStopping(
         patience=recipe.patience, restore_best_weights=True
@@ -417,7 +417,8 @@ def bfloat16_speedup() -> float:
 
 @contextlib.contextmanager
 def _as_in(recipe: Recipe, precision: str, model: keras.Sequential) -> Iterator[None]:
-    """Give the model the recipe's dropout and precision, then undo that and compile it again."""
+    """Give the model the recipe's dropout, precision and frozen layer, then undo it and compile."""
+    was_trainable = model.layers[0].trainable
     policies = [layer.dtype_policy for layer in model.layers]
     dropouts = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
     rates = [layer.rate for layer in dropouts]
@@ -426,9 +427,12 @@ def _as_in(recipe: Recipe, precision: str, model: keras.Sequential) -> Iterator[
     for layer in dropouts:
         if recipe.dropout_rate is not None and layer.rate:
             layer.rate = recipe.dropout_rate
+    if recipe.frozen:
+        model.layers[0].trainable = False
     try:
         yield
     finally:
+        model.layers[0].trainable = was_trainable
         for layer, policy in zip(model.layers, policies, strict=True):
             layer.dtype_policy = policy
         for layer, rate in zip(dropouts, rates, strict=True):
