@@ -11,7 +11,7 @@ export FASHION_CNN_DATA_DIR := $(DATA_DIR)
 endif
 
 .PHONY: help setup notebook notebooks demo test test-slow test-all faults lint house docs \
-  bench photos pretrained unlikeness page figure screenshot pins clean
+  bench pretrained unlikeness figure screenshot pins clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -58,21 +58,14 @@ house: $(READY) ## draw which module imports which
 docs: $(READY) ## build the site in docs/_build/html, offline (a minute)
 	$(BIN)/python docs/build.py
 
-bench: $(READY) ## measure the tables of docs/benchmarks.md (several hours; can be resumed)
-	$(BIN)/python benchmarks/bench.py
-	$(BIN)/python benchmarks/elsewhere.py
-
-photos: $(READY) ## measure docs/photos.md; PHOTOS=directory of the real photos
-	$(BIN)/python benchmarks/photos.py $(PHOTOS)
+bench: $(READY) ## measure docs/benchmarks.md (several hours; PARTS=page: a part; PHOTOS=path: docs/photos.md)
+	$(BIN)/python benchmarks/bench.py $(PARTS) $(if $(PHOTOS),--photos $(PHOTOS))
 
 pretrained: $(READY) ## train the network of the package (an hour or less); PHOTOS=directory
 	$(BIN)/python benchmarks/pretrained.py --photos $(PHOTOS)
 
 unlikeness: $(READY) ## train the small network behind the warning (a few minutes)
 	$(BIN)/python benchmarks/unlikeness_network.py
-
-page: $(READY) ## time the web page and the command line (a few minutes; needs Chromium)
-	$(BIN)/python benchmarks/page.py
 
 screenshot: $(READY) ## take the picture of the web page (needs Chromium)
 	FASHION_CNN_SCREENSHOT=docs/demo.png $(BIN)/python -m pytest tests/app/test_demo.py -m slow -k screenshot

@@ -1,25 +1,21 @@
 """Measure all but training: import, loading, prediction, evaluation, studies, throughput.
 
-Part of ``make bench``; writes a table of docs/benchmarks.md. The epochs are those of
-results/runs.json, which must have been measured on this machine.
+The epochs are those of the trainings, which must have been measured on this machine.
 """
 
-import json
+import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
-from bench import RESULTS, epoch_seconds, hardware, ratio, versions
-from measure import below_table, renew
+from measure import below_table, machine, results_of, timed_python, write_table
+from trainings import epoch_seconds, ratio
 
 import fashion_cnn as fc
 
-ELSEWHERE = RESULTS.with_name("elsewhere.json")
 MATRIX = 4096
 # Multiplications and additions for one image: twice (window × channels × outputs) in a layer.
 CONV1, CONV2 = 2 * 9 * 32 * 28 * 28, 2 * 9 * 32 * 64 * 14 * 14
@@ -33,9 +29,7 @@ def in_fresh_process(code: str, repeats: int = 5) -> float:
     program = (
         f"import time\nstart = time.perf_counter()\n{code}\nprint(time.perf_counter() - start)"
     )
-    return statistics.median(
-        float(subprocess.check_output([sys.executable, "-c", program])) for _ in range(repeats)
-    )
+    return statistics.median(float(timed_python("-c", program)[0]) for _ in range(repeats))
 
 
 def seconds_of(call: Callable[[], Any]) -> float:
@@ -53,7 +47,7 @@ def matrix_product_rate(dtype: tf.DType) -> float:
     return 2 * MATRIX**3 / min(seconds_of(lambda: multiply(matrix).numpy()) for _ in range(5))
 
 
-def measure() -> dict[str, Any]:
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure everything."""
     data = fc.load_fashion_mnist()
     model = fc.build_cnn()
@@ -74,9 +68,7 @@ def measure() -> dict[str, Any]:
         )
     import_code = "import fashion_cnn, sys; assert 'tensorflow' not in sys.modules"
     load_code = "import fashion_cnn as fc; fc.load_fashion_mnist()"
-    return {
-        "hardware": hardware(),
-        "versions": versions(),
+    return machine() | {
         "import": in_fresh_process(import_code),
         "load": in_fresh_process(load_code),
         "predict": statistics.median(predictions),
@@ -88,12 +80,18 @@ def measure() -> dict[str, Any]:
     }
 
 
-def render_table() -> str:
+def write(results: dict[str, Any]) -> None:
+    """Write the table."""
+    table = render_table(results, results_of("trainings"))
+    print(table)
+    write_table("elsewhere", table)
+
+
+def render_table(results: dict[str, Any], trainings: dict[str, Any]) -> str:
     """Return the Markdown table."""
-    results, trainings = (json.loads(path.read_text()) for path in (ELSEWHERE, RESULTS))
     runs = trainings["runs"]
     if any(results[name] != trainings[name] for name in ("hardware", "versions")):
-        raise SystemExit(f"{ELSEWHERE} and {RESULTS} are from different machines or versions")
+        raise SystemExit("trainings and elsewhere are from different machines or versions")
     memory = ratio(runs["BOOK"], runs["plain Keras"], lambda run: run["peak_memory"])
     rows = [
         ("`import fashion_cnn`, without TensorFlow", f"{results['import']:.2f} s"),
@@ -131,7 +129,3 @@ def render_table() -> str:
         f"{results['hardware']}; {results['versions']}."
     )
     return "\n".join([*lines, "", note, ""])
-
-
-if __name__ == "__main__":
-    renew("elsewhere", ELSEWHERE, measure, render_table)

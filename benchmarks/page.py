@@ -1,12 +1,12 @@
-"""Time the command line and the web page as their users experience them: ``make page``.
+"""Time the command line and the web page as their users experience them.
 
 It serves the page with the package's network, drops a photo of 12 megapixels on it and draws on it
-in a real browser, and writes a table of docs/benchmarks.md.
+in a real browser.
 """
 
+import argparse
 import base64
 import io
-import json
 import shutil
 import statistics
 import subprocess
@@ -17,14 +17,12 @@ from typing import Any
 
 import numpy as np
 import requests
-from bench import RESULTS, hardware, versions
-from measure import ROOT, below_table, renew
+from measure import ROOT, below_table, machine, timed_python, write_table
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-PAGE = RESULTS.with_name("page.json")
 DRAWINGS = ROOT / "notebooks" / "drawings"
-PROGRAM = [sys.executable, "-m", "fashion_cnn"]
+PROGRAM = ("-m", "fashion_cnn")
 PORT = 7859
 URL = f"http://127.0.0.1:{PORT}/"
 COMMANDS, STARTS, WARM_UPS, DROPS, STROKES, AT_ONCE = 10, 3, 5, 30, 200, 50
@@ -55,12 +53,7 @@ REDRAWN = "performance.getEntriesByName('redraw', 'measure').map(entry => entry.
 
 def command_seconds(*args: str) -> float:
     """Return the median seconds of a whole process."""
-    seconds = []
-    for _ in range(COMMANDS):
-        start = time.perf_counter()
-        subprocess.run([*PROGRAM, *args], check=True, stdout=subprocess.DEVNULL)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+    return statistics.median(timed_python(*PROGRAM, *args)[1] for _ in range(COMMANDS))
 
 
 def photo() -> bytes:
@@ -95,11 +88,9 @@ def prepare(path: str) -> None:
     requests.post(f"{URL}prepare", data=content, timeout=300).raise_for_status()
 
 
-def measure() -> dict[str, Any]:
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure everything."""
-    results: dict[str, Any] = {
-        "hardware": hardware(),
-        "versions": versions(),
+    results: dict[str, Any] = machine() | {
         "help": command_seconds("--help"),
         "data": command_seconds("data"),
         "starts": [],
@@ -107,7 +98,7 @@ def measure() -> dict[str, Any]:
     for number in range(STARTS):
         start = time.perf_counter()
         with subprocess.Popen(
-            [*PROGRAM, "demo", "--port", str(PORT)], stdout=subprocess.PIPE
+            [sys.executable, *PROGRAM, "demo", "--port", str(PORT)], stdout=subprocess.PIPE
         ) as server:
             try:
                 assert server.stdout is not None
@@ -142,9 +133,15 @@ def measure_page() -> dict[str, Any]:
     return {"drops": drops, "strokes": strokes, "at_once": time.perf_counter() - start}
 
 
-def render_table() -> str:
+def write(results: dict[str, Any]) -> None:
+    """Write the table."""
+    table = render_table(results)
+    print(table)
+    write_table("page", table)
+
+
+def render_table(results: dict[str, Any]) -> str:
     """Return the Markdown table."""
-    results = json.loads(PAGE.read_text())
     rows = [
         ("`fashion-cnn --help`, the whole process", f"{results['help']:.2f} s"),
         ("`fashion-cnn data`, the whole process", f"{results['data']:.2f} s"),
@@ -160,8 +157,8 @@ def render_table() -> str:
     note = below_table(
         f"Commands: median of {COMMANDS}; the start of the page: of {len(results['starts'])}. "
         f"{len(results['strokes'])} strokes and {len(results['drops'])} drops in sequence, once "
-        f"warm, in headless Chromium on the same machine. `make page`; {results['hardware']}; "
-        f"{results['versions']}."
+        f"warm, in headless Chromium on the same machine. `make bench PARTS=page`; "
+        f"{results['hardware']}; {results['versions']}."
     )
     return "\n".join([*lines, "", note, ""])
 
@@ -169,7 +166,3 @@ def render_table() -> str:
 def _spread(milliseconds: list[float]) -> str:
     middle, slowest = statistics.median(milliseconds), max(milliseconds)
     return f"median {middle:.0f} ms, slowest {slowest:.0f} ms"
-
-
-if __name__ == "__main__":
-    renew("page", PAGE, measure, render_table)

@@ -1,13 +1,12 @@
-"""Measure how often photos are told rightly and warned about: ``make photos PHOTOS=path``.
+"""Measure how often photos are told rightly and warned about, with the network of the package.
 
-PHOTOS is the directory of real photos that docs/photos.md describes. Besides these, it measures our
-own drawings, photo-like pictures made from the test split, and pictures of other things, with the
-network that comes with the package, and writes the tables and the figure of docs/photos.md.
+``make bench PARTS=photos PHOTOS=path``, where the path is the directory of real photos that
+docs/photos.md describes. Besides these, it measures our own drawings, photo-like pictures made from
+the test split, and pictures of other things.
 """
 
 import argparse
 import io
-import json
 import subprocess
 import sys
 import tempfile
@@ -18,10 +17,9 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from bench import RESULTS, hardware, versions
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from measure import ROOT, below_table, write_table
+from measure import ROOT, below_table, machine, write_table
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from real_photos import GARMENTS, RIGHT, RealPhotos, read_photos
@@ -32,7 +30,6 @@ import fashion_cnn as fc
 from fashion_cnn import CLASS_NAMES
 from fashion_cnn.language import current_language, words_in_pictures
 
-PHOTOS = RESULTS.with_name("photos.json")
 N_PHOTOS, N_OTHERS = 2_000, 500
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 # An EXIF orientation, and how a camera that was held that way stores the picture.
@@ -289,14 +286,16 @@ def of_the_largest() -> dict[str, float]:
     return {"peak_memory": memory / 1e9, "seconds": seconds}
 
 
-def measure(directory: Path) -> dict[str, Any]:
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure everything."""
+    if arguments.photos is None:
+        raise SystemExit("expected the directory of the real photos: --photos path")
     data = fc.load_fashion_mnist()
     if not data.source.is_fashion_mnist:
         raise SystemExit(f"the benchmark needs Fashion-MNIST, got {data.source}")
     model = fc.load_model()
     start = time.perf_counter()
-    photos = read_photos(directory)
+    photos = read_photos(arguments.photos)
     seconds = (time.perf_counter() - start) / len(photos.images)
     test = fc.Split(data.test.images[:N_PHOTOS], data.test.labels[:N_PHOTOS])
     prepared = list(photos_of(test))
@@ -309,9 +308,7 @@ def measure(directory: Path) -> dict[str, Any]:
         unlike = float(np.mean([made.unlikeness > 1 for made in found]))
         warned = float(np.mean([made.remark != "" for made in found]))
         others.append({"name": name, "n": len(found), "unlike": unlike, "warned": warned})
-    return {
-        "hardware": hardware(),
-        "versions": versions(),
+    return machine() | {
         "real": of_real_photos(model, photos),
         "seconds": seconds,
         "direct": of_images(model, test.images, test.labels),
@@ -350,7 +347,8 @@ def render_real_table(results: dict[str, Any]) -> str:
     note = below_table(
         f"{share(others, 'warned')} of the {len(others)} photos below the garments are warned "
         f"about. Of all {len(answered)} photos without a warning, {share(answered, 'right')} are "
-        f"classified correctly. A photo takes {results['seconds']:.2f} s. `make photos`; "
+        f"classified correctly. A photo takes {results['seconds']:.2f} s. "
+        "`make bench PARTS=photos`; "
         f"{results['hardware']}; {results['versions']}."
     )
     return "\n".join([*lines, "", note, ""])
@@ -382,7 +380,7 @@ def render_table(results: dict[str, Any]) -> str:
     note = below_table(
         f"Drawings misclassified: {wrong or 'none'}. The largest picture accepted, 50 million "
         f"pixels with transparency, takes {largest['seconds']:.1f} s and "
-        f"{largest['peak_memory']:.2f} GB. `make photos`; "
+        f"{largest['peak_memory']:.2f} GB. `make bench PARTS=photos`; "
         f"{results['hardware']}; {results['versions']}."
     )
     return "\n".join([*lines, "", note, ""])
@@ -426,26 +424,11 @@ def draw_figure(rows: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def main() -> None:
-    """Measure, unless told not to, and update the tables and the figure."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("photos", nargs="?", type=Path, help="directory of the real photos")
-    parser.add_argument("--table-only", action="store_true", help="only update the tables")
-    arguments = parser.parse_args()
-    if not arguments.table_only:
-        if arguments.photos is None:
-            parser.error("expected the directory of the real photos: make photos PHOTOS=path")
-        PHOTOS.write_text(json.dumps(measure(arguments.photos), indent=1) + "\n")
-    results = json.loads(PHOTOS.read_text())
+def write(results: dict[str, Any]) -> None:
+    """Write the tables, and draw the figure in both languages."""
     write_table("real", render_real_table(results))
     write_table("photos", render_table(results))
     for language, path in FIGURES.items():
         fc.use_language(language)
         path.parent.mkdir(exist_ok=True)
         draw_figure(results["real"]).savefig(path, dpi=110)
-
-
-if __name__ == "__main__":
-    main()

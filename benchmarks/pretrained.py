@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench import hardware, versions
-from measure import below_table
+from measure import below_table, hardware, versions
 from numpy.typing import NDArray
 from real_photos import RealPhotos, read_photos
 from scipy.optimize import minimize

@@ -1,6 +1,5 @@
 """What the READMEs and the other documents promise: commands, examples, links, tables."""
 
-import json
 import re
 import runpy
 import subprocess
@@ -75,26 +74,28 @@ def test_readme_pictures_are_the_notebooks():
 def test_tables_are_the_benchmarks(monkeypatch):
     """The tables match the committed results, to the letter, in both languages."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    scripts = {
-        name: runpy.run_path(str(ROOT / "benchmarks" / f"{name}.py"))
-        for name in ("measure", "bench", "elsewhere", "photos", "page")
+    measure, trainings, *others = (
+        runpy.run_path(str(ROOT / "benchmarks" / f"{name}.py"))
+        for name in ("measure", "trainings", "growth", "photos", "page", "elsewhere")
+    )
+    results = {
+        part: measure["results_of"](part) for part in ("trainings", "growth", "photos", "page")
     }
     tables = {
-        "runs": scripts["bench"]["render_table"](
-            json.loads(scripts["bench"]["RESULTS"].read_text())
+        "runs": trainings["render_table"](results["trainings"]),
+        "growth": others[0]["render_table"](results["growth"]),
+        "photos": others[1]["render_table"](results["photos"]),
+        "real": others[1]["render_real_table"](results["photos"]),
+        "page": others[2]["render_table"](results["page"]),
+        "elsewhere": others[3]["render_table"](
+            measure["results_of"]("elsewhere"), results["trainings"]
         ),
-        "elsewhere": scripts["elsewhere"]["render_table"](),
-        "photos": scripts["photos"]["render_table"](
-            json.loads(scripts["photos"]["PHOTOS"].read_text())
-        ),
-        "page": scripts["page"]["render_table"](),
     }
     for name, table in tables.items():
-        assert scripts["measure"]["table_in"](name) == table
-    runs = json.loads(scripts["bench"]["RESULTS"].read_text())
-    for readme in scripts["measure"]["READMES"]:
-        short = scripts["bench"]["render_short_table"](runs, readme)
-        assert scripts["measure"]["table_in"]("short", readme) == short
+        assert measure["table_in"](name) == table
+    for readme in measure["READMES"]:
+        short = trainings["render_short_table"](results["trainings"], readme)
+        assert measure["table_in"]("short", readme) == short
 
 
 @pytest.mark.slow

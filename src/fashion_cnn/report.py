@@ -48,7 +48,7 @@ BOOK_RUNS = (
     PublishedRun("2025, PyTorch", 10, Evaluation(0.2154, 0.9201), Evaluation(nan, 0.9177)),
 )
 PUBLISHED_RUNS = (NOTE, *BOOK_RUNS)
-# Sample standard deviation over seeds 0 to 4 of the BOOK recipe: benchmarks/results/runs.json.
+# Sample standard deviation over seeds 0 to 4 of the BOOK recipe: benchmarks/results.json.
 SEED_STD = {
     "epochs": 1.5,
     "validation loss": 0.0054,
