@@ -1,11 +1,10 @@
-"""Measure all but training: import, loading, prediction, evaluation, studies, throughput.
+"""Measure all but training: import, loading, prediction, evaluation, throughput.
 
 The epochs are those of the trainings, which must have been measured on this machine.
 """
 
 import argparse
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -61,11 +60,6 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         keras = seconds_of(lambda: model.evaluate(*data.test, verbose=0))
         pairs.append((ours, keras))
 
-    with tempfile.TemporaryDirectory() as scratch:
-        together = seconds_of(lambda: fc.study(fc.FAST, range(4), directory=f"{scratch}/together"))
-        in_turn = seconds_of(
-            lambda: [fc.study(fc.FAST, [seed], directory=f"{scratch}/turn") for seed in range(4)]
-        )
     import_code = "import fashion_cnn, sys; assert 'tensorflow' not in sys.modules"
     load_code = "import fashion_cnn as fc; fc.load_fashion_mnist()"
     return machine() | {
@@ -74,8 +68,6 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "predict": statistics.median(predictions),
         "evaluate": statistics.median(ours for ours, _ in pairs[1:]),
         "evaluate_ratio": statistics.median(ours / keras for ours, keras in pairs[1:]),
-        "study_together": together,
-        "study_in_turn": in_turn,
         "rates": {dtype.name: matrix_product_rate(dtype) for dtype in (tf.float32, tf.bfloat16)},
     }
 
@@ -102,11 +94,6 @@ def render_table(results: dict[str, Any], trainings: dict[str, Any]) -> str:
             f"{results['evaluate']:.2f} s, {results['evaluate_ratio']:.2f} of `model.evaluate`",
         ),
         ("peak memory of a BOOK run", f"{memory:.2f} of plain Keras"),
-        (
-            "`study` of FAST with 4 seeds",
-            f"{results['study_together']:.0f} s; one after another, "
-            f"{results['study_in_turn']:.0f} s",
-        ),
     ]
     for side in ("BOOK", "FAST", "BEST"):
         recipe = getattr(fc, side)

@@ -89,10 +89,8 @@ def run_all(sides: list[str], seeds: range) -> dict[str, Any] | None:
                 if (side, seed) in kept:
                     continue
                 script, *words = SIDES[side]
-                printed, seconds = timed_python(
-                    str(HERE / script), str(seed), f"{scratch}/best.keras", *words,
-                    environment=environment,
-                )  # fmt: skip
+                command = [str(HERE / script), str(seed), f"{scratch}/best.keras", *words]
+                printed, seconds = timed_python(*command, environment=environment)
                 run = json.loads(printed.splitlines()[-1]) | {"process_seconds": seconds}
                 kept[side, seed] = run
                 line = here | {"side": side, "seed": seed, "run": run}

@@ -31,6 +31,13 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
+def _english_afterwards():
+    """Undo what a test, or an example that it runs, chose for the whole process."""
+    yield
+    fc.use_language("en")
+
+
+@pytest.fixture(autouse=True)
 def _no_network(monkeypatch):
     """Block look-ups of other machines, so that no test depends on one."""
     look_up = socket.getaddrinfo

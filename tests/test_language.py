@@ -27,10 +27,9 @@ SOURCE = ROOT / "src" / "fashion_cnn"
 
 
 @pytest.fixture(autouse=True)
-def _english_before_and_after():
+def _fonts_and_figures_afresh():
     language.korean_font.cache_clear()
     yield
-    fc.use_language("en")
     language.korean_font.cache_clear()
     plt.close("all")
 

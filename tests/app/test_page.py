@@ -301,6 +301,13 @@ def test_covering_changes_the_probabilities_and_shows_those_before(visit, models
     assert probabilities_of(page) != before
     value = page.locator("#bars .value").nth(expected.label).inner_text()
     assert abs(float(value.rstrip("%")) - 100 * expected.probability) < 1
+    told = re.fullmatch(
+        "Covered: (.*) goes from (.*) to (.*)", page.locator("#verdict").inner_text()
+    )
+    assert told
+    assert told[1] == fc.CLASS_NAMES[0]
+    assert told[2] == before[0]
+    assert told[3] == probabilities_of(page)[0]
     page.keyboard.press("Escape")
     expect(page.locator("#patch")).to_be_hidden()
     assert probabilities_of(page) == before
