@@ -402,7 +402,7 @@ def bfloat16_speedup() -> float:
         return tf.add_n([tf.reduce_sum(gradient) for gradient in gradients])
 
     inputs = {
-        dtype: (tf.ones((128, 14, 14, 32), dtype), tf.ones((3, 3, 32, 64), dtype))
+        dtype: (tf.ones((32, 14, 14, 32), dtype), tf.ones((3, 3, 32, 64), dtype))
         for dtype in (tf.float32, tf.bfloat16)
     }
     fastest = dict.fromkeys(inputs, math.inf)
