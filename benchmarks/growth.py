@@ -60,7 +60,7 @@ def time_epoch(images: int, batch: int) -> dict[str, float]:
     """Return the seconds of an epoch, and those of its floor."""
     import keras
     import tensorflow as tf
-    from elsewhere import EPOCH_FLOP, matrix_product_rate
+    from elsewhere import epoch_flop, matrix_product_rate
 
     import fashion_cnn as fc
 
@@ -79,7 +79,7 @@ def time_epoch(images: int, batch: int) -> dict[str, float]:
         fc.train(fc.build_cnn(), data, recipe, checkpoint=checkpoint, callbacks=[timer], verbose=0)
     (first, start), (last, end) = ends[0], ends[-1]
     seconds = (end - start) / (last - first) * images / batch
-    floor = EPOCH_FLOP * images / USUAL_IMAGES / matrix_product_rate(tf.float32)
+    floor = epoch_flop(recipe) * images / USUAL_IMAGES / matrix_product_rate(tf.float32)
     return {"seconds": seconds, "floor": floor}
 
 

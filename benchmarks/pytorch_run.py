@@ -1,4 +1,4 @@
-"""The same network and training in idiomatic PyTorch: channels last, bfloat16 autocast.
+"""The same network and training in idiomatic PyTorch: channels last, in its fastest precision.
 
 Run by bench.py where torch is installed: ``python benchmarks/pytorch_run.py SEED CHECKPOINT``
 prints a line of JSON. The files are read where keras.datasets keeps them, below KERAS_HOME.
@@ -59,14 +59,40 @@ model = nn.Sequential(
     nn.Dropout(0.4),
     nn.Linear(100, 10),
 ).to(memory_format=torch.channels_last)
-optimizer = torch.optim.Adam(model.parameters())
+
+
+def train_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    is_bfloat16: bool,
+) -> None:
+    """Take one step."""
+    optimizer.zero_grad()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_bfloat16):
+        outputs = model(images.to(memory_format=torch.channels_last))
+        loss = nn.functional.cross_entropy(outputs, labels)
+    loss.backward()
+    optimizer.step()
+
+
+def seconds_of(steps: int, is_bfloat16: bool) -> float:
+    """Time some steps of a copy of the model."""
+    trial = copy.deepcopy(model)
+    optimizer = torch.optim.Adam(trial.parameters())
+    images, labels = next(iter(validation_loader))
+    start = time.perf_counter()
+    for _ in range(steps):
+        train_step(trial, optimizer, images[:32], labels[:32], is_bfloat16)
+    return time.perf_counter() - start
 
 
 def evaluate(loader: DataLoader) -> tuple[float, float]:
     """Return mean loss and accuracy."""
     model.eval()
     loss, correct, count = 0.0, 0, 0
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_bfloat16):
         for images, labels in loader:
             outputs = model(images.to(memory_format=torch.channels_last)).float()
             loss += nn.functional.cross_entropy(outputs, labels, reduction="sum").item()
@@ -75,6 +101,11 @@ def evaluate(loader: DataLoader) -> tuple[float, float]:
     return loss / count, correct / count
 
 
+for precision in (False, True):
+    seconds_of(5, precision)  # warm up
+is_bfloat16 = seconds_of(20, True) < seconds_of(20, False)
+
+optimizer = torch.optim.Adam(model.parameters())
 best_loss, best_weights, patience = float("inf"), model.state_dict(), 2
 epoch_ends: list[float] = []
 epoch_validation_accuracies: list[float] = []
@@ -82,12 +113,7 @@ start = time.perf_counter()
 for _ in range(20):
     model.train()
     for images, labels in train_loader:
-        optimizer.zero_grad()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            outputs = model(images.to(memory_format=torch.channels_last))
-            loss = nn.functional.cross_entropy(outputs, labels)
-        loss.backward()
-        optimizer.step()
+        train_step(model, optimizer, images, labels, is_bfloat16)
     validation_loss, validation_accuracy = evaluate(validation_loader)
     epoch_ends.append(time.perf_counter() - start)
     epoch_validation_accuracies.append(validation_accuracy)
@@ -116,6 +142,7 @@ print(
             "epoch_ends": epoch_ends,
             "epoch_validation_accuracies": epoch_validation_accuracies,
             "peak_memory": memory,
+            "precision": "bfloat16" if is_bfloat16 else "float32",
         }
     )
 )

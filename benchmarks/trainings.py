@@ -128,8 +128,8 @@ def render_table(results: dict[str, Any]) -> str:
     """Return the Markdown tables: accuracies as mean ± std, seconds and memory as medians."""
     accuracies = ["| | n | epochs | validation accuracy | test accuracy |", "|---|---|---|---|---|"]
     costs = [
-        "| | training | × plain Keras | the whole process | an epoch, × plain Keras | memory |",
-        "|---|---|---|---|---|---|",
+        "| | in | training | × plain Keras | whole process | an epoch, × plain Keras | memory |",
+        "|---|---|---|---|---|---|---|",
     ]
     plain = results["runs"][PLAIN]
     for side, runs in results["runs"].items():
@@ -142,6 +142,7 @@ def render_table(results: dict[str, Any]) -> str:
         process = statistics.median(run["process_seconds"] for run in runs)
         cost = (
             side,
+            runs[0].get("precision", "float32"),
             seconds_of(runs),
             ratio_of(runs, plain),
             f"{process:.1f} s, {ratio(runs, plain, lambda run: run['process_seconds']):.2f}",

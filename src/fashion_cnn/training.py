@@ -121,7 +121,7 @@ def train(
     >>> model = build_cnn()
     >>> history = train(model, data, FAST, verbose=0)
     >>> len(history.history["val_accuracy"])
-    2
+    1
     """
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
