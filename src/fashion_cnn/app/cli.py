@@ -134,8 +134,8 @@ def commands() -> None:
     type=click.Choice(list(RECIPES), case_sensitive=False),
     default="book",
     show_default=True,
-    help="book: as in the book; fast: as accurate in one epoch; best: as accurate as possible; "
-    "robust: for photos.",
+    help="book: as in the book; fast: nearly as accurate in one epoch; best: as accurate as "
+    "possible; robust: for photos.",
 )
 @data_dir_option
 @option(
