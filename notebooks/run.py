@@ -103,7 +103,9 @@ def shrink_pictures(notebook: nbformat.NotebookNode) -> None:
             with Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))) as picture:
                 if getattr(picture, "is_animated", False):
                     continue
-                few_colors = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+                few_colors = picture.convert("RGB").quantize(
+                    256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+                )
             file = io.BytesIO()
             few_colors.save(file, format="PNG", optimize=True)
             output.data["image/png"] = base64.b64encode(file.getvalue()).decode()
