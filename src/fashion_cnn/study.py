@@ -67,7 +67,7 @@ def study(
         data is, as in `load_fashion_mnist`.
     client : distributed.Client, optional
         The client of a Dask cluster whose workers can reach the package, the data and `directory`,
-        and have 1.1 GB of memory each. By default, one single-threaded worker for each core of this
+        and have 1.2 GB of memory each. By default, one single-threaded worker for each core of this
         machine.
 
     Returns
