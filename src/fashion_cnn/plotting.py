@@ -175,7 +175,7 @@ def plot_history(history: "keras.callbacks.History", *, figure: Figure | None = 
     records = history.history
     epochs = np.arange(1, len(records["loss"]) + 1)
     best = int(np.argmin(records["val_loss"]))
-    alt = _("Loss and accuracy over {n} epochs; the best is epoch {best}").format(
+    alt = _("Loss and accuracy by epoch ({n} in all); the best is epoch {best}").format(
         n=len(epochs), best=best + 1
     )
     figure = canvas(figure, (9, 3.4), alt)

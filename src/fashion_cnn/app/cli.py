@@ -186,7 +186,7 @@ def train(
                 str(interrupt) or _("interrupted; train again to resume")
             ) from None
         loss, accuracy = fc.evaluate(model, data.validation)
-    message = _("validation accuracy {accuracy:.4f}, loss {loss:.4f}, {n} epochs")
+    message = _("validation accuracy {accuracy:.4f}, loss {loss:.4f}, epochs: {n}")
     click.echo(message.format(accuracy=accuracy, loss=loss, n=len(history.epoch)))
     click.echo(_printable(_("saved in {checkpoint}").format(checkpoint=checkpoint)))
 
