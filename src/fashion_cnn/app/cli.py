@@ -97,7 +97,7 @@ def _line(error: Exception) -> str:
         return _(
             "{summary} Connect this machine to the internet, put the four files of Fashion-MNIST "
             "there, or name their directory with --data-dir"
-        ).format(summary=error.summary)
+        ).format(summary=" ".join(str(error).splitlines()[:2]))
     if isinstance(error, OSError) and error.filename and error.strerror:
         reason = _(error.strerror)
         return f"{error.filename}: {reason}"
