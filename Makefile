@@ -62,16 +62,16 @@ bench: $(READY) ## measure docs/benchmarks.md (several hours; PARTS=page: a part
 	$(BIN)/python benchmarks/bench.py $(PARTS) $(if $(PHOTOS),--photos $(PHOTOS))
 
 pretrained: $(READY) ## train the network of the package (an hour or less); PHOTOS=directory
-	$(BIN)/python benchmarks/pretrained.py --photos $(PHOTOS)
+	PYTHONPATH=benchmarks $(BIN)/python artefacts/pretrained.py --photos $(PHOTOS)
 
 unlikeness: $(READY) ## train the small network behind the warning (a few minutes)
-	$(BIN)/python benchmarks/unlikeness_network.py
+	$(BIN)/python artefacts/unlikeness_network.py
 
 screenshot: $(READY) ## take the picture of the web page (needs Chromium)
 	FASHION_CNN_SCREENSHOT=docs/demo.png $(BIN)/python -m pytest tests/app/test_demo.py -m slow -k screenshot
 
 figure: $(READY) ## take the READMEs' pictures from the committed notebooks
-	$(BIN)/python benchmarks/readme_figure.py
+	$(BIN)/python artefacts/readme_figure.py
 
 pins: $(READY) ## update constraints.txt to the newest releases
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -66,7 +66,7 @@ def test_readme_is_short_and_its_tables_narrow(readme):
 
 
 def test_readme_pictures_are_the_notebooks():
-    figures = runpy.run_path(str(ROOT / "benchmarks" / "readme_figure.py"))
+    figures = runpy.run_path(str(ROOT / "artefacts" / "readme_figure.py"))
     for path, place in figures["PICTURES"].items():
         assert path.read_bytes() == figures["picture_in_notebook"](*place)
 

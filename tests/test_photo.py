@@ -660,7 +660,7 @@ def test_nothing_of_other_kinds_looks_like_clothes(benchmark):
 @pytest.mark.real_data
 def test_new_examples_of_strange_things_are_found(real, benchmark):
     """Of the kinds that were trained on, made from the test split."""
-    script = runpy.run_path(str(ROOT / "benchmarks" / "unlikeness_network.py"))
+    script = runpy.run_path(str(ROOT / "artefacts" / "unlikeness_network.py"))
     images = script["strange_things"](real.test, 2_000, seed=1)
     assert np.mean(unlikeness(images) > 1) >= 0.75
 

@@ -26,7 +26,6 @@ from .prediction import predict as predict
 from .recipe import BEST as BEST
 from .recipe import BOOK as BOOK
 from .recipe import FAST as FAST
-from .recipe import ROBUST as ROBUST
 from .recipe import Recipe as Recipe
 from .report import reproduction_report as reproduction_report
 from .study import study as study

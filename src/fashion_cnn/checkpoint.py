@@ -1,21 +1,19 @@
-"""The files of a run, each of which survives a crash: best model, state and history.
+"""The files of a run: the best model, the state to resume from, the history.
 
-A file is written under another name in the same directory, flushed to disk and then renamed, which
-file systems do atomically: a crash at any moment leaves the old file or the new one intact.
-Keras's ``ModelCheckpoint`` writes in place, and its ``BackupAndRestore`` forgets early stopping,
-the best model so far, dropout's seeds and the order of the images.
+A file is written under another name in the same directory and then renamed, which file systems do
+atomically: whatever ends a run leaves the old file or the new one. Keras's ``ModelCheckpoint``
+writes in place, and its ``BackupAndRestore`` forgets early stopping, the best model so far,
+dropout's seeds and the order of the images.
 """
 
 import contextlib
 import errno
-import glob
 import hashlib
 import json
 import math
 import os
-import secrets
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +23,15 @@ import numpy as np
 
 from fashion_cnn.data import Source
 
+_COUNTERS = ("best", "wait", "stopped_epoch", "best_epoch")  # of Keras's EarlyStopping
+
 
 def default_checkpoint(source: Source) -> Path:
     """Return the best model's default path; a stand-in model never replaces a real one."""
     return Path("best-cnn-model.keras" if source.is_fashion_mnist else "stand-in-model.keras")
 
 
-def followed(checkpoint: str | os.PathLike[str]) -> Path:
+def resolved(checkpoint: str | os.PathLike[str]) -> Path:
     """Return the file that a checkpoint's path means, beyond ``~`` and links."""
     return Path(os.path.realpath(os.path.expanduser(checkpoint)))
 
@@ -46,59 +46,21 @@ def history_path_of(checkpoint: Path) -> Path:
     return checkpoint.with_suffix(".history.json")
 
 
-@dataclass
-class TrainingState:
-    """What a run needs, after a finished epoch, to resume as if nothing had happened."""
+def read_state(path: Path) -> dict[str, Any]:
+    """Read the state of an interrupted run, without pickle; raise ValueError if there is none.
 
-    run: dict[str, Any]  # recipe, seed, network, data set, precision; JSON data
-    history: dict[str, list[float]]  # Keras's, with a number for each finished epoch
-    early_stopping: dict[str, Any]  # the counters of Keras's EarlyStopping; JSON data
-    stopped: bool  # whether early stopping had ended the run
-    best_sha256: str  # of the file of the best model
-    variables: list[np.ndarray]  # of all layers, dropout's seeds too, then of the optimizer
-    best_weights: list[np.ndarray]
-
-    @property
-    def finished_epochs(self) -> int:
-        """The number of epochs that have finished."""
-        return len(self.history["loss"])
-
-    def save(self, path: Path) -> None:
-        """Write the state to a ``.npz`` file, atomically."""
-        facts = {name: len(x) if name in _ARRAYS else x for name, x in vars(self).items()}
-        arrays: dict[str, Any] = {
-            f"{name} {n}": array for name in _ARRAYS for n, array in enumerate(getattr(self, name))
-        }
-        with replacing(path) as new_path, open(new_path, "wb") as file:
-            np.savez(file, facts=np.array(json.dumps(facts)), **arrays)
-
-    @classmethod
-    def load(cls, path: Path) -> "TrainingState":
-        """Read a state that `save` wrote; raise ValueError if the file holds none."""
-        try:
-            if not path.is_file():
-                raise ValueError("it is not a regular file")
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
-                facts = json.loads(str(content["facts"]))
-                for name in _ARRAYS:
-                    facts[name] = [content[f"{name} {n}"] for n in range(facts[name])]
-            state = cls(**facts)
-            state.run = dict(state.run)
-            state.history = checked_history(state.history)
-            early_stopping = state.early_stopping
-            state.early_stopping = {name: int(early_stopping[name]) for name in _COUNTERS}
-            state.early_stopping["best"] = float(early_stopping["best"])
-            is_epoch = state.early_stopping["best_epoch"] in range(state.finished_epochs)
-            is_right = is_epoch and math.isfinite(state.early_stopping["best"])
-            if not is_right or not isinstance(state.stopped, bool):
-                raise ValueError("its counters are out of range")
-            return state
-        except Exception as error:  # a damaged file can raise anything
-            raise damaged_state(path, error) from error
-
-
-_ARRAYS = ("variables", "best_weights")
-_COUNTERS = ("wait", "stopped_epoch", "best_epoch")  # of Keras's EarlyStopping
+    Its keys are ``run`` (what identifies it), ``history``, ``early_stopping`` (Keras's counters),
+    ``stopped`` (whether early stopping had ended it), ``variables`` (arrays: of all layers,
+    dropout's seeds too, then of the optimizer) and ``best_weights`` (arrays).
+    """
+    try:
+        with open(path, "rb") as file, np.load(file) as content:  # without allow_pickle
+            state: dict[str, Any] = json.loads(str(content["state"]))
+            for kind in ("variables", "best_weights"):
+                state[kind] = [content[name] for name in content.files if name.startswith(kind)]
+        return state
+    except Exception as error:  # a damaged file can raise anything
+        raise damaged_state(path, error) from error
 
 
 def damaged_state(path: Path, reason: object) -> ValueError:
@@ -109,64 +71,47 @@ def damaged_state(path: Path, reason: object) -> ValueError:
     )
 
 
-def checked_history(history: Any) -> dict[str, list[float]]:
-    """Return a history's lists as floats; raise an error unless there is a number per epoch."""
-    history = {str(name): [float(n) for n in numbers] for name, numbers in history.items()}
-    lengths = {len(numbers) for numbers in history.values()}
-    needed = {"loss", "accuracy", "val_loss", "val_accuracy"}
-    if len(lengths) != 1 or 0 in lengths or not needed <= history.keys():
-        raise ValueError("its history does not have a number for every epoch")
-    return history
-
-
 class KeepProgress(keras.callbacks.Callback):
     """Save the best model and, after every epoch, the state of the run.
 
     It comes last, after Keras's ``History`` and ``EarlyStopping``, which it reads and, when a run
-    resumes, sets. A finished run leaves the best model and its history. What is saved is
-    `saved_model`, a twin with the best weights, compiled as `build_cnn` compiles it: the file omits
-    training precision and optimizer. The run can resume after `saved_epochs` epochs.
+    resumes, sets. What is saved is `best_model`, which always holds the best weights so far.
     """
 
     def __init__(
         self,
         checkpoint: Path,
         run: dict[str, Any],
+        state: dict[str, Any] | None,
         history: keras.callbacks.History,
         early_stopping: keras.callbacks.EarlyStopping,
-        state: TrainingState | None,
-        saved_model: keras.Sequential,
+        best_model: keras.Sequential,
     ) -> None:
         super().__init__()
-        self.checkpoint = checkpoint
-        self.state_path = state_path_of(checkpoint)
-        self.run = run
-        self.history = history
-        self.early_stopping = early_stopping
-        self.state = state
-        self.saved_model = saved_model
-        self.saved_epochs = state.finished_epochs if state else 0
-        self.best_sha256 = state.best_sha256 if state else ""
+        self.checkpoint, self.run, self.state = checkpoint, run, state
+        self.history, self.early_stopping = history, early_stopping
+        self.best_model = best_model
+        self.saved_epochs = len(state["history"]["loss"]) if state else 0
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Restore everything from the state, or remove the state of an abandoned run."""
-        for path in (self.checkpoint, self.state_path, history_path_of(self.checkpoint)):
-            for new_path in path.parent.glob(f".new-{'?' * 8}-{glob.escape(path.name)}"):
-                new_path.unlink(missing_ok=True)  # left by a run that was killed while writing
+        state_path = state_path_of(self.checkpoint)
+        for path in (self.checkpoint, state_path, history_path_of(self.checkpoint)):
+            _new(path).unlink(missing_ok=True)  # left by a run that was killed while writing
         if self.state is None:
-            self.state_path.unlink(missing_ok=True)
+            state_path.unlink(missing_ok=True)
             return
-        self._check(self._variables(), self.state.variables)
-        self._check(self.saved_model.weights, self.state.best_weights)
-        self._assign(self.state.variables)
-        self.history.epoch = list(range(self.state.finished_epochs))
-        self.history.history = self.state.history
-        for name in self.state.early_stopping:
-            setattr(self.early_stopping, name, self.state.early_stopping[name])
-        self.early_stopping.best_weights = self.state.best_weights
-        if not self.checkpoint.is_file() or sha256_of(self.checkpoint) != self.best_sha256:
-            # Deleted, of another run, or of an epoch whose state was not saved.
-            self._save_best(self.state.best_weights)
+        try:
+            self.history.history = self.state["history"]
+            self.history.epoch = list(range(self.saved_epochs))
+            for name in _COUNTERS:
+                setattr(self.early_stopping, name, self.state["early_stopping"][name])
+            self.early_stopping.best_weights = self.state["best_weights"]
+            for variable, value in zip(self._variables(), self.state["variables"], strict=True):
+                variable.assign(value)
+            self._save_best()  # the file may be of an epoch whose state was not saved
+        except (KeyError, ValueError) as error:
+            raise damaged_state(state_path, error) from error
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Save the model if this epoch is the best so far, then the state."""
@@ -178,79 +123,57 @@ class KeepProgress(keras.callbacks.Callback):
             )
         try:
             if self.early_stopping.best_epoch == epoch:
-                self._save_best(self.early_stopping.best_weights)
-            self._state().save(self.state_path)
+                self._save_best()
+            self._save_state()
         except OSError as error:
-            kept = "The best model and the state there are intact; free"
-            resumes = f"resume after epoch {self.saved_epochs}"
-            raise OSError(
-                error.errno,
-                f"{error.strerror or error}: epoch {epoch + 1} cannot be saved in "
-                f"{self.checkpoint.parent}. {kept if self.saved_epochs else 'Free'} space or make "
-                "the directory writable, and train again with the same arguments to "
-                f"{resumes if self.saved_epochs else 'start over'}",
-            ) from error
+            error.add_note(f"Epoch {epoch + 1} cannot be saved; what was saved before is intact.")
+            raise
         self.saved_epochs = epoch + 1
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Keep the history and remove the state: the run is finished."""
         content = {
-            "checkpoint SHA-256": self.best_sha256,
+            "checkpoint SHA-256": sha256_of(self.checkpoint),
             "steps per epoch": self.params["steps"],
             "history": self.history.history,
         }
         with replacing(history_path_of(self.checkpoint)) as new_path:
             new_path.write_text(json.dumps(content, indent=2), encoding="utf-8")
-        self.state_path.unlink(missing_ok=True)
+        state_path_of(self.checkpoint).unlink(missing_ok=True)
 
-    def _save_best(self, weights: list[np.ndarray]) -> None:
-        self.saved_model.set_weights(weights)
+    def _save_best(self) -> None:
+        self.best_model.set_weights(self.early_stopping.best_weights)
         with replacing(self.checkpoint) as new_path:
-            self.saved_model.save(new_path)
-            self.best_sha256 = sha256_of(new_path)
+            self.best_model.save(new_path)
 
-    def _state(self) -> TrainingState:
-        names = ("best", *_COUNTERS)
-        early_stopping = {name: getattr(self.early_stopping, name) for name in names}
-        return TrainingState(
-            run=self.run,
-            history=self.history.history,
-            early_stopping=early_stopping,
-            stopped=bool(self.model.stop_training),
-            best_sha256=self.best_sha256,
-            variables=[np.asarray(variable) for variable in self._variables()],
-            best_weights=self.early_stopping.best_weights,
-        )
+    def _save_state(self) -> None:
+        state = {
+            "run": self.run,
+            "history": self.history.history,
+            "early_stopping": {name: getattr(self.early_stopping, name) for name in _COUNTERS},
+            "stopped": bool(self.model.stop_training),
+        }
+        arrays = {f"variables {n}": np.asarray(x) for n, x in enumerate(self._variables())}
+        best = {f"best_weights {n}": x for n, x in enumerate(self.early_stopping.best_weights)}
+        with replacing(state_path_of(self.checkpoint)) as new_path:
+            np.savez(new_path, state=np.array(json.dumps(state)), **arrays, **best)
 
     def _variables(self) -> list[keras.Variable]:
         # layer.variables has dropout's seeds, which model.weights lacks.
         in_layers = [variable for layer in self.model.layers for variable in layer.variables]
         return [*in_layers, *self.model.optimizer.variables]
 
-    def _check(self, variables: list[keras.Variable], values: list[np.ndarray]) -> None:
-        wanted = [(variable.shape, np.asarray(variable).dtype) for variable in variables]
-        kept = [(value.shape, value.dtype) for value in values]
-        if kept != wanted or not all(np.isfinite(value).all() for value in values):
-            raise damaged_state(self.state_path, "its arrays are not finite or not this network's")
-
-    def _assign(self, values: list[np.ndarray]) -> None:
-        for variable, value in zip(self._variables(), values, strict=True):
-            variable.assign(value)
-
 
 def load_history(checkpoint: str | os.PathLike[str]) -> keras.callbacks.History | None:
     """Read the history that `train` kept beside a checkpoint; None if none matches it."""
-    checkpoint, history = followed(checkpoint), keras.callbacks.History()
-    path = history_path_of(checkpoint)
-    if not (path.is_file() and checkpoint.is_file()):
-        return None
+    checkpoint, history = resolved(checkpoint), keras.callbacks.History()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        history.history = checked_history(content["history"])
+        content = json.loads(history_path_of(checkpoint).read_text(encoding="utf-8"))
+        history.history = content["history"]
         history.epoch = list(range(len(history.history["loss"])))
-        history.set_params({"steps": int(content["steps per epoch"])})
+        history.set_params({"steps": content["steps per epoch"]})
         return history if content["checkpoint SHA-256"] == sha256_of(checkpoint) else None
-    except Exception:  # a damaged file can raise anything
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -261,57 +184,37 @@ def locked(checkpoint: Path) -> Iterator[None]:
     The operating system releases the lock of a process that ends, whatever ended it.
     """
     path = checkpoint.with_name(f".{checkpoint.name}.lock")
-    with contextlib.ExitStack() as stack:
-        try:
-            checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(filelock.FileLock(path).acquire(timeout=0))
-            stack.callback(path.unlink, missing_ok=True)  # while it is still locked
-            path.write_text(str(os.getpid()))
-            # The longest name that will be written, which some file systems refuse.
-            name = state_path_of(checkpoint).name
-            longest = checkpoint.with_name(f".new-{secrets.token_hex(4)}-{name}")
-            longest.touch()
-            longest.unlink(missing_ok=True)
-        except filelock.Timeout:
-            text = path.read_text(errors="replace") if path.is_file() else ""
-            process = text if text.isdigit() else "unknown"
-            raise RuntimeError(
-                f"another training, process {process}, is writing {checkpoint}; "
-                "wait until it ends, or train with another checkpoint"
-            ) from None
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"{error.strerror or error}: {checkpoint} cannot be saved; choose a checkpoint of "
-                "a shorter name or in a directory that has space and that you can write to",
-            ) from error
+    lock = filelock.FileLock(path, timeout=0, fallback_to_soft=False)
+    try:
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout:
+        raise RuntimeError(
+            f"another training is writing {checkpoint}; wait until it ends, or choose another file"
+        ) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
+            raise
+        message = f"no file can be locked in {path.parent}; start no second training of this file"
+        warnings.warn(message, stacklevel=4)
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path to write to, and rename it to `path` once it is safely on disk."""
-    # The name is unique, so two studies with one directory never write to the same file.
-    new_path = path.with_name(f".new-{secrets.token_hex(4)}-{path.name}")
+    """Yield a temporary path to write to, and rename it to `path` once it is written."""
     try:
-        yield new_path
-        _flush(new_path, os.O_RDWR)
-        os.replace(new_path, path)
-        if os.name == "posix":
-            _flush(path.parent, os.O_RDONLY)
+        yield _new(path)
+        os.replace(_new(path), path)
     finally:
-        new_path.unlink(missing_ok=True)
+        _new(path).unlink(missing_ok=True)
 
 
-def _flush(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no fsync
-            raise
-    finally:
-        os.close(descriptor)
+def _new(path: Path) -> Path:
+    return path.with_name(f".new-{path.name}")
 
 
 def sha256_of(path: Path) -> str:

@@ -1,6 +1,6 @@
-"""The settings of a training run, and four recipes: the book's, fast, accurate, for photos."""
+"""The settings of a training run, and three recipes: the book's, fast, accurate."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from math import inf
 from typing import Literal
 
@@ -46,23 +46,11 @@ class Recipe:
         Whether each image is mirrored left to right with a probability of 1/2, every epoch anew.
     shift : int
         The most pixels by which an image is moved, up or down and left or right.
-    zoom : float
-        The most by which an image is shrunk: its size is divided by 1 to 1 + `zoom`. Like the next
-        three, it changes every second image, on average.
-    stretch : float
-        The most by which an image is widened, as by sleeves that are spread: 1 to 1 + `stretch`
-        times. What becomes too wide is shrunk until it fits.
-    rotation : float
-        The most degrees by which an image is turned, either way.
-    tilt : float
-        The most by which its upper or lower edge comes nearer, in [0, 1): a trapezium.
-    tone : float
-        The probability, in [0, 1], that a garment gets another middle grey and another contrast.
     erasing : float
         The probability, in [0, 1], that a rectangle of an image is painted over.
     precision : {"float32", "bfloat16", "fastest"}
-        What the network computes in; the weights stay float32. "fastest" is bfloat16 if a short
-        timing at the start finds it quicker on this machine, else float32.
+        What the network computes in; the weights stay float32. "fastest" is bfloat16 where the
+        processor multiplies in it, else float32.
 
     Examples
     --------
@@ -86,11 +74,6 @@ class Recipe:
     passes: float = 1.0
     flip: bool = False
     shift: int = 0
-    zoom: float = 0.0
-    stretch: float = 0.0
-    rotation: float = 0.0
-    tilt: float = 0.0
-    tone: float = 0.0
     erasing: float = 0.0
     precision: Literal["float32", "bfloat16", "fastest"] = "float32"
 
@@ -129,11 +112,6 @@ _ALLOWED = {
     "passes": (int | float, lambda x: 0 < x < inf, "a number above 0"),
     "flip": (bool, lambda x: True, "True or False"),
     "shift": (int, lambda x: 0 <= x < _SIDE, f"an int from 0 to {_SIDE - 1}"),
-    "zoom": (int | float, lambda x: 0 <= x < 1, "in [0, 1)"),
-    "stretch": (int | float, lambda x: 0 <= x < 1, "in [0, 1)"),
-    "rotation": (int | float, lambda x: 0 <= x <= 180, "in [0, 180]"),
-    "tilt": (int | float, lambda x: 0 <= x < 1, "in [0, 1)"),
-    "tone": (int | float, lambda x: 0 <= x <= 1, "in [0, 1]"),
     "erasing": (int | float, lambda x: 0 <= x <= 1, "in [0, 1]"),
     "precision": (
         str,
@@ -179,20 +157,3 @@ BEST = Recipe(
     precision="fastest",
 )
 """As accurate as we could make this network; benchmarks/NOTES.md says what was tried."""
-
-ROBUST = replace(
-    BEST,
-    learning_rate=4e-3,
-    epochs=45,  # so many kinds of images take longer to learn
-    patience=45,
-    weight_decay=0.03,
-    label_smoothing=0.05,
-    zoom=0.1,
-    stretch=0.4,  # sleeves are spread on a bed, and hang down in the data set
-    rotation=6.0,
-    tilt=0.25,  # a phone is seldom held straight above
-    tone=0.5,  # what is light in a photo may be dark in the data set
-    erasing=0.3,
-    precision="float32",  # for the same arithmetic on every processor
-)
-"""For photographs of one's own clothes: the recipe of the network that comes with the package."""

@@ -14,6 +14,7 @@ import numpy as np
 from measure import below_table, hardware, versions
 from numpy.typing import NDArray
 from real_photos import RealPhotos, read_photos
+from robust import ROBUST, photo_augmentation
 from scipy.optimize import minimize
 from scipy.special import softmax
 
@@ -40,7 +41,15 @@ def main() -> None:
         model = fc.load_model(arguments.model)
     else:
         model = fc.build_cnn()
-        fc.train(model, data, fc.ROBUST, checkpoint=CHECKPOINT, seed=SEED, verbose=2)
+        fc.train(
+            model,
+            data,
+            ROBUST,
+            checkpoint=CHECKPOINT,
+            seed=SEED,
+            augment=photo_augmentation,
+            verbose=2,
+        )
     photos = read_photos(arguments.photos)
     temperature, shifts = calibration(model, photos)
     write_weights(model, temperature, shifts)
@@ -90,9 +99,7 @@ def render_card(
 ) -> str:
     """Return what to know about the network, as Markdown."""
     test, validation = fc.evaluate(model, data.test), fc.evaluate(model, data.validation)
-    changed = {
-        name: value for name, value in asdict(fc.ROBUST).items() if value != asdict(BOOK)[name]
-    }
+    changed = {name: value for name, value in asdict(ROBUST).items() if value != asdict(BOOK)[name]}
     settings = ", ".join(f"{name} {value}" for name, value in changed.items())
     right = photos.right(model.predict(photos.images, verbose=0))
     garments = right[photos.is_garment]
@@ -102,7 +109,7 @@ def render_card(
     rows = {
         "trained on": f"the training split of Fashion-MNIST, {len(data.train.labels):,} images "
         "(MIT licence, © 2017 Zalando SE)",
-        "recipe": f"`fashion_cnn.ROBUST`, seed {SEED}: {settings}",
+        "recipe": f"`ROBUST` of artefacts/robust.py, seed {SEED}: {settings}",
         "stored": f"{PRETRAINED.stat().st_size / 1e6:.2f} MB, float16",
         "validation accuracy": f"{validation.accuracy:.4f}",
         "test accuracy": f"{test.accuracy:.4f}",

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import layers
 from numpy.typing import NDArray
+from robust import ROBUST, photo_augmentation
 
 import fashion_cnn as fc
 from fashion_cnn.batches import training_batches
@@ -155,11 +156,12 @@ def from_photo(image: Images) -> Images:
 
 
 def half_changed(images: Images, seed: int) -> Images:
-    """Change the second half of some images as `ROBUST` does and a photo would be, reordered."""
+    """Change the second half of some images as for `ROBUST` and a photo would be, reordered."""
     half = images[len(images) // 2 :]
-    recipe = replace(fc.ROBUST, batch_size=len(half), epochs=1, erasing=0.0)
+    recipe = replace(ROBUST, batch_size=len(half), epochs=1, erasing=0.0)
     split = fc.Split(half, np.zeros(len(half), np.int64))
-    changed, _ = next(iter(training_batches(split, recipe, seed, first_epoch=0)))
+    batches = training_batches(split, recipe, seed, first_epoch=0, augment=photo_augmentation)
+    changed, _ = next(iter(batches))
     photos = [from_photo(image) for image in changed.numpy()]
     return np.concatenate([images[: len(images) // 2], photos])
 
