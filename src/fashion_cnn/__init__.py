@@ -4,22 +4,13 @@ The public names are listed in ``__init__.pyi`` and imported when first used, so
 ``import fashion_cnn`` is quick and does not import TensorFlow.
 """
 
+import logging
+import os
+
 import lazy_loader
 
-from fashion_cnn import quiet
-
-__version__ = "0.1.0"
-quiet.install()
-_import, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-
-
-def __getattr__(name: str) -> object:
-    try:
-        return _import(name)
-    except ModuleNotFoundError as error:
-        if error.name not in ("jax", "openvino", "torch"):
-            raise
-        raise ImportError(
-            f"expected Keras's backend to be TensorFlow, got {error.name}, which is not installed; "
-            "set KERAS_BACKEND=tensorflow before importing Keras, and restart Python"
-        ) from error
+__version__ = "0.2.0"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # 0 shows TensorFlow's notes about the machine
+# Keras traces new functions for every new model, of which TensorFlow warns.
+logging.getLogger("tensorflow").addFilter(lambda log: "TensorFlowTrainer" not in log.getMessage())
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
