@@ -28,7 +28,7 @@ from measure import (
 )
 
 import fashion_cnn as fc
-from fashion_cnn.data import DATA_DIR_VARIABLE, FASHION_MNIST_SHA256
+from fashion_cnn.data import DATA_DIR_VARIABLE, FILES
 
 UNFINISHED = HERE / "unfinished.jsonl"
 FIGURE = ROOT / "docs" / "accuracy-against-time.png"
@@ -81,7 +81,7 @@ def run_all(sides: list[str], seeds: range) -> dict[str, Any] | None:
         # All sides read the same files, each from where its users have them.
         cache = Path(scratch, "datasets", "fashion-mnist")
         cache.mkdir(parents=True)
-        for name in FASHION_MNIST_SHA256:
+        for name in FILES:
             (cache / name).symlink_to(source.directory / name)
         environment = {"KERAS_HOME": scratch, DATA_DIR_VARIABLE: str(source.directory)}
         for seed in seeds:

@@ -7,13 +7,12 @@ import socket
 import threading
 from pathlib import Path
 
-import pooch
 import pytest
 from playwright.sync_api import sync_playwright
 
 import fashion_cnn as fc
 from fashion_cnn import data as data_module
-from fashion_cnn.data import DATA_DIR_VARIABLE, FASHION_MNIST_SHA256
+from fashion_cnn.data import DATA_DIR_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY_DIR = ROOT / "data" / "tiny"
@@ -67,13 +66,10 @@ def trained(tiny, tmp_path_factory):
 @pytest.fixture(scope="session")
 def real_dir():
     """The directory of the real Fashion-MNIST, for tests marked real_data."""
-    place, _ = data_module.data_directory()
-    if all(
-        (place / name).is_file() and pooch.file_hash(str(place / name)) == sha256
-        for name, sha256 in FASHION_MNIST_SHA256.items()
-    ):
-        return place
-    pytest.skip(f"no Fashion-MNIST in {place}; set {DATA_DIR_VARIABLE} to run this test")
+    try:
+        return data_module.data_source().directory
+    except fc.DatasetError as error:
+        pytest.skip(f"{error}; set {DATA_DIR_VARIABLE} to run this test")
 
 
 @pytest.fixture(scope="session")
@@ -92,13 +88,7 @@ def keras_cache(tmp_path, monkeypatch):
 @pytest.fixture
 def tiny_is_real(monkeypatch):
     """Let the stand-in files stand for the real ones, for tests of download and cache."""
-    lines = (TINY_DIR / "SHA256SUMS").read_text().splitlines()
-    sums = {name: sha256 for sha256, name in (line.split() for line in lines)}
-    monkeypatch.setattr(
-        data_module, "FASHION_MNIST_SHA256", {k: sums[k] for k in FASHION_MNIST_SHA256}
-    )
-    sizes = {name: (TINY_DIR / name).stat().st_size for name in FASHION_MNIST_SHA256}
-    monkeypatch.setattr(data_module, "FASHION_MNIST_BYTES", sizes)
+    monkeypatch.setattr(data_module, "PUBLISHED_SUMS", TINY_DIR / "SHA256SUMS")
 
 
 @pytest.fixture

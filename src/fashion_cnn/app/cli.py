@@ -87,7 +87,7 @@ def _line(error: Exception) -> str:
         return _(
             "{summary} Connect this machine to the internet, put the four files of Fashion-MNIST "
             "there, or name their directory with --data-dir"
-        ).format(summary=error.summary)
+        ).format(summary=" ".join(str(error).splitlines()[:2]))
     if isinstance(error, OSError) and error.filename and error.strerror:
         return ": ".join((str(error.filename), _(error.strerror)))
     if isinstance(error, DatasetError | ImportError | OSError | RuntimeError | ValueError):
