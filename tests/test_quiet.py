@@ -1,0 +1,30 @@
+"""TensorFlow is quiet about what a learner cannot change, and about nothing else."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["", "0"])
+def test_warnings_of_new_models_are_hidden_and_notes_on_request_shown(level):
+    """Build and ask as many models as a notebook does."""
+    code = """if True:
+        import logging, fashion_cnn as fc, keras, numpy as np
+        for _ in range(8):
+            model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+            model.predict(np.zeros((3, 4)), verbose=0)
+        logging.getLogger("tensorflow").warning("anything else")
+    """
+    environment = os.environ | ({"TF_CPP_MIN_LOG_LEVEL": level} if level else {})
+    if not level:
+        environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "retracing" not in done.stderr
+    assert "anything else" in done.stderr
+    # Which notes there are depends on the processor; this one says what it is built for.
+    assert ("cpu_feature_guard" in done.stderr) == (level == "0")
