@@ -1,8 +1,12 @@
+import io
 import json
+import pickle
 import re
+import warnings
 import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -67,30 +71,137 @@ def test_reads_a_model_trained_with_another_optimizer(tmp_path, tiny):
         np.testing.assert_array_equal(saved, loaded)
 
 
-def test_runs_nothing_that_the_file_holds(tmp_path):
-    """Only sizes are read from a file that would run code when Keras builds its layers."""
-    good, evil, proof = tmp_path / "good.keras", tmp_path / "evil.keras", tmp_path / "proof"
-    fc.build_cnn(filters=(2, 3)).save(good)
-    with zipfile.ZipFile(good) as source, zipfile.ZipFile(evil, "w") as target:
-        for item in source.namelist():
-            content = source.read(item)
-            if item == "config.json":
-                config = json.loads(content)
-                layer = config["config"]["layers"][1]
-                layer["module"], layer["registered_name"] = "pathlib", "Path"
-                layer["config"]["kernel_initializer"] = {
-                    "module": "builtins",
-                    "class_name": "function",
-                    "config": "exec",
-                    "registered_name": f"open({str(proof)!r}, 'w')",
-                }
-                layer["build_config"] = {"input_shape": f"__import__('os').mkdir({str(proof)!r})"}
-                content = json.dumps(config).encode()
-            target.writestr(item, content)
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    path = tmp_path_factory.mktemp("good") / "good.keras"
+    fc.build_cnn(filters=(2, 3), dense_units=5).save(path)
+    return path
+
+
+@pytest.fixture
+def changed(good, tmp_path):
+    """Copy the good file with another configuration, other weights or other members."""
+
+    def change(config=None, weights=None, members=()):
+        path = tmp_path / "changed.keras"
+        with zipfile.ZipFile(good) as old, zipfile.ZipFile(path, "w") as new:
+            contents = {name: old.read(name) for name in old.namelist()}
+            if config is not None:
+                parsed = json.loads(contents["config.json"])
+                config(parsed["config"]["layers"])
+                contents["config.json"] = json.dumps(parsed).encode()
+            if weights is not None:
+                buffer = io.BytesIO(contents["model.weights.h5"])
+                with h5py.File(buffer, "r+") as file:
+                    weights(file["layers"])
+                contents["model.weights.h5"] = buffer.getvalue()
+            for name, content in (contents | dict(members)).items():
+                new.writestr(name, content)
+        return path
+
+    return change
+
+
+@pytest.mark.parametrize("name", ["model.KERAS", "model.zip", "model"])
+def test_the_ending_does_not_matter(good, tmp_path, name):
+    old = tmp_path / "old.h5"
+    with warnings.catch_warnings(action="ignore"):  # Keras calls the format old
+        fc.build_cnn(filters=(2, 3), dense_units=5).save(old)
+    for path in (good, old):
+        (tmp_path / name).write_bytes(path.read_bytes())
+        fc.load_model(tmp_path / name)
+
+
+# No code from a file runs
+
+
+class MakesDirectory:
+    """An object whose unpickling makes a directory."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def __reduce__(self):
+        import os
+
+        return os.mkdir, (str(self.place),)
+
+
+def test_objects_that_a_configuration_names_are_not_built(changed, good, tmp_path):
+    """Keras would look them up and call them when it builds its layers."""
+    proof = tmp_path / "proof"
+
+    def edit(layers):
+        layers[1] |= {"module": "pathlib", "registered_name": "Path"}
+        layers[1]["config"]["kernel_initializer"] = {
+            "module": "builtins",
+            "class_name": "function",
+            "config": "exec",
+            "registered_name": f"open({str(proof)!r}, 'w')",
+        }
+        layers[1]["build_config"] = {"input_shape": f"__import__('os').mkdir({str(proof)!r})"}
+
     np.testing.assert_array_equal(
-        fc.load_model(evil).get_weights()[0], fc.load_model(good).get_weights()[0]
+        fc.load_model(changed(config=edit)).get_weights()[0], fc.load_model(good).get_weights()[0]
     )
     assert not proof.exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "class_name"),
+    [("os", "mkdir"), ("keras.layers", "TFSMLayer"), ("keras.layers", "Lambda")],
+)
+def test_layers_of_another_kind(changed, tmp_path, module, class_name):
+    proof = tmp_path / "proof"
+
+    def edit(layers):
+        layers[1] |= {"module": module, "class_name": class_name, "registered_name": None}
+        layers[1]["config"] |= {"path": str(proof), "filepath": str(proof), "function": str(proof)}
+
+    with pytest.raises(ValueError, match=rf"expected the layers Conv2D, .* got {class_name}, "):
+        fc.load_model(changed(config=edit))
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize("member", ["config.json", "model.weights.h5", "whole"])
+def test_pickles_are_not_read(changed, tmp_path, member):
+    proof = tmp_path / "proof"
+    content = pickle.dumps(MakesDirectory(proof))
+    path = changed(members={member: content})
+    if member == "whole":
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match="expected a saved model"):
+        fc.load_model(path)
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize("name", ["../evil", "assets/../../evil"])
+def test_paths_inside_the_archive_write_nothing(changed, tmp_path, name):
+    fc.load_model(changed(members={name: b"evil"}))
+    assert not list(tmp_path.parent.rglob("*evil*"))
+
+
+@pytest.mark.parametrize("kind", ["link", "storage"])
+def test_arrays_of_other_files_are_not_read(changed, tmp_path, kind):
+    secret = np.full((3, 3, 1, 2), 42, np.float32)
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["0"] = secret
+    (tmp_path / "raw").write_bytes(secret.tobytes())
+
+    def edit(layers):
+        variables = layers["conv2d/vars"]
+        del variables["0"]
+        if kind == "link":
+            variables["0"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "/0")
+        else:
+            place = [(str(tmp_path / "raw"), 0, secret.nbytes)]
+            variables.create_dataset("0", secret.shape, "float32", external=place)
+
+    with pytest.raises(ValueError, match="expected a saved model"):
+        fc.load_model(changed(weights=edit))
+
+
+# What is refused, in a sentence
 
 
 def test_missing_file(tmp_path):
@@ -98,44 +209,86 @@ def test_missing_file(tmp_path):
         fc.load_model(tmp_path / "none.keras")
 
 
-@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
 @pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04 cut short"])
-def test_not_a_model(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
+def test_files_that_are_no_model(good, tmp_path, content):
+    (tmp_path / "model.keras").write_bytes(content)
+    with pytest.raises(ValueError, match=r"expected a saved model.*cut short or of another kind"):
+        fc.load_model(tmp_path / "model.keras")
+
+
+def test_truncated_anywhere(good, tmp_path):
+    content, path = good.read_bytes(), tmp_path / "cut.keras"
+    for length in range(0, len(content), len(content) // 20):
+        path.write_bytes(content[:length])
+        with pytest.raises(ValueError, match="expected a saved model"):
+            fc.load_model(path)
+
+
+def test_weights_only_and_a_saved_model_are_named(tmp_path):
+    fc.build_cnn(filters=(2, 3)).save_weights(tmp_path / "only.weights.h5")
+    with pytest.raises(ValueError, match="got weights only; call build_cnn"):
+        fc.load_model(tmp_path / "only.weights.h5")
+    (tmp_path / "saved_model").mkdir()
+    with pytest.raises(ValueError, match="got a directory, perhaps a SavedModel"):
+        fc.load_model(tmp_path / "saved_model")
+
+
+@pytest.mark.parametrize(
+    ("layer", "setting", "value", "message"),
+    [
+        (0, "batch_shape", [None, 32, 32, 3], r"inputs of shape \(None, 28, 28, 1\), got"),
+        (1, "filters", 0, "filters=0"),
+        (1, "filters", 8, r"variable.shape=\(3, 3, 1, 8\), Received: value.shape=\(3, 3, 1, 2\)"),
+        (1, "activation", {"class_name": "function", "config": "mkdir"}, "activation='relu' in la"),
+        (3, "padding", "valid", r"expected padding='same' in layer 3 \(Conv2D\), got 'valid'"),
+        (3, "padding", None, r"expected padding='same' in layer 3 \(Conv2D\), got None"),
+        (6, "units", 100, "must match"),
+        (7, "rate", 2, "between 0 and 1"),
+    ],
+)
+def test_configurations_of_other_networks(changed, layer, setting, value, message):
+    def edit(layers):
+        layers[layer]["config"][setting] = value
+
+    with pytest.raises(ValueError, match=f"expected a saved model.*{message}") as error:
+        fc.load_model(changed(config=edit))
+    assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize("config", [b"", b"[]", b"{}", b"null", b"[" * 100_000, b"\xff\xfe"])
+def test_configurations_that_make_no_sense(changed, config):
     with pytest.raises(ValueError, match="expected a saved model"):
-        fc.load_model(tmp_path / name)
+        fc.load_model(changed(members={"config.json": config}))
 
 
-def test_cut_short(tmp_path):
-    path = tmp_path / "model.keras"
-    fc.build_cnn(filters=(2, 3)).save(path)
-    path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(ValueError, match="cut short"):
-        fc.load_model(path)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda kernel: kernel * np.nan, "expected finite weights, got NaN"),
+        (lambda kernel: kernel[:, :, [0, 0, 0]], r"\(3, 3, 3, 2\)"),
+        (lambda kernel: None, "expected a saved model"),
+    ],
+    ids=["NaN", "shape", "missing"],
+)
+def test_weights_of_another_kind(changed, change, message):
+    def edit(layers):
+        new = change(layers["conv2d/vars/0"][()])
+        del layers["conv2d/vars/0"]
+        if new is not None:
+            layers["conv2d/vars/0"] = new
+
+    with pytest.raises(ValueError, match=message):
+        fc.load_model(changed(weights=edit))
 
 
-def test_other_architecture(tmp_path):
-    path = tmp_path / "dense.keras"
-    keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()]).save(path)
+def test_other_architectures(tmp_path):
+    layers = fc.build_cnn(filters=(2, 3)).layers
+    value = image = keras.Input((28, 28, 1))
+    for layer in layers:
+        value = layer(value)
+    keras.Model(image, value).save(tmp_path / "functional.keras")
+    with pytest.raises(ValueError, match="expected a Sequential, got 'Functional'"):
+        fc.load_model(tmp_path / "functional.keras")
+    keras.Sequential([image, keras.layers.Flatten()]).save(tmp_path / "flat.keras")
     with pytest.raises(ValueError, match=r"expected the layers Conv2D, .* got Flatten"):
-        fc.load_model(path)
-
-
-def test_says_which_layer_differs(tmp_path):
-    path = tmp_path / "valid.keras"
-    layers = keras.layers
-    keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            layers.Conv2D(2, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(2),
-            layers.Conv2D(3, 3, padding="valid", activation="relu"),
-            layers.MaxPooling2D(2),
-            layers.Flatten(),
-            layers.Dense(5, activation="relu"),
-            layers.Dropout(0.4),
-            layers.Dense(10, activation="softmax"),
-        ]
-    ).save(path)
-    with pytest.raises(ValueError, match=r"padding='same' in layer 3 \(Conv2D\).* got 'valid'"):
-        fc.load_model(path)
+        fc.load_model(tmp_path / "flat.keras")
