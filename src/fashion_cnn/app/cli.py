@@ -23,6 +23,7 @@ from fashion_cnn.app.words import choose_language, gather, in_language, spread
 from fashion_cnn.data import DATA_DIR_VARIABLE, DatasetError, NotAvailableError, data_source
 from fashion_cnn.language import LANGUAGE_VARIABLE, LANGUAGES
 from fashion_cnn.language import gettext as _
+from fashion_cnn.quiet import without_machine_notes
 
 if TYPE_CHECKING:
     import keras
@@ -152,13 +153,13 @@ def train(
     Example:
       fashion-cnn train --recipe fast --checkpoint models/fast.keras
     """
-    from fashion_cnn.checkpoint import default_checkpoint  # imports Keras, which is heavy
-
     with contextlib.redirect_stdout(sys.stderr):  # where Keras's progress belongs, too
         data = fc.load_fashion_mnist(data_dir)
         click.echo(data.source)
-        checkpoint = str(default_checkpoint(data.source)) if checkpoint is None else checkpoint
         model = fc.build_cnn()
+        from fashion_cnn.checkpoint import default_checkpoint  # imports Keras, which is heavy
+
+        checkpoint = str(default_checkpoint(data.source)) if checkpoint is None else checkpoint
         try:
             history = fc.train(
                 model,
@@ -298,9 +299,9 @@ def report(checkpoint: str, data_dir: str | None) -> None:
     Example:
       fashion-cnn report best-cnn-model.keras
     """
+    model = _load(checkpoint)
     from fashion_cnn.checkpoint import load_history  # imports Keras, which is heavy
 
-    model = _load(checkpoint)
     data = fc.load_fashion_mnist(data_dir)
     history = load_history(checkpoint)
     if history is None:
@@ -364,7 +365,8 @@ def demo(checkpoint: str | None, host: str, port: int) -> None:
       fashion-cnn demo --port 8000
     """
     click.echo(_("Starting the page …"), err=True)
-    from fashion_cnn.app.demo import is_of_this_machine, serve  # imports Keras, which is heavy
+    with without_machine_notes():
+        from fashion_cnn.app.demo import is_of_this_machine, serve  # imports Keras, which is heavy
 
     if not is_of_this_machine(host):
         message = _(
@@ -378,9 +380,9 @@ def demo(checkpoint: str | None, host: str, port: int) -> None:
 
 def _load(checkpoint: str | None) -> "keras.Sequential":
     """Load a model and say so if its answers mean nothing."""
+    model = fc.load_model(checkpoint)
     from fashion_cnn.model import is_trained_on_stand_in  # imports Keras, which is heavy
 
-    model = fc.load_model(checkpoint)
     if is_trained_on_stand_in(model):
         message = _("{checkpoint} was trained on stand-in data: its answers mean nothing")
         _say(message.format(checkpoint=checkpoint))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from fashion_cnn.data import NotAvailableError, data_source
 from fashion_cnn.language import gettext as _
 from fashion_cnn.language import korean_font
+from fashion_cnn.quiet import without_machine_notes
 from fashion_cnn.recipe import FAST
 
 
@@ -63,7 +64,8 @@ def _python() -> str:
 
 
 def _tensorflow() -> str:
-    import tensorflow as tf  # heavy, and it may be broken
+    with without_machine_notes():
+        import tensorflow as tf  # heavy, and it may be broken
 
     return str(tf.__version__)
 
