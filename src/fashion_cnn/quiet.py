@@ -4,6 +4,7 @@ On Linux its libraries write six lines while they load, before any of its settin
 """
 
 import contextlib
+import functools
 import logging
 import os
 import sys
@@ -15,15 +16,20 @@ LEVEL = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 logging.getLogger("tensorflow").addFilter(lambda log: "TensorFlowTrainer" not in log.getMessage())
 
 
+@functools.cache
+def has_avx() -> bool:
+    """Tell whether this is a Linux whose processor has AVX, which TensorFlow needs."""
+    processor = Path("/proc/cpuinfo")
+    return processor.exists() and " avx " in processor.read_text()
+
+
 @contextlib.contextmanager
 def without_machine_notes() -> Iterator[None]:
     """Write file descriptor 2 nowhere while TensorFlow is imported for the first time.
 
     Where a processor lacks AVX, TensorFlow says so and ends the process: there nothing is hidden.
     """
-    processor = Path("/proc/cpuinfo")  # of Linux; elsewhere there is less to hide
-    is_known = processor.exists() and " avx " in processor.read_text()
-    if "tensorflow" in sys.modules or LEVEL != "3" or sys.stderr is None or not is_known:
+    if "tensorflow" in sys.modules or LEVEL != "3" or sys.stderr is None or not has_avx():
         yield
         return
     shown = os.dup(2)
