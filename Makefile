@@ -11,7 +11,7 @@ export FASHION_CNN_DATA_DIR := $(DATA_DIR)
 endif
 
 .PHONY: help setup notebook notebooks demo test test-slow test-all faults lint house docs \
-  bench pretrained unlikeness figure screenshot pins clean
+  bench pretrained unlikeness figure screenshot translations pins clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -72,6 +72,9 @@ screenshot: $(READY) ## take the picture of the web page (needs Chromium)
 
 figure: $(READY) ## take the READMEs' pictures from the committed notebooks
 	$(BIN)/python artefacts/readme_figure.py
+
+translations: $(READY) ## compile the Korean catalogue
+	$(BIN)/pybabel compile --domain fashion_cnn --directory src/fashion_cnn/locale
 
 pins: $(READY) ## update constraints.txt to the newest releases
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

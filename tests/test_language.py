@@ -3,7 +3,6 @@ import errno
 import os
 import subprocess
 import sys
-import warnings
 from string import Formatter
 
 import click
@@ -11,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from babel.messages.extract import extract_from_dir
+from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 from conftest import ROOT, TINY_DIR
 from matplotlib.font_manager import fontManager
@@ -34,18 +34,18 @@ def _fonts_and_figures_afresh():
     plt.close("all")
 
 
-@pytest.fixture
-def no_korean_font(monkeypatch):
-    """A machine whose only fonts are those of Matplotlib."""
-    fonts = [font for font in fontManager.ttflist if "mpl-data" in font.fname]
-    monkeypatch.setattr(fontManager, "ttflist", fonts)
-    monkeypatch.setattr(language.importlib.util, "find_spec", lambda name: None)
+def has_hangul(text):
+    return any("가" <= letter <= "힣" for letter in text)
 
 
-def marked_texts():
-    """Every text in the source that is marked for translation, and the class names."""
-    found = {text for _, _, text, _, _ in extract_from_dir(SOURCE)}
-    return found | set(fc.CLASS_NAMES)
+def texts(figure):
+    return " ".join(text.get_text() for text in figure.findobj(plt.Text))
+
+
+def texts_in(directory):
+    """Every text that is marked for translation in the source files of a directory."""
+    found = (text for _, _, text, _, _ in extract_from_dir(directory))
+    return {text if isinstance(text, str) else text[0] for text in found}
 
 
 def help_texts():
@@ -55,30 +55,41 @@ def help_texts():
         context = click.Context(command)
         found.add(command.options_metavar)
         for text in [command.help, *(getattr(p, "help", None) for p in command.params)]:
-            lines = "\n".join(paragraphs(text or "")).split("\n")
+            lines = "\n".join(paragraphs(text)).split("\n")
             found.update(line for line in lines if not line.startswith(("\b", " ")))
         metavars = {p.make_metavar(context) for p in command.params}
         found.update(name for name in metavars if name.isupper() and name != "BOOLEAN")
     return found - {""}
 
 
-def texts_of_others():
-    """Click's own texts, and what the operating system says of a file."""
+def catalogue(read=read_po, ending=".po"):
+    """Return the Korean by the English text; of a text with a plural, by both."""
+    path = language.LOCALE / "ko" / "LC_MESSAGES" / f"{language.DOMAIN}{ending}"
+    with open(path, "rb") as file:
+        messages = [message for message in read(file) if message.id]
+    assert not any(message.fuzzy for message in messages)
+    as_tuple = lambda x: (x,) if isinstance(x, str) else tuple(x)  # noqa: E731
+    return {as_tuple(message.id): as_tuple(message.string) for message in messages}
+
+
+def test_every_text_has_its_korean_and_no_other():
+    translated = {english[0] for english, korean in catalogue().items() if all(korean)}
+    needed = texts_in(SOURCE) | help_texts() | set(fc.CLASS_NAMES)
     system = {os.strerror(number) for number in errno.errorcode}
-    return system | {text for _, _, text, _, _ in extract_from_dir(os.path.dirname(click.__file__))}
-
-
-def catalogue():
-    with open(language.LOCALE / "ko" / "LC_MESSAGES" / "fashion_cnn.po", "rb") as file:
-        return read_po(file)
-
-
-def test_no_marked_text_lacks_its_korean():
-    translated = {message.id for message in catalogue() if message.id and message.string}
-    needed = marked_texts() | help_texts()
     assert needed <= translated
-    assert translated - needed <= texts_of_others()
-    assert not any(message.fuzzy for message in catalogue() if message.id)
+    assert translated - needed <= system | texts_in(os.path.dirname(click.__file__))
+
+
+def test_translations_have_the_same_fields():
+    def fields(text):
+        return sorted(str(field) for _, field, *_ in Formatter().parse(text) if field)
+
+    for english, (korean,) in catalogue().items():
+        assert fields(english[-1]) == fields(korean)
+
+
+def test_the_compiled_catalogue_is_fresh():
+    assert catalogue(read_mo, ".mo") == catalogue(), "run `make translations`"
 
 
 def test_the_standard_tool_finds_every_marked_text():
@@ -90,15 +101,49 @@ def test_the_standard_tool_finds_every_marked_text():
                 assert "_" not in names, f"{path}:{node.lineno}"
 
 
-def test_translations_have_the_same_fields():
-    def fields(text):
-        return sorted(str(field) for _, field, *_ in Formatter().parse(text) if field)
+def test_use_language():
+    fc.use_language("ko")
+    assert ",".join(fc.class_names()) == BOOK
+    fc.use_language("en")
+    assert fc.class_names() == fc.CLASS_NAMES
+    with pytest.raises(ValueError, match=r"'en' or 'ko', .*, got 'kr'"):
+        fc.use_language("kr")
+    assert fc.class_names() == fc.CLASS_NAMES
 
-    for message in catalogue():
-        if message.id:
-            *_, text = [message.id] if isinstance(message.id, str) else message.id
-            (korean,) = [message.string] if isinstance(message.string, str) else message.string
-            assert fields(text) == fields(korean)
+
+def test_the_variable_sets_the_language_and_the_locale_does_not():
+    code = """if True:
+        import fashion_cnn as fc, importlib, os
+        from fashion_cnn import language
+        for value in ("", "en", "ko", "fr"):
+            os.environ[language.LANGUAGE_VARIABLE] = value
+            importlib.reload(language)
+            try: print(language.class_names()[8])
+            except ValueError as error: print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"LANGUAGE": "ko", "LC_ALL": "ko_KR.UTF-8", "PYTHONUTF8": "1"},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    *names, error = done.stdout.splitlines()
+    assert names == ["Bag", "Bag", "가방"]
+    assert error.endswith("from use_language or FASHION_CNN_LANGUAGE, got 'fr'")
+
+
+@pytest.mark.filterwarnings("ignore:학습한 옷과")
+def test_tables_and_remarks_are_korean(tiny, trained):
+    model, history, _ = trained
+    fc.use_language("ko")
+    validation = fc.evaluate(model, tiny.validation)
+    report = fc.reproduction_report(model, tiny, history, validation=validation)
+    assert all(has_hangul(name) for name in [*report.index, *report.columns])
+    assert has_hangul(str(fc.load_fashion_mnist(TINY_DIR).source))
+    prediction = fc.predict(model, np.random.default_rng(0).random((28, 28)))
+    assert "비슷하지 않습니다" in prediction.remark
+    assert prediction.class_name in BOOK
 
 
 def draw_everything(tiny):
@@ -131,105 +176,34 @@ def draw_everything(tiny):
     ]
 
 
-def texts(figure):
-    return " ".join(text.get_text() for text in figure.findobj(plt.Text))
-
-
-def has_hangul(text):
-    return any("가" <= letter <= "힣" for letter in text)
-
-
-def test_class_names():
-    assert fc.class_names() == fc.CLASS_NAMES
-    fc.use_language("ko")
-    assert ",".join(fc.class_names()) == BOOK
-    fc.use_language("en")
-    assert fc.class_names() == fc.CLASS_NAMES
-    with pytest.raises(ValueError, match=r"'en' or 'ko', .*, got 'kr'"):
-        fc.use_language("kr")
-    assert fc.class_names() == fc.CLASS_NAMES
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"), [("", "Bag"), ("en", "Bag"), ("ko", "가방"), ("fr", "got 'fr'")]
-)
-def test_environment_variable(value, expected):
-    done = subprocess.run(
-        [sys.executable, "-c", "import fashion_cnn as fc; print(fc.class_names()[8])"],
-        env=os.environ | {language.LANGUAGE_VARIABLE: value, "PYTHONUTF8": "1"},
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert expected in done.stdout + done.stderr
-    assert (done.returncode == 0) == (value != "fr")
-
-
-def test_a_program_that_imports_the_package_is_not_translated_by_the_locale():
-    done = subprocess.run(
-        [sys.executable, "-c", "import fashion_cnn as fc; print(fc.class_names()[8])"],
-        env=os.environ | {"LANGUAGE": "ko", "LC_ALL": "ko_KR.UTF-8", "PYTHONUTF8": "1"},
-        capture_output=True,
-        encoding="utf-8",
-        check=True,
-    )
-    assert done.stdout == "Bag\n"
-
-
-def test_tables_and_warnings_are_korean(tiny, trained):
-    model, history, _ = trained
-    fc.use_language("ko")
-    report = fc.reproduction_report(
-        model, tiny, history, validation=fc.evaluate(model, tiny.validation)
-    )
-    assert all(has_hangul(name) for name in [*report.index, *report.columns])
-    assert has_hangul(str(fc.load_fashion_mnist(TINY_DIR).source))
-    with pytest.warns(fc.UnlikeDataWarning, match="비슷하지 않습니다"):
-        prediction = fc.predict(model, np.random.default_rng(0).random((28, 28)))
-    assert prediction.class_name in BOOK
-
-
-def test_every_picture_in_korean_with_a_glyph_for_each_letter(tiny):
+def test_every_picture_in_korean_with_a_glyph_for_each_letter(tiny, monkeypatch):
     """Matplotlib warns of each letter that no font has; pytest makes that an error."""
     before = dict(plt.rcParams)
     fc.use_language("ko")
     for number, figure in enumerate(draw_everything(tiny)):
-        assert has_hangul(figure.get_label()), number
         has_letters = any(letter.isalpha() for letter in texts(figure))
         assert has_hangul(texts(figure)) == has_letters, number
         assert has_hangul(figure.get_label()), number
         figure.draw_without_rendering()
     assert dict(plt.rcParams) == before
-
-
-def test_a_korean_picture_keeps_what_the_notebook_sets_up(monkeypatch):
-    """In a notebook the first figure makes Matplotlib interactive; otherwise none is shown."""
+    # In a notebook the first figure makes Matplotlib interactive; otherwise none is shown.
     monkeypatch.setitem(plt.rcParams, "interactive", False)
-    fc.use_language("ko")
     with language.words_in_pictures():
         plt.rcParams["interactive"] = True
     assert plt.rcParams["interactive"]
 
 
-def test_every_picture_in_english(tiny):
-    for number, figure in enumerate(draw_everything(tiny)):
-        assert not has_hangul(texts(figure))
-        assert len(figure.get_label()) > 10, number
-
-
-def test_english_where_there_is_no_korean_font(tiny, no_korean_font):
+def test_english_where_there_is_no_korean_font(tiny, monkeypatch):
+    fonts = [font for font in fontManager.ttflist if "mpl-data" in font.fname]
+    monkeypatch.setattr(fontManager, "ttflist", [*fonts])  # Matplotlib's own, and no other
+    assert language.korean_font() == "NanumGothic"  # of the package
+    language.korean_font.cache_clear()
+    monkeypatch.setattr(fontManager, "ttflist", fonts)
+    monkeypatch.setattr(language.importlib.util, "find_spec", lambda name: None)
     fc.use_language("ko")
     with pytest.warns(UserWarning, match="no Korean font.*pip install") as caught:
-        figures = draw_everything(tiny)
+        figure = fc.plot_images(tiny.test.images[:3], tiny.test.labels[:3])
     assert {warning.filename for warning in caught} == {__file__}  # it names the caller's line
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for figure in figures:
-            assert not has_hangul(texts(figure))
-            figure.draw_without_rendering()
+    assert not has_hangul(texts(figure) + figure.get_label())
+    figure.draw_without_rendering()
     assert fc.class_names()[4] == "코트"  # only pictures need a font
-
-
-def test_the_font_of_the_package_serves_where_the_system_has_none(monkeypatch):
-    fonts = [font for font in fontManager.ttflist if "mpl-data" in font.fname]
-    monkeypatch.setattr(fontManager, "ttflist", fonts)
-    assert language.korean_font() == "NanumGothic"

@@ -6,20 +6,8 @@ The public names are listed in ``__init__.pyi`` and imported when first used, so
 
 import lazy_loader
 
-from fashion_cnn import quiet
+from fashion_cnn.quiet import without_machine_notes
 
-__version__ = "0.1.0"
-quiet.install()
+__version__ = "0.2.0"
 _import, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-
-
-def __getattr__(name: str) -> object:
-    try:
-        return _import(name)
-    except ModuleNotFoundError as error:
-        if error.name not in ("jax", "openvino", "torch"):
-            raise
-        raise ImportError(
-            f"expected Keras's backend to be TensorFlow, got {error.name}, which is not installed; "
-            "set KERAS_BACKEND=tensorflow before importing Keras, and restart Python"
-        ) from error
+__getattr__ = without_machine_notes()(_import)

@@ -1,23 +1,15 @@
 """Start the command line, by ``fashion-cnn`` or ``python -m fashion_cnn``."""
 
-import signal
 import sys
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C gives no traceback while modules load or Python ends either."""
-    handler = signal.getsignal(signal.SIGINT)
-    if handler is signal.default_int_handler:  # else the shell has it ignored
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from fashion_cnn.app import cli  # imports Click and NumPy, which takes a while
-
+    """Run the command line; Ctrl-C gives no traceback while its modules load, either."""
     try:
-        signal.signal(signal.SIGINT, handler)
-        cli.main()
+        from fashion_cnn.app import cli  # imports Click and NumPy, which takes a while
     except KeyboardInterrupt:
-        sys.exit(cli.INTERRUPTED)
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        sys.exit(130)  # as cli.main does
+    cli.main()
 
 
 if __name__ == "__main__":

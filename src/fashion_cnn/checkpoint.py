@@ -153,10 +153,12 @@ class KeepProgress(keras.callbacks.Callback):
             "early_stopping": {name: getattr(self.early_stopping, name) for name in _COUNTERS},
             "stopped": bool(self.model.stop_training),
         }
-        arrays = {f"variables {n}": np.asarray(x) for n, x in enumerate(self._variables())}
-        best = {f"best_weights {n}": x for n, x in enumerate(self.early_stopping.best_weights)}
+        best = enumerate(self.early_stopping.best_weights)
+        arrays: dict[str, Any] = {f"best_weights {n}": array for n, array in best}
+        for n, variable in enumerate(self._variables()):
+            arrays[f"variables {n}"] = np.asarray(variable)
         with replacing(state_path_of(self.checkpoint)) as new_path:
-            np.savez(new_path, state=np.array(json.dumps(state)), **arrays, **best)
+            np.savez(new_path, state=np.array(json.dumps(state)), **arrays)
 
     def _variables(self) -> list[keras.Variable]:
         # layer.variables has dropout's seeds, which model.weights lacks.

@@ -1,24 +1,23 @@
 """The reader's language: English, or Korean after ``use_language("ko")``.
 
-Texts are marked in the source, as ``_("text")`` with ``from fashion_cnn.language import gettext
-as _``, and translated in a gettext catalogue, ``locale/ko/LC_MESSAGES/fashion_cnn.po``.
+Texts are marked in the source as ``_("text")``, where ``_`` is `gettext`, and translated in
+``locale/ko/LC_MESSAGES/fashion_cnn.po``, which ``make translations`` compiles.
 """
 
 import contextlib
 import functools
 import importlib.util
-import io
 import os
 import warnings
 from collections.abc import Iterator
-from gettext import GNUTranslations
+from gettext import translation
 from pathlib import Path
 
 from fashion_cnn.images import CLASS_NAMES
 
 LANGUAGES = ("en", "ko")
 LANGUAGE_VARIABLE = "FASHION_CNN_LANGUAGE"
-LOCALE = Path(__file__).with_name("locale")
+DOMAIN, LOCALE = "fashion_cnn", Path(__file__).with_name("locale")
 KOREAN_FONTS = (
     *("Noto Sans KR", "Noto Sans CJK KR", "Noto Sans CJK JP", "NanumGothic", "Nanum Gothic"),
     *("Malgun Gothic", "Apple SD Gothic Neo", "AppleGothic", "Gulim", "UnDotum", "Baekmuk Gulim"),
@@ -52,8 +51,7 @@ def current_language() -> str:
     """Return the language in use: ``"en"`` or ``"ko"``."""
     if _chosen is None:
         use_language(os.environ.get(LANGUAGE_VARIABLE) or "en")
-    assert _chosen is not None
-    return _chosen
+    return str(_chosen)
 
 
 def class_names() -> tuple[str, ...]:
@@ -72,28 +70,9 @@ def gettext(text: str) -> str:
     return translated(text, current_language())
 
 
-def ngettext(singular: str, plural: str, n: int) -> str:
-    """Translate an English text that depends on a number into the language in use."""
-    if current_language() == "en":
-        return singular if n == 1 else plural
-    return _catalogue(current_language()).ngettext(singular, plural, n)
-
-
 def translated(text: str, language: str) -> str:
     """Return an English text in a given language, or as it is if the catalogue lacks it."""
-    return text if language == "en" or not text else _catalogue(language).gettext(text)
-
-
-@functools.cache
-def _catalogue(language: str) -> GNUTranslations:
-    from babel.messages.mofile import write_mo  # heavy, and not needed for English
-    from babel.messages.pofile import read_po
-
-    compiled = io.BytesIO()
-    with open(LOCALE / language / "LC_MESSAGES" / "fashion_cnn.po", "rb") as file:
-        write_mo(compiled, read_po(file))
-    compiled.seek(0)
-    return GNUTranslations(compiled)
+    return translation(DOMAIN, LOCALE, [language], fallback=True).gettext(text)
 
 
 @contextlib.contextmanager
@@ -102,32 +81,26 @@ def words_in_pictures() -> Iterator[None]:
 
     Without a Korean font, warn and use English, because Matplotlib would draw boxes.
     """
-    language = current_language()
-    if language == "en":
-        yield
-        return
     import matplotlib as mpl  # heavy, and here only for pictures
 
-    font = korean_font()
-    if font is not None:
-        # Not mpl.rc_context: it would undo what the first figure of a notebook sets up.
-        families = mpl.rcParams["font.family"]
-        mpl.rcParams["font.family"] = [*families, font]
-        try:
-            yield
-        finally:
-            mpl.rcParams["font.family"] = families
-        return
-    warnings.warn(
-        "found no Korean font, so the picture is labelled in English. Install one, such as "
-        "NanumGothic (pip install koreanize-matplotlib), and restart Python",
-        stacklevel=4,
-    )
-    use_language("en")
+    language, families = current_language(), mpl.rcParams["font.family"]
+    if language == "ko":
+        font = korean_font()
+        if font is None:
+            warnings.warn(
+                "found no Korean font, so the picture is labelled in English. Install one, such as "
+                "NanumGothic (pip install koreanize-matplotlib), and restart Python",
+                stacklevel=4,
+            )
+            use_language("en")
+        else:
+            # Not mpl.rc_context: it would undo what the first figure of a notebook sets up.
+            mpl.rcParams["font.family"] = [*families, font]
     try:
         yield
     finally:
         use_language(language)
+        mpl.rcParams["font.family"] = families
 
 
 @functools.cache
@@ -138,12 +111,8 @@ def korean_font() -> str | None:
     """
     from matplotlib.font_manager import fontManager  # heavy, and here only for pictures
 
-    installed = set(fontManager.get_font_names())
     package = importlib.util.find_spec("koreanize_matplotlib")
-    for font in KOREAN_FONTS:
-        if font in installed:
-            return font
-    if package is None or package.origin is None:
-        return None
-    fontManager.addfont(Path(package.origin).parent / "fonts" / "NanumGothic.ttf")
-    return "NanumGothic"
+    if package is not None and package.origin is not None:
+        fontManager.addfont(Path(package.origin).parent / "fonts" / "NanumGothic.ttf")
+    installed = fontManager.get_font_names()
+    return next((font for font in KOREAN_FONTS if font in installed), None)

@@ -6,29 +6,45 @@ the commands that need it.
 
 import contextlib
 import functools
-import io
 import json
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 import fashion_cnn as fc
-from fashion_cnn import recipe as recipes
 from fashion_cnn.app.doctor import findings
-from fashion_cnn.app.words import Argument, Group, Option, gather, spread
+from fashion_cnn.app.words import choose_language, gather, in_language, spread
 from fashion_cnn.data import DATA_DIR_VARIABLE, DatasetError, NotAvailableError, data_source
 from fashion_cnn.language import LANGUAGE_VARIABLE, LANGUAGES
 from fashion_cnn.language import gettext as _
+from fashion_cnn.quiet import without_machine_notes
 
 if TYPE_CHECKING:
     import keras
+    import pandas as pd
 
 PROGRAM = "fashion-cnn"
-RECIPES = {name.lower(): r for name, r in vars(recipes).items() if isinstance(r, fc.Recipe)}
+RECIPES = {"book": fc.BOOK, "fast": fc.FAST, "best": fc.BEST}
 INTERRUPTED = 130  # 128 plus the number of SIGINT, as in a shell
+
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False),
+    help=f"Directory with the four files of Fashion-MNIST; by default ${DATA_DIR_VARIABLE}, else "
+    "Keras's cache.",
+)
+checkpoint_argument = click.argument("checkpoint", type=click.Path())
+checkpoint_option = click.option(
+    "--checkpoint",
+    type=click.Path(),
+    help="A saved model; by default the network that comes with the package answers.",
+)
 
 
 class InterruptedRun(click.ClickException):
@@ -37,58 +53,33 @@ class InterruptedRun(click.ClickException):
     exit_code = INTERRUPTED
 
 
-option = functools.partial(click.option, cls=Option)
-argument = functools.partial(click.argument, cls=Argument)
-data_dir_option = option(
-    "--data-dir",
-    type=click.Path(file_okay=False),
-    help=f"Directory with the four files of Fashion-MNIST; by default ${DATA_DIR_VARIABLE}, else "
-    "Keras's cache.",
-)
-checkpoint_argument = argument("checkpoint", type=click.Path())
-checkpoint_option = option(
-    "--checkpoint",
-    type=click.Path(),
-    help="A saved model; by default the network that comes with the package answers.",
-)
-
-
 def main() -> NoReturn:
     """Run the command line; exit with 0, 1 (failure), 2 (wrong usage) or 130 (interrupted)."""
     warnings.showwarning = lambda message, *_: _say(str(message))
-    # A stream that the shell has closed is None, which Keras cannot write to.
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name) or io.TextIOWrapper(io.BytesIO())
-        stream.reconfigure(errors="backslashreplace")  # for what its encoding lacks
-        setattr(sys, name, stream)
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.reconfigure(errors="backslashreplace")
+    choose_language(sys.argv[1:])
     try:
-        sys.exit(commands(prog_name=PROGRAM, standalone_mode=False))
+        sys.exit(in_language(commands)(prog_name=PROGRAM, standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.UsageError as error:
-        message = error.format_message()
-        _say(f"{message.rstrip('.')}. {error.ctx.get_usage()}" if error.ctx else message)
-        sys.exit(error.exit_code)
     except click.ClickException as error:
-        _say(error.format_message())
+        context = getattr(error, "ctx", None)  # of a wrong usage
+        message = error.format_message()
+        _say(f"{message.rstrip('.')}. {context.get_usage()}" if context else message)
         sys.exit(error.exit_code)
     except click.Abort:
         _say(_("interrupted"))
         sys.exit(INTERRUPTED)
-    except (DatasetError, ImportError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:
         _say(_line(error))
         sys.exit(1)
 
 
 def _say(message: str) -> None:
     """Write one line to standard error."""
-    click.echo(_printable(f"{PROGRAM}: {' '.join(message.split())}"), err=True)
-
-
-def _printable(text: str) -> str:
-    """Return a text without what controls a terminal; file names can hold such characters."""
-    return "".join(filter(str.isprintable, text))
+    click.echo(f"{PROGRAM}: {' '.join(message.split())}", err=True)
 
 
 def _line(error: Exception) -> str:
@@ -99,15 +90,14 @@ def _line(error: Exception) -> str:
             "there, or name their directory with --data-dir"
         ).format(summary=" ".join(str(error).splitlines()[:2]))
     if isinstance(error, OSError) and error.filename and error.strerror:
-        reason = _(error.strerror)
-        return f"{error.filename}: {reason}"
-    return str(error)
+        return ": ".join((str(error.filename), _(error.strerror)))
+    if isinstance(error, DatasetError | ImportError | OSError | RuntimeError | ValueError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
 
 
-@click.group(
-    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
-@option(
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
     "--language",
     type=click.Choice(LANGUAGES),
     envvar=LANGUAGE_VARIABLE,
@@ -115,7 +105,7 @@ def _line(error: Exception) -> str:
     help=f"English or Korean; by default ${LANGUAGE_VARIABLE}, else the locale. Some errors are in "
     "English only.",
 )
-@click.version_option(fc.__version__, cls=Option, message="%(prog)s %(version)s")
+@click.version_option(fc.__version__, message="%(prog)s %(version)s")
 def commands() -> None:
     """Train a small convolutional network on Fashion-MNIST, and use it.
 
@@ -129,23 +119,23 @@ def commands() -> None:
 
 
 @commands.command()
-@option(
+@click.option(
     "--recipe",
     type=click.Choice(list(RECIPES), case_sensitive=False),
     default="book",
     show_default=True,
     help="book: as in the book; fast: nearly as accurate in one epoch; best: as accurate as "
-    "possible; robust: for photos.",
+    "possible.",
 )
 @data_dir_option
-@option(
+@click.option(
     "--checkpoint",
     type=click.Path(dir_okay=False),
     help="Where to save the best model; an existing one is replaced. By default "
     "best-cnn-model.keras, or stand-in-model.keras for stand-in data.",
 )
-@option("--seed", type=click.IntRange(0, 2**32 - 1), default=42, show_default=True)
-@option(
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=42, show_default=True)
+@click.option(
     "--resume/--no-resume",
     default=True,
     show_default=True,
@@ -163,13 +153,13 @@ def train(
     Example:
       fashion-cnn train --recipe fast --checkpoint models/fast.keras
     """
-    from fashion_cnn.checkpoint import default_checkpoint  # imports Keras, which is heavy
-
     with contextlib.redirect_stdout(sys.stderr):  # where Keras's progress belongs, too
         data = fc.load_fashion_mnist(data_dir)
         click.echo(data.source)
-        checkpoint = str(default_checkpoint(data.source)) if checkpoint is None else checkpoint
         model = fc.build_cnn()
+        from fashion_cnn.checkpoint import default_checkpoint  # imports Keras, which is heavy
+
+        checkpoint = str(default_checkpoint(data.source)) if checkpoint is None else checkpoint
         try:
             history = fc.train(
                 model,
@@ -182,13 +172,12 @@ def train(
             )
         except KeyboardInterrupt as interrupt:
             click.echo()  # Keras leaves its line unfinished
-            raise InterruptedRun(
-                str(interrupt) or _("interrupted; train again to resume")
-            ) from None
+            message = str(interrupt) or _("interrupted; train again to resume")
+            raise InterruptedRun(message) from None
         loss, accuracy = fc.evaluate(model, data.validation)
     message = _("validation accuracy {accuracy:.4f}, loss {loss:.4f}, epochs: {n}")
     click.echo(message.format(accuracy=accuracy, loss=loss, n=len(history.epoch)))
-    click.echo(_printable(_("saved in {checkpoint}").format(checkpoint=checkpoint)))
+    click.echo(_("saved in {checkpoint}").format(checkpoint=checkpoint))
 
 
 @commands.command()
@@ -203,25 +192,32 @@ def evaluate(checkpoint: str, data_dir: str | None) -> None:
     Example:
       fashion-cnn evaluate best-cnn-model.keras
     """
+    import pandas as pd  # heavy
+
     model = _load(checkpoint)
     data = fc.load_fashion_mnist(data_dir)
     _say(str(data.source))
-    click.echo(_row(_("split"), _("images"), _("loss"), _("accuracy")))
+    rows = {}
     for name, split in ((_("validation"), data.validation), (_("test"), data.test)):
         loss, accuracy = fc.evaluate(model, split)
-        click.echo(_row(name, f"{len(split.labels):,}", f"{loss:.4f}", f"{accuracy:.4f}"))
+        rows[name] = (f"{len(split.labels):,}", f"{loss:.4f}", f"{accuracy:.4f}")
+    columns = [_("images"), _("loss"), _("accuracy")]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    click.echo(_aligned(table.rename_axis(columns=_("split"))))
 
 
-def _row(name: str, *cells: str) -> str:
-    """Return a line whose cells end under each other, whichever letters they hold."""
-    name, images, loss, accuracy = map(spread, (name, *cells))
-    return gather(f"{name}{images:>{20 - len(name)}}{loss:>10}{accuracy:>10}")
+def _aligned(table: "pd.DataFrame | pd.Series") -> str:
+    """Return the lines of a table, whichever letters they hold: Hangul takes two columns."""
+    import pandas as pd  # heavy
+
+    with pd.option_context("display.unicode.east_asian_width", True):
+        return table.to_string()
 
 
 @commands.command()
 @checkpoint_option
-@argument("images", metavar="IMAGE...", nargs=-1, required=True)
-@option("--json", "as_json", is_flag=True, help="Print a JSON list, for programs.")
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, for programs.")
 @data_dir_option
 def predict(
     checkpoint: str | None, images: tuple[str, ...], as_json: bool, data_dir: str | None
@@ -238,71 +234,59 @@ def predict(
       fashion-cnn predict shoe.jpg coat.png
       fashion-cnn predict --checkpoint best-cnn-model.keras --json 0 1 2
     """
+    import pandas as pd  # heavy
+
     for image in images:
         if image.endswith(".keras"):
             message = _("expected a picture, got a model; use --checkpoint {path}")
             raise click.UsageError(message.format(path=image))
     model = _load(checkpoint)
-    _say(
-        _("answers by the network that comes with the package")
-        if checkpoint is None
-        else _("answers by {checkpoint}").format(checkpoint=checkpoint)
-    )
+    packaged = _("answers by the network that comes with the package")
+    _say(_("answers by {checkpoint}").format(checkpoint=checkpoint) if checkpoint else packaged)
     test_split = functools.cache(lambda: fc.load_fashion_mnist(data_dir).test)
-    answers, failed = [], False
+    answers = []
     for image in images:
         try:
-            answer = _answer(model, image, test_split)
+            pixels, true_label = _read(image, test_split)
+            prediction = fc.predict(model, pixels)
         except (DatasetError, OSError, ValueError) as error:
             line = _line(error)
             _say(line if image in line else f"{image}: {line}")
-            failed = True
             continue
-        answers.append(answer)
+        if prediction.remark:
+            _say(f"{image}: {prediction.remark}")
+        probabilities = pd.Series(prediction.probabilities.tolist(), fc.CLASS_NAMES)
+        answers.append(
+            {
+                "image": image,
+                "class": fc.CLASS_NAMES[prediction.label],
+                "true_class": None if true_label is None else fc.CLASS_NAMES[true_label],
+                "unlikeness": round(prediction.unlikeness, 3),
+                "probabilities": probabilities.round(6).to_dict(),
+            }
+        )
         if not as_json:
-            click.echo(_table(answer))
+            names = fc.class_names()  # in the language in use
+            title = f"{image}: {prediction.class_name}"
+            if true_label is not None:
+                title += _(" (it is: {name})").format(name=names[true_label])
+            ranked = probabilities.set_axis(list(names)).sort_values(ascending=False)
+            rows = _aligned(ranked.map("{:.2%}".format))
+            click.echo("\n".join([title, textwrap.indent(rows, "  ")]))
     if as_json:
         click.echo(json.dumps(answers, indent=2))
-    sys.exit(failed)
+    sys.exit(len(answers) < len(images))
 
 
-def _answer(
-    model: "keras.Sequential", image: str, test_split: Callable[[], fc.Split]
-) -> dict[str, Any]:
-    """Predict one picture and return what to print, as JSON data."""
-    true_class = None
-    if image.isascii() and image.isdigit():
-        images, labels = test_split()
-        if int(image) >= len(labels):
-            message = _("expected a number from 0 to {last}, got {number}")
-            raise ValueError(message.format(last=len(labels) - 1, number=image))
-        pixels, true_class = images[int(image)], fc.CLASS_NAMES[labels[int(image)]]
-    else:
-        pixels = fc.prepare_photo(image)
-    prediction = fc.predict(model, pixels, warn=False)
-    if prediction.remark:
-        _say(f"{image}: {prediction.remark}")
-    return {
-        "image": image,
-        "class": fc.CLASS_NAMES[prediction.label],
-        "true_class": true_class,
-        "unlikeness": round(prediction.unlikeness, 3),
-        "probabilities": {
-            name: round(float(probability), 6)
-            for name, probability in zip(fc.CLASS_NAMES, prediction.probabilities, strict=True)
-        },
-    }
-
-
-def _table(answer: dict[str, Any]) -> str:
-    """Return the lines for one picture: the class, then the probabilities, the largest first."""
-    names = dict(zip(fc.CLASS_NAMES, fc.class_names(), strict=True))  # in the language in use
-    title = _printable(f"{answer['image']}: {names[answer['class']]}")
-    if answer["true_class"]:
-        title += _(" (it is: {name})").format(name=names[answer["true_class"]])
-    ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])
-    rows = [gather(f"  {spread(names[name]):12}{value:8.2%}") for name, value in ranked]
-    return "\n".join([title, *rows])
+def _read(image: str, test_split: Callable[[], fc.Split]) -> tuple[NDArray[np.float32], int | None]:
+    """Return a photo or an image of the test split, and its true label if that is known."""
+    if not (image.isascii() and image.isdigit()):
+        return fc.prepare_photo(image), None
+    images, labels = test_split()
+    if int(image) >= len(labels):
+        message = _("expected a number from 0 to {last}, got {number}")
+        raise ValueError(message.format(last=len(labels) - 1, number=image))
+    return images[int(image)], labels[int(image)]
 
 
 @commands.command()
@@ -315,11 +299,9 @@ def report(checkpoint: str, data_dir: str | None) -> None:
     Example:
       fashion-cnn report best-cnn-model.keras
     """
-    import pandas as pd  # heavy
-
+    model = _load(checkpoint)
     from fashion_cnn.checkpoint import load_history  # imports Keras, which is heavy
 
-    model = _load(checkpoint)
     data = fc.load_fashion_mnist(data_dir)
     history = load_history(checkpoint)
     if history is None:
@@ -328,13 +310,12 @@ def report(checkpoint: str, data_dir: str | None) -> None:
     _say(str(data.source))
     validation, test = fc.evaluate(model, data.validation), fc.evaluate(model, data.test)
     table = fc.reproduction_report(model, data, history, validation=validation, test=test)
-    with pd.option_context("display.unicode.east_asian_width", True):
-        click.echo(table.to_string())
+    click.echo(_aligned(table))
 
 
 @commands.command()
 @data_dir_option
-@option("--fetch", is_flag=True, help="Download what is missing (30 MB in all).")
+@click.option("--fetch", is_flag=True, help="Download what is missing (30 MB in all).")
 def data(data_dir: str | None, fetch: bool) -> None:
     """Say where the data set is and whether it is intact.
 
@@ -361,22 +342,21 @@ def doctor(data_dir: str | None) -> None:
       fashion-cnn doctor
     """
     is_usable = True
-    for finding in findings(data_dir):
-        is_usable &= finding.is_well or not finding.is_needed
-        state = _("ok") if finding.is_well else _("FIX") if finding.is_needed else _("note")
-        click.echo(gather(f"{spread(state):6}{spread(finding.name):14}{finding.says}"))
+    for state, name, says in findings(data_dir):
+        click.echo(gather(f"{spread(state):6}{spread(name):14}{says}"))
+        is_usable &= state != _("FIX")
     sys.exit(not is_usable)
 
 
 @commands.command()
 @checkpoint_option
-@option(
+@click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
     help="Which address to listen on. 0.0.0.0 admits everyone who can reach this machine.",
 )
-@option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)
 def demo(checkpoint: str | None, host: str, port: int) -> None:
     """Serve a web page on this machine that shows how your pictures are classified.
 
@@ -385,35 +365,24 @@ def demo(checkpoint: str | None, host: str, port: int) -> None:
       fashion-cnn demo --port 8000
     """
     click.echo(_("Starting the page …"), err=True)
-    try:
-        # Imports Starlette and uvicorn, which are optional, and Keras, which is heavy.
-        from fashion_cnn.app.demo import is_of_this_machine, serve
-    except ModuleNotFoundError as error:
-        message = _(
-            "the page needs {module}, which is not installed; install the extra: "
-            'pip install --constraint constraints.txt ".[demo]" in a clone of the repository'
-        )
-        raise click.ClickException(message.format(module=error.name)) from None
+    with without_machine_notes():
+        from fashion_cnn.app.demo import is_of_this_machine, serve  # imports Keras, which is heavy
+
     if not is_of_this_machine(host):
-        _say(
-            _(
-                "everyone who can reach this machine at {host} can open the page and send it "
-                "pictures; there is no password, and the pictures are not encrypted on their way"
-            ).format(host=host)
+        message = _(
+            "everyone who can reach this machine at {host} can open the page and send it "
+            "pictures; there is no password, and the pictures are not encrypted on their way"
         )
-    serve(
-        checkpoint,
-        host,
-        port,
-        on_start=lambda url: click.echo(_("The page is at {url} (Ctrl-C ends it)").format(url=url)),
-    )
+        _say(message.format(host=host))
+    says = _("The page is at {url} (Ctrl-C ends it)")
+    serve(checkpoint, host, port, on_start=lambda url: click.echo(says.format(url=url)))
 
 
 def _load(checkpoint: str | None) -> "keras.Sequential":
     """Load a model and say so if its answers mean nothing."""
+    model = fc.load_model(checkpoint)
     from fashion_cnn.model import is_trained_on_stand_in  # imports Keras, which is heavy
 
-    model = fc.load_model(checkpoint)
     if is_trained_on_stand_in(model):
         message = _("{checkpoint} was trained on stand-in data: its answers mean nothing")
         _say(message.format(checkpoint=checkpoint))

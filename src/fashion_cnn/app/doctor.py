@@ -4,63 +4,68 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
-from fashion_cnn.data import data_source
+from fashion_cnn.data import NotAvailableError, data_source
 from fashion_cnn.language import gettext as _
 from fashion_cnn.language import korean_font
 from fashion_cnn.quiet import without_machine_notes
 from fashion_cnn.recipe import FAST
 
-OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
+
+class FixableError(Exception):
+    """Two arguments: what is wrong, and how to fix it."""
 
 
-class Finding(NamedTuple):
-    """The result of checking one thing that the package needs."""
+def findings(data_dir: str | os.PathLike[str] | None = None) -> Iterator[tuple[str, str, str]]:
+    """Check everything in turn: return ok, FIX or note, what it is, and what there is to say.
 
-    name: str
-    is_well: bool
-    is_needed: bool  # whether anything but Korean fails without it
-    says: str  # a line: the version or the state; if something is wrong, the reason and the fix
-
-
-def findings(data_dir: str | os.PathLike[str] | None = None) -> Iterator[Finding]:
-    """Check everything in turn; one failed check does not stop the others."""
-    checks: tuple[tuple[str, bool, Callable[[], str], str], ...] = (
-        ("Python", True, _python, _("set up again: make PYTHON=python3.13 setup")),
-        ("TensorFlow", True, _tensorflow, "pip install --force-reinstall tensorflow"),
-        ("Keras", True, _keras, _("unset KERAS_BACKEND, or set it to tensorflow")),
-        (_("devices"), True, _devices, _("fix TensorFlow first")),
-        ("bf16", True, _bfloat16, _("fix TensorFlow first")),
-        ("Graphviz", True, _graphviz, "pip install --force-reinstall pygraphviz pydot"),
-        (
-            _("Korean font"),
-            False,
-            _korean_font,
-            _("pip install koreanize-matplotlib, for Korean only"),
-        ),
-        (_("data"), True, lambda: str(data_source(data_dir)), "fashion-cnn data --fetch"),
-    )
-    for name, is_needed, check, fix in checks:
+    One failed check does not stop the others. A fix is named only if it follows from the error.
+    """
+    checks: dict[str, Callable[[], str]] = {
+        "Python": _python,
+        "TensorFlow": _tensorflow,
+        "Keras": _keras,
+        _("devices"): _devices,
+        "bf16": _bfloat16,
+        "Graphviz": _graphviz,
+        _("Korean font"): _korean_font,
+        _("data"): lambda: str(data_source(data_dir)),
+    }
+    for name, check in checks.items():
         try:
-            yield Finding(name, True, is_needed, check())
+            yield _("ok"), name, check()
         except Exception as error:  # a broken library can raise anything
-            reason = (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
-            says = _("{reason}. Fix: {fix}").format(reason=reason, fix=fix)
-            yield Finding(name, False, is_needed, says)
+            reason, fix = error.args if isinstance(error, FixableError) else (error, _fix(error))
+            message = _("{reason}. Fix: {fix}") if fix else _("this check failed: {reason}")
+            line = " ".join(str(reason).split()).rstrip(".") or type(error).__name__
+            state = _("note") if check is _korean_font else _("FIX")
+            yield state, name, message.format(reason=line, fix=fix)
+
+
+def _fix(error: Exception) -> str | None:
+    """Return the fix that follows from the error of a library, if one does."""
+    match error:
+        case ModuleNotFoundError(name="tensorflow" | "keras" | "pygraphviz" | "pydot"):
+            return f"pip install {error.name}"
+        case ModuleNotFoundError(name="jax" | "torch" | "openvino"):  # Keras's other backends
+            return "KERAS_BACKEND=tensorflow"
+        case NotAvailableError():
+            return "fashion-cnn data --fetch"
+    return None
 
 
 def _python() -> str:
-    if not OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:
-        message = _("expected Python 3.11 to 3.13, got {version}")
-        raise RuntimeError(message.format(version=platform.python_version()))
-    return _("{version} on {system}, {machine}").format(
-        version=platform.python_version(), system=platform.system(), machine=platform.machine()
-    )
+    version = platform.python_version()
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        reason = _("expected Python 3.11 to 3.13, got {version}").format(version=version)
+        raise FixableError(reason, "make PYTHON=python3.13 setup")
+    message = _("{version} on {system}, {machine}")
+    return message.format(version=version, system=platform.system(), machine=platform.machine())
 
 
 def _tensorflow() -> str:
-    import tensorflow as tf  # heavy, and it may be broken
+    with without_machine_notes():
+        import tensorflow as tf  # heavy, and it may be broken
 
     return str(tf.__version__)
 
@@ -69,8 +74,10 @@ def _keras() -> str:
     import keras  # heavy, and it may be broken
 
     if keras.backend.backend() != "tensorflow":
-        message = _("expected the backend tensorflow, got {backend}")
-        raise RuntimeError(message.format(backend=keras.backend.backend()))
+        reason = _("expected the backend tensorflow, got {backend}")
+        raise FixableError(
+            reason.format(backend=keras.backend.backend()), "KERAS_BACKEND=tensorflow"
+        )
     return str(keras.__version__)
 
 
@@ -82,26 +89,24 @@ def _devices() -> str:
 
 
 def _bfloat16() -> str:
-    from fashion_cnn.training import bfloat16_speedup, chosen_precision  # imports TensorFlow
+    from fashion_cnn.training import chosen_precision  # imports TensorFlow
 
-    return _(
-        "{speedup:.1f} times as fast as float32; such recipes as fast compute in {precision} here"
-    ).format(speedup=bfloat16_speedup(), precision=chosen_precision(FAST))
+    message = _("recipes such as fast compute in {precision} here")
+    return message.format(precision=chosen_precision(FAST))
 
 
 def _graphviz() -> str:
     import pydot  # it may be broken
     import pygraphviz
 
-    with without_machine_notes():
-        pygraphviz.AGraph(string="digraph {a -> b}").draw(format="svg", prog="dot")
-    return _("draws (pygraphviz {pygraphviz}, pydot {pydot})").format(
-        pygraphviz=pygraphviz.__version__, pydot=pydot.__version__
-    )
+    pygraphviz.AGraph(string="digraph {a -> b}").draw(format="svg", prog="dot")
+    message = _("draws (pygraphviz {pygraphviz}, pydot {pydot})")
+    return message.format(pygraphviz=pygraphviz.__version__, pydot=pydot.__version__)
 
 
 def _korean_font() -> str:
     font = korean_font()
     if font is None:
-        raise RuntimeError(_("none found, so pictures are labelled in English"))
+        reason = _("none found, so pictures are labelled in English")
+        raise FixableError(reason, "pip install koreanize-matplotlib")
     return font
