@@ -74,8 +74,8 @@ export default {
     ko: "{epoch}번째 에포크 후: 훈련 이미지의 {training}, 검증 이미지의 {validation}를 맞힙니다.",
   },
   "reading best": {
-    en: "The validation loss is at its lowest, {loss}: early stopping keeps this network.",
-    ko: "검증 손실이 가장 낮습니다({loss}). 조기 종료는 이때의 신경망을 남깁니다.",
+    en: "The validation loss is at its lowest, {validationNow}: early stopping keeps this network.",
+    ko: "검증 손실이 가장 낮습니다({validationNow}). 조기 종료는 이때의 신경망을 남깁니다.",
   },
   "reading overfit": {
     en: "Since epoch {best}, the training loss has fallen from {trainingThen} to {trainingNow}, but the validation loss has risen from {validationThen} to {validationNow}: overfitting.",
