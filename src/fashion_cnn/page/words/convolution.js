@@ -83,7 +83,7 @@ export default {
   "hint own": { en: "Your own filter.", ko: "직접 만든 필터입니다." },
   "hint max": {
     en: "Max pooling says whether something was found in the window, not where.",
-    ko: "최대 풀링은 윈도 안에 무엇이 있는지만 남기고 어디에 있는지는 버립니다.",
+    ko: "최대 풀링은 찾는 패턴이 윈도 안에 있는지만 남기고, 어디에 있는지는 버립니다.",
   },
   "hint average": {
     en: "Average pooling says how much there was in the window.",

@@ -3,7 +3,7 @@ export default {
   "learning title": { en: "How the filters took shape", ko: "필터가 만들어지는 과정" },
   "learning lead": {
     en: "One training run, recorded: {images} images, {epochs} times over. It begins with random weights. Nobody tells a filter what to look for.",
-    ko: "훈련 과정을 한 번 기록했습니다. 이미지 {images}개를 {epochs}번 반복해서 봅니다. 가중치는 무작위 값에서 시작하고, 필터에 무엇을 찾으라고 알려 주는 사람은 없습니다.",
+    ko: "훈련 한 번을 처음부터 끝까지 기록했습니다. 이미지 {images}장을 {epochs}번 반복해서 보았습니다. 가중치는 무작위 값에서 시작하고, 필터에 무엇을 찾으라고 알려 준 적은 없습니다.",
   },
 
   "filters title": { en: "The 32 filters of the first layer", ko: "첫 번째 층의 필터 32개" },
@@ -75,11 +75,11 @@ export default {
   },
   "reading best": {
     en: "The validation loss is at its lowest, {validationNow}: early stopping keeps this network.",
-    ko: "검증 손실이 가장 낮습니다({validationNow}). 조기 종료는 이때의 신경망을 남깁니다.",
+    ko: "검증 손실이 가장 낮습니다({validationNow}). 조기 종료를 쓰면 이때의 가중치가 남습니다.",
   },
   "reading overfit": {
     en: "Since epoch {best}, the training loss has fallen from {trainingThen} to {trainingNow}, but the validation loss has risen from {validationThen} to {validationNow}: overfitting.",
-    ko: "{best}번째 에포크보다 훈련 손실은 줄었지만({trainingThen} → {trainingNow}) 검증 손실은 늘었습니다({validationThen} → {validationNow}). 과대적합입니다.",
+    ko: "{best}번째 에포크 이후 훈련 손실은 줄었지만({trainingThen} → {trainingNow}) 검증 손실은 늘었습니다({validationThen} → {validationNow}). 과대적합입니다.",
   },
   "reading beyond": {
     en: "The validation loss, {validationNow}, is above the {validationThen} of epoch {best}.",

@@ -49,8 +49,8 @@ export default {
 
   "where it looked": { en: "Where did it look?", ko: "어디를 보았을까요?" },
   looking: {
-    en: "A black patch visits every pixel. Violet: what the answer depends on …",
-    ko: "검은 조각으로 모든 픽셀을 하나씩 가려 봅니다. 보라색이 답을 떠받치는 자리입니다 …",
+    en: "A black patch visits every pixel. Violet: what the answer depends on…",
+    ko: "검은 조각으로 모든 픽셀을 하나씩 가려 봅니다. 보라색이 예측의 근거가 된 자리입니다…",
   },
   covered: { en: "Covered: {name} goes from {before} to {after}", ko: "가렸더니 {name} 확률이 {before}에서 {after}로 바뀌었습니다" },
   looked: {
@@ -153,7 +153,7 @@ export default {
   "output cell": { en: "{name}: for and against", ko: "{name}의 근거" },
   "output text": {
     en: "Each hidden unit's value times its weight speaks for this class or against it.",
-    ko: "은닉층의 값마다 가중치를 곱한 결과가 이 클래스를 지지하거나 반대합니다.",
+    ko: "은닉층의 값마다 가중치를 곱한 결과가 이 클래스의 로짓을 높이거나 낮춥니다.",
   },
   for: { en: "For: {sum}", ko: "지지 {sum}" },
   against: { en: "Against: {sum}", ko: "반대 {sum}" },
