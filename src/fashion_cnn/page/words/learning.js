@@ -36,7 +36,7 @@ export default {
   },
   terms: {
     en: "The loss tells how wrong the answers are, and how unsure. An epoch passes once through all training images; from the validation images, the network never learns.",
-    ko: "손실은 답이 얼마나 틀렸고 얼마나 불확실한지를 나타냅니다. 에포크는 훈련 이미지를 모두 한 번 보는 것이고, 검증 이미지로는 학습하지 않습니다.",
+    ko: "손실은 예측이 얼마나 틀렸고 얼마나 불확실한지를 나타냅니다. 에포크는 훈련 이미지를 모두 한 번 보는 것이고, 검증 이미지로는 학습하지 않습니다.",
   },
   "as a table": { en: "All numbers as a table", ko: "모든 값을 표로 보기" },
   "column moment": { en: "after", ko: "시점" },
@@ -87,7 +87,7 @@ export default {
   },
   origin: {
     en: "The tutorial’s own recipe and its seed, {seed}, with Keras {keras}. Both curves are measured at the same moment and without dropout, on {count} images each. The drawings are ours. To record it anew: {command}",
-    ko: "튜토리얼의 설정과 시드({seed})를 그대로 쓰고 케라스 {keras}에서 훈련했습니다. 두 곡선은 같은 시점에 드롭아웃 없이 이미지 {count}개씩으로 측정했습니다. 그림은 직접 그렸습니다. 다시 기록하려면: {command}",
+    ko: "튜토리얼의 레시피와 시드({seed})를 그대로 쓰고 케라스 {keras}에서 훈련했습니다. 두 곡선은 같은 시점에 드롭아웃 없이 이미지 {count}장씩으로 측정했습니다. 그림은 직접 그렸습니다. 다시 기록하려면: {command}",
   },
   "no record": { en: "The recorded run could not be loaded. Reload the page.", ko: "기록을 불러오지 못했습니다. 페이지를 새로 고쳐 주세요." },
 
