@@ -119,7 +119,7 @@ function resize(change) {
     change();
     fit();
     moveTo(state.at);
-    seeUpTo(isFull ? { row: outputSide() - 1, column: outputSide() - 1 } : state.at);
+    seeUpTo(isFull ? cellOf(outputSide() ** 2 - 1, outputSide()) : state.at);
   });
   if (wasPlaying) player.play(); // on from here, or from the beginning
 }
