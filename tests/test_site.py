@@ -180,8 +180,9 @@ def visit(site, browser):
 
         def opened(address, width=1280, theme="light", **kwargs):
             look = {"viewport": {"width": width, "height": 844}, "color_scheme": theme}
-            pages.append(watched(browser, home, quiet, **look, **kwargs))
-            page = pages[-1][0]
+            page, faults = watched(browser, home, quiet, **look, **kwargs)
+            has_scripts = kwargs.get("java_script_enabled", True)
+            pages.append((page, faults if has_scripts else []))  # else each of them is missed
             page.set_default_timeout(120_000)  # other tests may keep the machine busy
             page.goto(home + address)
             return page
