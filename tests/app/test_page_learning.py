@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import ROOT
-from live_page import PAGE, scrolls_sideways, without_a_name
+from live_page import PAGE, PHONE, scrolls_sideways
 from playwright.sync_api import expect
 
 import fashion_cnn as fc
@@ -47,85 +47,83 @@ def test_the_record_is_whole_and_small():
 
 def test_the_record_is_the_run_that_the_notebook_reports():
     """Its epochs agree with what Keras printed there, but for the rounding of another machine."""
-    notebook = json.loads((ROOT / "notebooks" / "fashion_cnn.ipynb").read_text("utf-8"))
-    printed = "".join(
-        "".join(output.get("text", ""))
-        for cell in notebook["cells"]
-        for output in cell.get("outputs", [])
-    )
-    losses = [float(loss) for loss in re.findall(r"val_loss: ([\d.]+)", printed)]
+    text = (ROOT / "notebooks" / "fashion_cnn.ipynb").read_text("utf-8")
+    losses = [float(loss) for loss in re.findall(r"val_loss: ([\d.]+)", text)]
     assert len(losses) > 3
     recorded = [loss for loss, point in zip(LOSSES, POINTS, strict=True) if point["epoch"]]
     np.testing.assert_allclose(recorded[: len(losses)], losses, atol=0.02)
 
 
-def test_the_drawings_are_ours():
+def test_the_drawings_are_ours_and_the_classes_have_the_packages_names():
     for example in RECORD["examples"]:
         drawing = ROOT / "notebooks" / "drawings" / f"{example['name']}.png"
         pixels = np.frombuffer(base64.b64decode(example["pixels"]), np.uint8)
         prepared = np.rint(fc.prepare_photo(drawing).ravel() * 255)
         assert np.abs(prepared - pixels).max() <= 1
+    words = (PAGE / "words" / "learning.js").read_text("utf-8")
+    names = re.findall(r'"class \d": { en: "(.*)", ko: "(.*)" }', words)
+    for language, shown in zip(("en", "ko"), zip(*names, strict=True), strict=True):
+        fc.use_language(language)
+        assert shown == tuple(fc.class_names())
 
 
 # What is shown of it.
+
+
+@pytest.fixture
+def page(open_view):
+    return open_view("learning", **PHONE)
 
 
 def go_to(page, index):
     page.locator("#position").fill(str(index))
 
 
-@pytest.mark.browser
-def test_the_slider_shows_every_moment(open_view):
-    page = open_view("learning")
+def test_the_slider_shows_every_moment(page):
     expect(page.locator("#position")).to_have_js_property("value", str(BEST))
-    pictures = set()
+    page.get_by_text("All numbers as a table").click()
+    reading, pictures = page.locator("#reading"), set()
     for index, point in enumerate(POINTS):
         go_to(page, index)
-        reading = page.locator("#reading").inner_text()
-        assert f"{point['validation']['accuracy']:.1%}" in reading
-        assert ("lowest" in reading) == (index == BEST)
-        right = sum(
-            int(np.argmax(said)) == example["label"]
-            for said, example in zip(point["probabilities"], RECORD["examples"], strict=True)
-        )
+        expect(reading).to_contain_text(f"{point['validation']['accuracy']:.1%}")
+        assert ("lowest" in reading.inner_text()) == (index == BEST)
+        labels = [example["label"] for example in RECORD["examples"]]
+        right = np.sum(np.argmax(point["probabilities"], axis=1) == labels)
         expect(page.locator("#drawings-count")).to_have_text(f"{right} of 10 right")
+        described = page.locator("#loss").get_attribute("aria-label")
+        assert f"validation {point['validation']['loss']:.3f}" in described
+        assert not scrolls_sideways(page)
         pictures.add(
             page.locator("#filters canvas").evaluate_all(
                 "all => all.map((canvas) => canvas.toDataURL()).join()"
             )
         )
-        described = page.locator("#loss").get_attribute("aria-label")
-        assert f"validation {point['validation']['loss']:.3f}" in described
     assert len(pictures) == len(POINTS)
-    assert "overfitting" in page.locator("#reading").inner_text()
-    page.get_by_text("All numbers as a table").click()
+    expect(reading).to_contain_text("overfitting")
     expect(page.locator("tbody tr")).to_have_count(len(POINTS))
     expect(page.locator("tr[aria-current]")).to_contain_text("After epoch 10")
 
 
-@pytest.mark.browser
-def test_playing_and_stepping(open_view):
-    page = open_view("learning")
+def test_playing_and_stepping(page):
+    reading = page.locator("#reading")
     go_to(page, 0)
     expect(page.locator("#back")).to_be_disabled()
-    expect(page.locator("#reading")).to_contain_text("Before the first step")
+    expect(reading).to_contain_text("Before the first step")
     page.locator("#forward").click()
-    expect(page.locator("#reading")).to_contain_text("After 5 of the 1,500 steps")
+    expect(reading).to_contain_text("After 5 of the 1,500 steps")
     page.get_by_role("button", name="Play", exact=True).click()
-    expect(page.locator("#reading")).to_contain_text("After 50 of the 1,500 steps")
+    expect(reading).to_contain_text("After 50 of the 1,500 steps")
     page.get_by_role("button", name="Pause").click()
     page.wait_for_timeout(1200)
-    expect(page.locator("#reading")).to_contain_text("After 50 of the 1,500 steps")
-    expect(page.locator("#news")).to_contain_text("After 50 of the 1,500 steps")
+    for place in (reading, page.locator("#news")):
+        expect(place).to_contain_text("After 50 of the 1,500 steps")
     go_to(page, len(POINTS) - 1)
     expect(page.locator("#forward")).to_be_disabled()
     page.get_by_role("button", name="Play", exact=True).click()  # once more from the start
-    expect(page.locator("#reading")).to_contain_text("After 5 of the 1,500 steps")
+    expect(reading).to_contain_text("After 5 of the 1,500 steps")
 
 
-@pytest.mark.browser
-def test_one_filter_through_the_run(open_view):
-    page = open_view("learning")
+def test_one_filter_through_the_run(page):
     first, last = (np.array(POINTS[index]["kernels"]) for index in (0, -1))
     most = int(np.linalg.norm(last - first, axis=1).argmax())
     expect(page.locator("#path-title")).to_have_text(f"Filter {most} through the run")
@@ -137,34 +135,6 @@ def test_one_filter_through_the_run(open_view):
     expect(page.locator("#news")).to_contain_text(weights.replace("−0.00", "0.00"))
     page.locator("#path button").nth(2).click()
     expect(page.locator("#reading")).to_contain_text("After 15 of the 1,500 steps")
-    chart = page.locator("#accuracy").bounding_box()
-    page.locator("#accuracy").click(position={"x": chart["width"] - 86, "y": 60})
+    width = page.locator("#accuracy").bounding_box()["width"]
+    page.locator("#accuracy").click(position={"x": width - 86, "y": 60})
     expect(page.locator("#reading")).to_contain_text("After epoch 10")
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_fits_a_phone_and_speaks_korean(open_view, theme):
-    phone = {"viewport": {"width": 390, "height": 844}}
-    page = open_view("learning", f"lang=ko&theme={theme}", **phone)
-    expect(page.get_by_role("heading", level=1)).to_have_text("필터가 만들어지는 과정")
-    page.locator("summary").click()
-    for index in range(len(POINTS)):
-        go_to(page, index)
-        assert not scrolls_sideways(page)
-    assert without_a_name(page) == []
-    seen = page.locator("main").inner_text().replace(RECORD["command"], "")
-    assert not re.search(r"[A-Za-z]{3,}", seen)
-    page.get_by_role("button", name="English").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("How the filters took shape")
-    assert not re.search("[가-힣]", page.locator("main").inner_text())
-    assert not scrolls_sideways(page)
-
-
-@pytest.mark.browser
-def test_the_classes_have_the_packages_names(open_view):
-    page = open_view("learning")
-    words = page.evaluate("async () => (await import('/words/learning.js')).default")
-    for language in ("en", "ko"):
-        fc.use_language(language)
-        assert [words[f"class {k}"][language] for k in range(10)] == list(fc.class_names())

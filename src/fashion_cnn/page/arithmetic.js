@@ -1,5 +1,7 @@
-// Convolution and pooling on one small picture, as fashion_cnn.inside.arithmetic and Keras
-// compute them. A picture is an array of rows; nothing here knows of the page.
+/* Convolution and pooling on one small picture, as fashion_cnn.inside.arithmetic and Keras compute
+ * them. A picture is an array of rows; nothing here knows of the page. */
+
+import { add, cellOf } from "./kit.js";
 
 /** How many positions a window takes along `size` cells. */
 export function outputSize(size, window, stride, padding) {
@@ -19,8 +21,8 @@ export function cellsUnder(picture, at, { window, stride, padding }) {
   const [top] = paddedCells(picture.length, window, stride, padding);
   const [left] = paddedCells(picture[0].length, window, stride, padding);
   return Array.from({ length: window * window }, (_, k) => {
-    const row = at.row * stride - top + Math.floor(k / window);
-    const column = at.column * stride - left + (k % window);
+    const step = cellOf(k, window);
+    const row = at.row * stride - top + step.row, column = at.column * stride - left + step.column;
     const value = picture[row]?.[column];
     return { row, column, value: value ?? 0, isPadding: value === undefined };
   });
@@ -30,7 +32,7 @@ export function cellsUnder(picture, at, { window, stride, padding }) {
 export function convolveAt(picture, at, kernel, bias, options) {
   const cells = cellsUnder(picture, at, options);
   const products = cells.map((cell, k) => cell.value * kernel[k]);
-  const sum = products.reduce((a, b) => a + b, 0);
+  const sum = products.reduce(add, 0);
   return { cells, products, sum, output: sum + bias };
 }
 
@@ -38,28 +40,21 @@ export function convolveAt(picture, at, kernel, bias, options) {
 export function poolAt(picture, at, kind, options) {
   const cells = cellsUnder(picture, at, options);
   const values = cells.filter((cell) => !cell.isPadding).map((cell) => cell.value);
-  const sum = values.reduce((a, b) => a + b, 0);
+  const sum = values.reduce(add, 0);
   const output = kind === "max" ? Math.max(...values) : sum / values.length;
   return { cells, sum, count: values.length, output };
 }
 
 /** The value at every position, as an array of rows. */
 function everywhere(picture, { window, stride, padding }, valueAt) {
-  const rows = outputSize(picture.length, window, stride, padding);
-  const columns = outputSize(picture[0].length, window, stride, padding);
+  const [rows, columns] = [picture.length, picture[0].length].map((size) =>
+    outputSize(size, window, stride, padding));
   return Array.from({ length: rows }, (_, row) =>
-    Array.from({ length: columns }, (_, column) => valueAt({ row, column })),
-  );
+    Array.from({ length: columns }, (__, column) => valueAt({ row, column }).output));
 }
 
-export function convolve(picture, kernel, bias, options) {
-  return everywhere(
-    picture,
-    options,
-    (at) => convolveAt(picture, at, kernel, bias, options).output,
-  );
-}
+export const convolve = (picture, kernel, bias, options) =>
+  everywhere(picture, options, (at) => convolveAt(picture, at, kernel, bias, options));
 
-export function pool(picture, kind, options) {
-  return everywhere(picture, options, (at) => poolAt(picture, at, kind, options).output);
-}
+export const pool = (picture, kind, options) =>
+  everywhere(picture, options, (at) => poolAt(picture, at, kind, options));

@@ -1,11 +1,15 @@
 /* The view `convolution`: one window over a small picture, and everything it computes. */
 
 import { convolve, convolveAt, outputSize, paddedCells, pool, poolAt } from "./arithmetic.js";
-import { SOFT, cellAt, clear, fill, fitted, focusCell, layOut, target, trimmed } from "./grid.js";
+import { SOFT, cellAt, clear, fill, fitted, focusCell, layOut, target } from "./grid.js";
+import {
+  $, button, cellOf, clamp, counted, element, largestOf, math, onDrag, pointIn, trimmed,
+} from "./kit.js";
 import { drawLens } from "./lens.js";
 import { paint } from "./paint.js";
+import { createPlayer, showLegend } from "./playing.js";
 import { FILTERS, LEARNED, PICTURES, kernelOf, pixelsOf } from "./samples.js";
-import { announce, element, onChange, start, t } from "./shell.js";
+import { onChange, start, t } from "./shell.js";
 import words from "./words/convolution.js";
 
 const WINDOWS = [2, 3, 5];
@@ -25,26 +29,22 @@ const state = {
   poolsMap: true, // whether pooling looks at the convolution's map or at the picture
   sliding: {
     convolution: { window: 3, stride: 1, padding: "same" },
-    // As in Keras, unless it is told otherwise: a stride as long as the window.
-    pooling: { window: 2, stride: 2, padding: "valid" },
+    pooling: { window: 2, stride: 2, padding: "valid" }, // as Keras pools by default
   },
   at: { row: 3, column: 5 },
   seen: new Set(),
   hand: "move",
   brush: 1,
-  timer: null,
 };
-
-const $ = (id) => document.getElementById(id);
 
 // What follows from the state.
 
 const isPooling = () => state.operation !== "convolution";
 const options = () => state.sliding[isPooling() ? "pooling" : "convolution"];
-const featureMap = () => rectified(
-  convolve(state.picture, state.kernel, state.bias, state.sliding.convolution),
-);
-const rectified = (map) => (state.isRelu ? map.map((row) => row.map((v) => Math.max(0, v))) : map);
+const rectified = (value) => (state.isRelu ? Math.max(0, value) : value);
+const featureMap = () =>
+  convolve(state.picture, state.kernel, state.bias, state.sliding.convolution)
+    .map((row) => row.map(rectified));
 const poolsMap = () => isPooling() && state.poolsMap;
 const input = () => (poolsMap() ? featureMap() : state.picture);
 const outputMap = () => (isPooling() ? pool(input(), state.operation, options()) : featureMap());
@@ -52,78 +52,76 @@ const outputSide = () => {
   const { window, stride, padding } = options();
   return outputSize(input().length, window, stride, padding);
 };
+const paddings = () => {
+  const { window, stride, padding } = options();
+  return paddedCells(input().length, window, stride, padding);
+};
 const keyOf = ({ row, column }) => `${row},${column}`;
-const largestOf = (numbers) => Math.max(0, ...numbers.map(Math.abs));
+/** How numbers are coloured: grey in [0, 1], or violet and orange up to the largest of them. */
+const colouring = (isGrey, map) =>
+  (isGrey ? { kind: "grey", largest: 1, strongest: 1 }
+    : { kind: "signed", largest: largestOf(map.flat()), strongest: SOFT * largestOf(map.flat()) });
 
 // Moving.
 
 /** Put the window at a position, or at the nearest one that there is. */
-function moveTo(row, column) {
+function moveTo({ row, column }) {
   const last = outputSide() - 1;
-  const within = (n) => Math.max(0, Math.min(last, n));
-  state.at = { row: within(row), column: within(column) };
+  state.at = { row: clamp(row, 0, last), column: clamp(column, 0, last) };
   state.seen.add(keyOf(state.at));
 }
 
+const indexOf = ({ row, column }) => row * outputSide() + column;
+
+/** Move the window some positions on; return false where there is none. */
 function moveBy(steps) {
-  const side = outputSide();
-  const index = state.at.row * side + state.at.column + steps;
-  if (index < 0 || index >= side * side) return false;
-  moveTo(Math.floor(index / side), index % side);
+  const index = indexOf(state.at) + steps;
+  if (index < 0 || index >= outputSide() ** 2) return false;
+  moveTo(cellOf(index, outputSide()));
   return true;
 }
 
-/** Fill the map up to the window, as if it had been played so far. */
-function seeUpTo({ row, column }) {
+/** Fill the map up to a position, as if it had been played so far. */
+function seeUpTo(place) {
   const side = outputSide();
-  state.seen = new Set();
-  for (let n = 0; n <= row * side + column; n++) {
-    state.seen.add(keyOf({ row: Math.floor(n / side), column: n % side }));
-  }
+  const keys = Array.from({ length: indexOf(place) + 1 }, (_, n) => keyOf(cellOf(n, side)));
+  state.seen = new Set(keys);
 }
 
-function play() {
-  if (state.timer) return pause();
-  const side = outputSide();
-  if (state.at.row * side + state.at.column === side * side - 1) {
-    state.seen.clear();
-    moveTo(0, 0);
-  }
-  state.timer = setInterval(() => {
-    if (moveBy(1)) render();
-    else pause();
-  }, STEP_TIME);
-  render();
+function goTo(index) {
+  moveTo(cellOf(index, outputSide()));
+  seeUpTo(state.at);
 }
 
-function pause() {
-  clearInterval(state.timer);
-  state.timer = null;
-  render();
-  announce(reading());
+function toTheFirst() {
+  state.seen.clear();
+  moveTo({ row: 0, column: 0 });
 }
 
-/** Change something by hand: playing stops, everything is drawn anew and said. */
-function act(change) {
-  clearInterval(state.timer);
-  state.timer = null;
-  change();
-  render();
-  announce(reading());
-}
+const BUTTONS = {
+  first: "to the first", back: "step back", play: "", forward: "step", last: "fill the map",
+};
+const player = createPlayer(STEP_TIME, BUTTONS, {
+  rewind: () => {
+    if (indexOf(state.at) === outputSide() ** 2 - 1) toTheFirst();
+  },
+  advance: () => moveBy(1),
+  render,
+  reading,
+});
+const { act } = player;
 
 /** Change what determines the map's size, keeping as much of it filled as before. */
 function resize(change) {
-  const wasPlaying = state.timer !== null;
+  const wasPlaying = player.isPlaying();
   act(() => {
-    const side = outputSide();
-    const isFull = state.seen.size === side * side;
+    const isFull = state.seen.size === outputSide() ** 2;
     change();
     fit();
-    moveTo(state.at.row, state.at.column);
-    seeUpTo(isFull ? { row: outputSide() - 1, column: outputSide() - 1 } : state.at);
+    moveTo(state.at);
+    seeUpTo(isFull ? cellOf(outputSide() ** 2 - 1, outputSide()) : state.at);
   });
-  if (wasPlaying) play(); // on from here, or from the beginning
+  if (wasPlaying) player.play(); // on from here, or from the beginning
 }
 
 /** Where no whole window fits, take the largest that does; a map of one cell cannot be pooled. */
@@ -145,28 +143,34 @@ function setFilter(name) {
 
 /** Fill a group with buttons of which one is chosen; `choose` gets its value. */
 function choices(id, values, nameOf, choose) {
-  $(id).replaceChildren(...values.map((value) => {
-    const button = element("button", { type: "button", textContent: nameOf(value) });
-    button.dataset.value = value;
-    button.onclick = () => choose(value);
-    return button;
-  }));
+  $(id).replaceChildren(...values.map((value) =>
+    button({ textContent: nameOf(value), dataset: { value }, onclick: () => choose(value) })));
 }
 
-/** The same with small pictures; `draw` paints one. */
+/** The same with small pictures. */
 function thumbs(id, values, labelOf, choose) {
   choices(id, values, () => "", choose);
-  for (const button of $(id).children) {
-    button.className = "thumb";
-    button.append(element("canvas"));
-    button.ariaLabel = button.title = labelOf(button.dataset.value);
+  for (const node of $(id).children) {
+    node.className = "thumb";
+    node.append(element("canvas"));
+    node.ariaLabel = node.title = labelOf(node.dataset.value);
   }
 }
 
+/** Show which button of a group is chosen, and which can be. */
 function press(id, chosen, isPossible = () => true) {
-  for (const button of $(id).children) {
-    button.setAttribute("aria-pressed", button.dataset.value === String(chosen));
-    button.disabled = !isPossible(button.dataset.value);
+  for (const node of $(id).children) {
+    node.ariaPressed = node.dataset.value === String(chosen);
+    node.disabled = !isPossible(node.dataset.value);
+  }
+}
+
+/** Paint the small pictures of a group: `pictureOf` returns rows of numbers, and whether grey. */
+function paintThumbs(id, pictureOf) {
+  for (const node of $(id).children) {
+    const [rows, isGrey] = pictureOf(node.dataset.value);
+    const { kind, strongest } = colouring(isGrey, rows);
+    paint(node.firstElementChild, rows.flat(), rows[0].length, kind, strongest);
   }
 }
 
@@ -176,7 +180,7 @@ function filterName(name) {
 
 function buildControls() {
   choices("operation", ["convolution", "max", "average"], (o) => t(`operation ${o}`), (operation) =>
-    resize(() => { state.operation = operation; state.hand = "move"; }));
+    resize(() => Object.assign(state, { operation, hand: "move" })));
   choices("window", WINDOWS, (window) => `${window}×${window}`, (window) =>
     resize(() => {
       options().window = window;
@@ -211,23 +215,24 @@ function setPixel({ row, column }, value) {
   });
 }
 
+/** Return the value that a key gives a pixel; undefined if the key is none of those. */
+function typed(key, value) {
+  if (/^\d$/.test(key)) return Number(key) / 10;
+  const tenths = Math.round(value * 10);
+  return {
+    " ": value > 0 ? 0 : 1, Enter: value > 0 ? 0 : 1,
+    "+": Math.min(tenths + 1, 10) / 10, "-": Math.max(tenths - 1, 0) / 10,
+  }[key];
+}
+
 $("picture").addEventListener("keydown", (event) => {
   const cell = event.target.closest("[data-row]");
   if (!cell) return;
-  const place = placeOf(cell);
-  const next = target(event, place, input().length);
-  if (next) {
-    const neighbour = cellAt($("picture"), next.row, next.column);
-    if (neighbour) focusCell(neighbour);
-  } else if (!poolsMap()) {
-    const value = state.picture[place.row][place.column];
-    const tenths = Math.round(value * 10);
-    if (/^\d$/.test(event.key)) setPixel(place, Number(event.key) / 10);
-    else if (event.key === " " || event.key === "Enter") setPixel(place, value > 0 ? 0 : 1);
-    else if (event.key === "+") setPixel(place, Math.min(tenths + 1, 10) / 10);
-    else if (event.key === "-") setPixel(place, Math.max(tenths - 1, 0) / 10);
-    else return;
-  } else return;
+  const place = placeOf(cell), next = target(event, place, input().length);
+  const value = typed(event.key, state.picture[place.row]?.[place.column]);
+  if (next) focusCell(cellAt($("picture"), next));
+  else if (value !== undefined && !poolsMap()) setPixel(place, value);
+  else return;
   event.preventDefault();
 });
 
@@ -236,51 +241,42 @@ for (const id of ["map", "frame"]) {
     const next = target(event, state.at, outputSide());
     if (!next) return;
     event.preventDefault();
-    act(() => moveTo(next.row, next.column));
-    if (id === "map") cellAt($("map"), state.at.row, state.at.column).focus();
+    act(() => moveTo(next));
+    if (id === "map") cellAt($("map"), state.at).focus();
   });
 }
 $("map").addEventListener("click", (event) => {
   const cell = event.target.closest("[data-row]");
-  if (cell) act(() => moveTo(Number(cell.dataset.row), Number(cell.dataset.column)));
+  if (cell) act(() => moveTo(placeOf(cell)));
 });
 
 // The pointer on the picture: it drags the window, or draws.
 
-/** The cell of the padded picture under the pointer, as fractions of cells. */
+/** Where a pointer is on the padded picture, in cells. */
 function pointed(event) {
-  const box = $("picture").getBoundingClientRect();
-  const { window, stride, padding } = options();
-  const side = input().length;
-  const [before, after] = paddedCells(side, window, stride, padding);
-  const cell = box.width / (before + side + after);
-  return { x: (event.clientX - box.left) / cell, y: (event.clientY - box.top) / cell, before };
+  const [before, after] = paddings();
+  return { ...pointIn($("picture"), event, before + input().length + after), before };
 }
 
 let grip = null; // where in the window it is held
 
-function drag(event) {
-  const { x, y } = pointed(event);
-  const { stride } = options();
-  const row = Math.round((y - grip.y) / stride), column = Math.round((x - grip.x) / stride);
-  if (row !== state.at.row || column !== state.at.column) act(() => moveTo(row, column));
+/** Put the window where a pointer holds it by its grip. */
+function dragTo(event) {
+  const { x, y } = pointed(event), steps = (cells) => Math.round(cells / options().stride);
+  const next = { row: steps(y - grip.y), column: steps(x - grip.x) };
+  if (keyOf(next) !== keyOf(state.at)) act(() => moveTo(next));
 }
 
-$("frame").addEventListener("pointerdown", (event) => {
-  if (state.timer) pause();
-  const { x, y } = pointed(event);
-  const { stride } = options();
-  grip = { x: x - state.at.column * stride, y: y - state.at.row * stride };
-  $("frame").setPointerCapture(event.pointerId);
-  $("frame").classList.add("held");
+onDrag($("frame"), {
+  press: (event) => {
+    if (player.isPlaying()) act();
+    const { x, y } = pointed(event), { row, column } = corner();
+    grip = { x: x - column, y: y - row };
+    $("frame").classList.add("held");
+  },
+  drag: dragTo,
+  lift: () => $("frame").classList.remove("held"),
 });
-$("frame").addEventListener("pointermove", (event) => grip && drag(event));
-for (const end of ["pointerup", "pointercancel"]) {
-  $("frame").addEventListener(end, () => {
-    grip = null;
-    $("frame").classList.remove("held");
-  });
-}
 
 let ink = null; // what the pointer draws with while it is down
 
@@ -294,21 +290,20 @@ function draw(event) {
   if (value !== ink) setPixel(place, ink);
 }
 
-$("picture").addEventListener("pointerdown", (event) => {
-  if (state.hand === "move") {
-    const { x, y } = pointed(event);
-    const { window, stride } = options();
-    const half = window / 2;
-    act(() => moveTo(Math.round((y - half) / stride), Math.round((x - half) / stride)));
-    return;
-  }
-  $("picture").setPointerCapture(event.pointerId);
-  draw(event);
+onDrag($("picture"), {
+  press: (event) => {
+    if (state.hand === "draw") {
+      draw(event);
+      return true;
+    }
+    const half = options().window / 2;
+    grip = { x: half, y: half };
+    dragTo(event);
+    return false;
+  },
+  drag: (event) => ink !== null && draw(event),
+  lift: () => { ink = null; },
 });
-$("picture").addEventListener("pointermove", (event) => ink !== null && draw(event));
-for (const end of ["pointerup", "pointercancel"]) {
-  $("picture").addEventListener(end, () => { ink = null; });
-}
 
 // Weights and bias.
 
@@ -317,9 +312,9 @@ function layOutWeights(window) {
   if (grid.childElementCount === window * window) return;
   grid.style.setProperty("--columns", window);
   grid.replaceChildren(...Array.from({ length: window * window }, (_, k) => {
-    const field = element("input", { type: "number", step: "0.1", min: -9, max: 9 });
-    field.className = "cell";
-    field.dataset.k = k;
+    const field = element("input", {
+      className: "cell", type: "number", step: "0.1", min: -9, max: 9, dataset: { k },
+    });
     field.oninput = () => act(() => {
       state.kernel = state.kernel.with(k, numberIn(field));
       state.filter = "own";
@@ -329,7 +324,7 @@ function layOutWeights(window) {
   }));
 }
 
-const numberIn = (field) => Math.max(-9, Math.min(9, field.valueAsNumber || 0));
+const numberIn = (field) => clamp(field.valueAsNumber || 0, -9, 9);
 
 /** Write a number into its field, unless it is being typed there. */
 function write(field, value) {
@@ -340,19 +335,12 @@ $("bias").oninput = () => act(() => { state.bias = numberIn($("bias")); });
 $("bias").onblur = () => render();
 $("relu").onchange = () => act(() => { state.isRelu = $("relu").checked; });
 
-$("play").onclick = play;
+$("play").onclick = player.play;
 $("forward").onclick = () => act(() => moveBy(1));
 $("back").onclick = () => act(() => moveBy(-1));
-$("first").onclick = () => act(() => { state.seen.clear(); moveTo(0, 0); });
-$("last").onclick = () => act(() => {
-  moveTo(outputSide() - 1, outputSide() - 1);
-  seeUpTo(state.at);
-});
-$("position").oninput = () => act(() => {
-  const side = outputSide(), index = Number($("position").value) - 1;
-  moveTo(Math.floor(index / side), index % side);
-  seeUpTo(state.at);
-});
+$("first").onclick = () => act(toTheFirst);
+$("last").onclick = () => act(() => goTo(outputSide() ** 2 - 1));
+$("position").oninput = () => act(() => goTo(Number($("position").value) - 1));
 
 // Pointing at one of the products shows which pixel and which weight it is of.
 for (const type of ["pointerover", "focusin"]) {
@@ -369,8 +357,7 @@ function mark(k) {
   for (const cell of document.querySelectorAll(`.equation [data-k="${k}"]`)) {
     cell.classList.add("marked");
   }
-  const { row, column } = computed().cells[k] ?? {};
-  cellAt($("picture"), row, column)?.classList.add("marked");
+  cellAt($("picture"), computed().cells[k] ?? {})?.classList.add("marked");
 }
 
 // Drawing.
@@ -383,22 +370,15 @@ function computed() {
 
 /** One or two sentences about what is under the window now. */
 function reading() {
-  const place = { row: state.at.row + 1, column: state.at.column + 1 };
-  const { cells, sum, count, output } = computed();
-  const padded = cells.filter((cell) => cell.isPadding).length;
-  const sentences = [];
-  if (isPooling()) {
-    sentences.push(t(`reading ${state.operation}`, { ...place, count, output: trimmed(output) }));
-    if (padded) sentences.push(t("reading left out"));
-  } else {
-    sentences.push(t("reading sum", { ...place, count: cells.length, sum: trimmed(sum) }));
-    if (state.bias) {
-      sentences.push(t("reading bias", { bias: trimmed(state.bias), output: trimmed(output) }));
-    }
-    if (state.isRelu && output < 0) sentences.push(t("reading relu"));
-    if (padded) sentences.push(t("reading padding"));
-  }
-  return sentences.join(" ");
+  const { cells, sum, count = cells.length, output } = computed();
+  const values = {
+    ...counted(state.at), count, sum: trimmed(sum), bias: trimmed(state.bias),
+    output: trimmed(output),
+  };
+  const isPadded = cells.some((cell) => cell.isPadding);
+  const keys = isPooling() ? [state.operation, isPadded && "left out"]
+    : ["sum", state.bias && "bias", state.isRelu && output < 0 && "relu", isPadded && "padding"];
+  return keys.filter(Boolean).map((key) => t(`reading ${key}`, values)).join(" ");
 }
 
 function render() {
@@ -406,42 +386,47 @@ function render() {
   const picture = input(), side = picture.length, map = outputMap(), places = map.length;
   document.documentElement.dataset.operation = isPooling() ? "pooling" : "convolution";
   renderControls(window);
-  renderPicture(picture, paddedCells(side, window, stride, padding));
-  renderWindow(window);
+  renderPicture(picture);
+  renderWindow(picture, window);
   renderMap(map);
 
-  $("title").textContent = t(isPooling() ? "pooling title" : "convolution title");
-  $("lead").textContent = t(isPooling() ? "pooling lead" : "convolution lead");
-  $("input-title").textContent = t(poolsMap() ? "map" : "picture");
-  $("input-size").textContent = `${side}×${side}`;
-  $("work-title").textContent = t(isPooling() ? "in the window" : "filter");
-  $("work-size").textContent = `${window}×${window}`;
-  $("output-title").textContent = t(isPooling() ? "pooled map" : "map");
-  $("output-size").textContent = `${places}×${places}`;
-  const [before, after] = paddedCells(side, window, stride, padding);
+  const kind = isPooling() ? "pooling" : "convolution";
+  const [before, after] = paddings();
   const unseen = padding === "valid" ? side - (places - 1) * stride - window : 0;
-  $("input-note").textContent = unseen
-    ? t(unseen === 1 ? "unseen one" : "unseen", { count: unseen })
-    : before + after ? t("padding around", { before, after }) : t("no padding");
-  $("formula-name").textContent = t(`formula ${padding}`, { n: side, k: window, s: stride });
+  const around = before + after ? t("padding around", { before, after }) : t("no padding");
+  const index = indexOf(state.at) + 1;
+  const texts = {
+    title: t(`${kind} title`),
+    lead: t(`${kind} lead`),
+    "input-title": t(poolsMap() ? "map" : "picture"),
+    "input-size": `${side}×${side}`,
+    "work-title": t(isPooling() ? "in the window" : "filter"),
+    "work-size": `${window}×${window}`,
+    "output-title": t(isPooling() ? "pooled map" : "map"),
+    "output-size": `${places}×${places}`,
+    "input-note": unseen ? t(unseen === 1 ? "unseen one" : "unseen", { count: unseen }) : around,
+    "formula-name": t(`formula ${padding}`, { n: side, k: window, s: stride }),
+    reading: reading(),
+  };
+  for (const [id, text] of Object.entries(texts)) $(id).textContent = text;
   $("formula").replaceChildren(...formula(side, window, stride, padding, places));
-
-  const index = state.at.row * places + state.at.column + 1;
-  Object.assign($("position"), { max: places * places, value: index });
-  const position = t("position of", { position: index, count: places ** 2 });
-  $("position").setAttribute("aria-valuetext", position);
-  $("play").classList.toggle("playing", state.timer !== null);
-  $("play-word").textContent = t(state.timer ? "pause" : "play");
-  $("reading").textContent = reading();
+  Object.assign($("position"), {
+    max: places ** 2, value: index,
+    ariaValueText: t("position of", { position: index, count: places ** 2 }),
+  });
+  player.show();
   renderLens();
 }
 
+/** The first row and column of the padded picture under the window. */
+function corner() {
+  const { stride } = options();
+  return { row: state.at.row * stride, column: state.at.column * stride };
+}
+
 function renderLens() {
-  const { window, stride, padding } = options(), side = input().length;
-  const [before, after] = paddedCells(side, window, stride, padding);
-  const place = { row: state.at.row * stride, column: state.at.column * stride };
-  const cell = cellAt($("map"), state.at.row, state.at.column);
-  drawLens(before + side + after, window, place, cell);
+  const [before, after] = paddings(), columns = before + input().length + after;
+  drawLens(columns, options().window, corner(), cellAt($("map"), state.at));
 }
 
 function renderControls(window) {
@@ -451,82 +436,71 @@ function renderControls(window) {
   press("padding", options().padding, (p) => p === "same" || window <= input().length);
   press("pictures", poolsMap() ? "map" : state.pictureName,
     (name) => name !== "map" || featureMap().length > 1);
-  $("pictures").firstElementChild.hidden = !isPooling();
   press("filters", state.filter, (name) => kernelOf(name, window));
-  $("filters").hidden = isPooling();
   press("hand", state.hand);
   press("brushes", state.brush);
+  $("pictures").firstElementChild.hidden = !isPooling();
+  $("filters").hidden = isPooling();
   $("brushes").hidden = state.hand !== "draw";
   $("drawing").hidden = poolsMap();
-  for (const button of $("pictures").children) {
-    const name = button.dataset.value;
-    const pixels = name === "map" ? featureMap() : pixelsOf(name);
-    const kind = name === "map" ? "signed" : "grey";
-    paint(button.firstElementChild, pixels.flat(), pixels.length, kind,
-      name === "map" ? SOFT * largestOf(pixels.flat()) : 1);
-  }
-  for (const button of $("filters").children) {
-    const kernel = kernelOf(button.dataset.value, window) ?? kernelOf(button.dataset.value, 3);
-    const side = Math.sqrt(kernel.length);
-    paint(button.firstElementChild, kernel, side, "signed", SOFT * largestOf(kernel));
-  }
-  for (const button of $("brushes").children) {
-    paint(button.firstElementChild, [Number(button.dataset.value)], 1, "grey");
-  }
+  paintThumbs("pictures", (name) =>
+    (name === "map" ? [featureMap(), false] : [pixelsOf(name), true]));
+  paintThumbs("filters", (name) => {
+    const kernel = kernelOf(name, window) ?? kernelOf(name, 3), side = Math.sqrt(kernel.length);
+    return [Array.from({ length: side }, (_, n) => kernel.slice(n * side, (n + 1) * side)), false];
+  });
+  paintThumbs("brushes", (brush) => [[[Number(brush)]], true]);
 }
 
-function renderPicture(picture, [before, after]) {
-  const grid = $("picture"), { window, stride } = options();
+function renderPicture(picture) {
+  const grid = $("picture"), [before, after] = paddings();
   layOut(grid, picture.length, before, after, true);
   grid.ariaLabel = t(poolsMap() ? "map" : "picture grid");
-  const kind = poolsMap() ? "signed" : "grey";
-  const largest = poolsMap() ? largestOf(picture.flat()) : 1;
+  const { kind, largest } = colouring(!poolsMap(), picture);
   for (const cell of grid.querySelectorAll("[data-row]")) {
-    const { row, column } = placeOf(cell), value = picture[row][column];
+    const place = placeOf(cell), value = picture[place.row][place.column];
     fill(cell, value, kind, largest);
-    cell.ariaLabel = t("cell", { row: row + 1, column: column + 1, value: trimmed(value) });
+    cell.ariaLabel = t("cell", { ...counted(place), value: trimmed(value) });
   }
-  if (!grid.querySelector("[tabindex='0']")) cellAt(grid, 0, 0).tabIndex = 0;
+  if (!grid.querySelector("[tabindex='0']")) cellAt(grid, { row: 0, column: 0 }).tabIndex = 0;
   grid.parentElement.classList.toggle("drawing", state.hand === "draw" && !poolsMap());
 
-  const frame = $("frame");
+  const frame = $("frame"), { row, column } = corner();
   for (const [name, n] of Object.entries({
-    "--columns": before + picture.length + after,
-    "--size": window,
-    "--row": state.at.row * stride,
-    "--column": state.at.column * stride,
-  })) frame.style.setProperty(name, n);
-  frame.ariaLabel = t("frame", { row: state.at.row + 1, column: state.at.column + 1 });
+    columns: before + picture.length + after, size: options().window, row, column,
+  })) frame.style.setProperty(`--${name}`, n);
+  frame.ariaLabel = t("frame", counted(state.at));
 }
 
-function renderWindow(window) {
+function renderWindow(picture, window) {
   const { cells, products, sum, count, output } = computed();
-  const largest = largestOf(state.kernel);
-  const inputKind = poolsMap() ? "signed" : "grey";
-  const inputLargest = poolsMap() ? largestOf(input().flat()) : 1;
+  const { kind, largest: strongest } = colouring(!poolsMap(), picture);
   for (const id of ["under", "products"]) layOut($(id), window, 0, 0, false);
   $("under").ariaLabel = $("under-name").textContent = t(poolsMap() ? "values" : "pixels");
   $("products").ariaLabel = t("products");
   layOutWeights(window);
   document.querySelectorAll("#under .cell").forEach((cell, k) => {
+    const { value, isPadding } = cells[k];
     cell.dataset.k = k;
-    cell.classList.toggle("padding", cells[k].isPadding);
-    if (cells[k].isPadding) {
+    cell.classList.toggle("padding", isPadding);
+    if (isPadding) {
       clear(cell);
       cell.textContent = isPooling() ? "" : "0";
-    } else fill(cell, cells[k].value, inputKind, inputLargest, fitted(cells[k].value, window));
-    cell.ariaLabel = cells[k].isPadding ? t("padding cell") : trimmed(cells[k].value);
-    const isTaken = state.operation === "max" && !cells[k].isPadding && cells[k].value === output;
+    } else fill(cell, value, kind, strongest, fitted(value, window));
+    cell.ariaLabel = isPadding ? t("padding cell") : trimmed(value);
+    const isTaken = state.operation === "max" && !isPadding && value === output;
     cell.classList.toggle("taken", isTaken);
   });
+  $("output").textContent = trimmed(isPooling() ? output : rectified(output));
+  $("hint").textContent = isPooling() ? t(`hint ${state.operation}`)
+    : t(LEARNED[state.filter] ? "hint learned" : `hint ${state.filter}`, { number: state.filter });
   if (isPooling()) {
-    $("pool-term").textContent = t(state.operation === "max" ? "largest of" : "mean of", { count });
-    $("pool-working").textContent = state.operation === "max"
-      ? trimmed(output) : `${trimmed(sum)} ÷ ${count}`;
-    $("output").textContent = trimmed(output);
-    $("hint").textContent = t(`hint ${state.operation}`);
+    const isMax = state.operation === "max";
+    $("pool-term").textContent = t(isMax ? "largest of" : "mean of", { count });
+    $("pool-working").textContent = isMax ? trimmed(output) : `${trimmed(sum)} ÷ ${count}`;
     return;
   }
+  const largest = largestOf(state.kernel);
   document.querySelectorAll("#products .cell").forEach((cell, k) => {
     cell.dataset.k = k;
     fill(cell, products[k], "signed", largest, fitted(products[k], window));
@@ -534,63 +508,48 @@ function renderWindow(window) {
   document.querySelectorAll("#weights .cell").forEach((field, k) => {
     fill(field, state.kernel[k], "signed", largest);
     write(field, state.kernel[k]);
-    field.ariaLabel = t("weight", { row: Math.floor(k / window) + 1, column: (k % window) + 1 });
+    field.ariaLabel = t("weight", counted(cellOf(k, window)));
   });
   write($("bias"), state.bias);
-  const rectifiedOutput = state.isRelu ? Math.max(0, output) : output;
   $("relu").checked = state.isRelu;
   $("sum-term").textContent = t("sum of", { count: cells.length });
   $("sum").textContent = trimmed(sum);
   $("relu-output").textContent = state.isRelu ? `max(0, ${trimmed(output)})` : "";
-  $("output").textContent = trimmed(rectifiedOutput);
-  $("hint").textContent = LEARNED[state.filter]
-    ? t("hint learned", { number: state.filter }) : t(`hint ${state.filter}`);
 }
 
 function renderMap(map) {
   const grid = $("map"), isGrey = isPooling() && !state.poolsMap;
-  const largest = isGrey ? 1 : largestOf(map.flat());
+  const { kind, largest, strongest } = colouring(isGrey, map);
   layOut(grid, map.length, 0, 0, true);
   grid.ariaLabel = t("map grid");
   for (const cell of grid.querySelectorAll("[data-row]")) {
     const place = placeOf(cell), value = map[place.row][place.column];
     const isSeen = state.seen.has(keyOf(place)), isHere = keyOf(place) === keyOf(state.at);
-    if (isSeen) fill(cell, value, isGrey ? "grey" : "signed", largest);
+    if (isSeen) fill(cell, value, kind, largest);
     else clear(cell);
     cell.classList.toggle("here", isHere);
-    cell.setAttribute("aria-selected", isHere);
+    cell.ariaSelected = isHere;
     cell.tabIndex = isHere ? 0 : -1;
-    const said = isSeen ? trimmed(value) : t("not yet");
-    cell.ariaLabel = t("cell", { row: place.row + 1, column: place.column + 1, value: said });
+    const spoken = isSeen ? trimmed(value) : t("not yet");
+    cell.ariaLabel = t("cell", { ...counted(place), value: spoken });
   }
-  const least = isGrey ? 0 : -largest;
-  const scale = Array.from({ length: 101 }, (_, n) => least + (largest - least) * (n / 100));
-  paint($("scale"), scale, scale.length, isGrey ? "grey" : "signed", isGrey ? 1 : SOFT * largest);
-  $("least").textContent = trimmed(least);
-  $("most").textContent = trimmed(largest);
+  showLegend(isGrey ? 0 : -largest, largest, kind, strongest, trimmed);
   $("legend").hidden = largest === 0;
-  const seen = map.flatMap((line, row) =>
-    line.map((value, column) => (state.seen.has(keyOf({ row, column })) ? value : 0)));
-  paint($("mini"), seen, map.length, isGrey ? "grey" : "signed", isGrey ? 1 : SOFT * largest);
+  const seen = map.flat().map((value, n) =>
+    (state.seen.has(keyOf(cellOf(n, map.length))) ? value : 0));
+  paint($("mini"), seen, map.length, kind, strongest);
 }
 
 /** The size of the map, first with letters, then with numbers. */
 function formula(n, k, s, padding, places) {
-  const [mo, mn, mi] = ["mo", "mn", "mi"].map((tag) => (content) => math(tag, content));
+  const [mo, mn, mi] = ["mo", "mn", "mi"].map((tag) => (content) => math(tag, {}, content));
   const side = (size, window, stride) => (padding === "same"
     ? [mo("⌈"), size, mo("/"), stride, mo("⌉")]
-    : [mo("⌊"), mo("("), size, mo("−"), window, mo(")"), mo("/"), stride, mo("⌋"),
-      mo("+"), mn(1)]);
+    : [mo("⌊"), mo("("), size, mo("−"), window, mo(")"), mo("/"), stride, mo("⌋"), mo("+"), mn(1)]);
   return [
-    math("math", ...side(mi("n"), mi("k"), mi("s"))),
-    math("math", mo("="), ...side(mn(n), mn(k), mn(s)), mo("="), math("mn", places)),
+    math("math", {}, ...side(mi("n"), mi("k"), mi("s"))),
+    math("math", {}, mo("="), ...side(mn(n), mn(k), mn(s)), mo("="), mn(places)),
   ];
-}
-
-function math(tag, ...children) {
-  const node = document.createElementNS("http://www.w3.org/1998/Math/MathML", tag);
-  node.append(...children);
-  return node;
 }
 
 start("convolution", words);

@@ -1,18 +1,22 @@
-/* The view of the whole network: it ties the drawing area, the answer, the layers and the panel together. */
+/* The view of the whole network: it ties the drawing area, the answer, the layers and the panel. */
 
 import { createDetail } from "./detail.js";
-import { covered, likeliest, occlusion, readModel, run } from "./engine.js";
+import { covered, occlusion, readModel, run } from "./engine.js";
 import { createFlow } from "./flow.js";
+import {
+  $, SIDE, button, cellOf, counted, element, grouped, indexOfLargest, largestOf, number, percent,
+  withStorage,
+} from "./kit.js";
 import { createPad } from "./pad.js";
 import { paint } from "./paint.js";
 import { createPhoto } from "./photo.js";
-import { announce, element, lang, number, onChange, percent, start, t } from "./shell.js";
+import { announce, lang, onChange, start, t } from "./shell.js";
 import words from "./words/network.js";
 
 const SURE = 0.6; // as fashion_cnn.prediction: below, a photo's class is as often wrong as right
 const DRAWING = "fashion-cnn drawing"; // where the browser keeps it until the tab is closed
 const FRAME_MS = 12; // of computing at once, so that the page stays quick
-const $ = (id) => document.getElementById(id);
+const VIOLET = [150, 110, 255], ORANGE = [255, 140, 30];
 
 start("network", words);
 const [model, examples] = await load().catch((error) => {
@@ -21,17 +25,24 @@ const [model, examples] = await load().catch((error) => {
   throw error;
 });
 const output = model.layers.length - 1;
-const weights = model.layers.reduce((n, layer) => n + (layer.weights?.length ?? 0) + (layer.biases?.length ?? 0), 0);
-let truth; // the label of an example; null for what is none of the ten; undefined for a drawing
-let result, whole; // of what is seen, and of the picture without the patch
-let cell = null, source = null, isHeld = false, isDue = false; // without a cell, the strongest is shown
-let isOwnCell = false; // whether the reader chose it
-let looked = null; // the occlusion map of a class: {label, drops, isWhole}
+
+const state = {
+  truth: undefined, // the label of an example; null if it is none of the ten; else a drawing
+  result: null, // of what is seen
+  whole: null, // of the picture without the patch
+  cell: null, // the explained one; the strongest until the reader chooses
+  source: null, // which of the maps before is looked at
+  isChosen: false, // whether the reader chose the cell
+  isHeld: false,
+  isDue: false, // whether a redraw is asked for
+  looked: null, // the occlusion map of a class: {label, drops, isWhole}
+  explained: null, // what the panel says of the cell
+};
 
 const pad = createPad({
   onChange: (isDrawn) => {
     if (isDrawn) forgetExample();
-    else if (!isOwnCell && pad.patch === null) cell = null;
+    else if (!state.isChosen && pad.patch === null) state.cell = null;
     if (pad.patch === null) forget();
     redrawSoon();
   },
@@ -39,21 +50,18 @@ const pad = createPad({
 });
 const flow = createFlow(model, {
   onPoint: (next) => {
-    if (!isHeld) choose(next);
+    if (!state.isHeld) choose(next);
   },
   onChoose: (next) => {
-    const isSame = JSON.stringify(next) === JSON.stringify(cell);
-    hold(!(isHeld && isSame));
-    choose(next);
-    openDetail();
-    announce(explained.value);
+    const isSame = JSON.stringify(next) === JSON.stringify(state.cell);
+    pick(next, !(state.isHeld && isSame));
   },
 });
 const detail = createDetail(model, {
-  onRefine: ({ source: next, ...place }) => {
-    if (next === undefined) choose({ ...cell, ...place });
-    else choose(cell, next);
-    announce(explained.value);
+  onRefine: ({ source, ...place }) => {
+    if (source === undefined) choose({ ...state.cell, ...place });
+    else choose(state.cell, source);
+    announce(state.explained.value);
   },
 });
 const photo = createPhoto(Boolean(model.server), {
@@ -63,154 +71,167 @@ const photo = createPhoto(Boolean(model.server), {
     announceAnswer();
   },
 });
-let explained = null;
 
 async function load() {
+  const get = async (file) => {
+    const response = await fetch(file);
+    if (!response.ok) throw new Error(`${response.url}: ${response.status}`);
+    return response;
+  };
   const [manifest, buffer, drawings] = await Promise.all([
-    fetch("model/model.json").then(checked).then((response) => response.json()),
-    fetch("model/weights.bin").then(checked).then((response) => response.arrayBuffer()),
-    fetch("examples.json").then(checked).then((response) => response.json()),
+    get("model/model.json").then((response) => response.json()),
+    get("model/weights.bin").then((response) => response.arrayBuffer()),
+    get("examples.json").then((response) => response.json()),
   ]);
   const decode = (text) => Float32Array.from(atob(text), (letter) => letter.charCodeAt(0) / 255);
-  return [readModel(manifest, buffer), drawings.map(({ label, pixels }) => ({ label, pixels: decode(pixels) }))];
-}
-
-function checked(response) {
-  if (!response.ok) throw new Error(`${response.url}: ${response.status}`);
-  return response;
+  const decoded = drawings.map(({ label, pixels }) => ({ label, pixels: decode(pixels) }));
+  return [readModel(manifest, buffer), decoded];
 }
 
 function redrawSoon() {
-  if (isDue) return;
-  isDue = true;
+  if (state.isDue) return;
+  state.isDue = true;
   requestAnimationFrame(redraw);
 }
 
 /** Compute and show everything anew. */
 function redraw() {
-  isDue = false;
+  state.isDue = false;
   performance.mark("redraw");
-  const { row, column } = pad.patch ?? {};
-  whole = pad.patch && whole ? whole : run(model, pad.pixels);
-  result = pad.patch ? run(model, covered(pad.pixels, row, column).image) : whole;
-  flow.show(result);
+  if (!pad.patch || !state.whole) state.whole = run(model, pad.pixels);
+  state.result = pad.patch ? run(model, covered(pad.pixels, pad.patch).image) : state.whole;
+  flow.show(state.result);
   showAnswer();
   explain();
   performance.measure("redraw", "redraw");
 }
 
-function choose(next, nextSource = null) {
-  [cell, source, isOwnCell] = [next, nextSource, true];
+function choose(cell, source = null) {
+  Object.assign(state, { cell, source, isChosen: true });
   explain();
 }
 
-function explain() {
-  cell ??= strongest(result.layers[0].output, model.layers[0].shape);
-  explained = detail.show(result, cell, source);
-  flow.mark(cell, explained.sources, explained.field);
-  pad.show(explained.field);
-  for (const [n, bar] of bars.entries()) bar.button.setAttribute("aria-current", cell.layer === output && cell.channel === n);
-}
-
-function hold(isOn) {
-  isHeld = isOn;
-  $("hold").setAttribute("aria-pressed", isOn);
-}
-
-/** Open the panel where it is a sheet at the bottom. */
-function openDetail() {
+/** Choose a cell by a click or a key: the panel opens where it is a sheet, and is read out. */
+function pick(cell, isHeld) {
+  hold(isHeld);
+  choose(cell);
   $("detail").classList.add("open");
+  announce(state.explained.value);
+}
+
+function explain() {
+  state.cell ??= strongest(state.result.layers[0].output, model.layers[0].shape);
+  const { cell, result, source } = state;
+  state.explained = detail.show(result, cell, source);
+  const { sources, field } = state.explained;
+  flow.mark(cell, sources, field);
+  pad.show(field);
+  for (const [n, { node }] of bars.entries()) {
+    node.ariaCurrent = cell.layer === output && cell.channel === n;
+  }
+}
+
+function hold(isHeld) {
+  state.isHeld = isHeld;
+  $("hold").ariaPressed = isHeld;
 }
 
 // The answer
 
-const bars = model.class_names.en.map((_, n) => {
-  const bar = {
-    button: element("button", { type: "button" }), name: element("span", { className: "words" }),
-    value: element("span", { className: "value" }), fill: element("span", { className: "fill" }),
-    before: element("span", { className: "before" }),
-  };
-  bar.button.append(bar.name, element("span", { className: "track" }, bar.fill, bar.before), bar.value);
-  bar.button.onclick = () => {
-    hold(true);
-    choose({ layer: output, channel: n, row: 0, column: 0 });
-    openDetail();
-    announce(explained.value);
-  };
-  $("bars").append(element("li", {}, bar.button));
-  return bar;
+const bars = model.class_names.en.map((_, channel) => {
+  const part = (className) => element("span", { className });
+  const [name, value, fill, before] = ["words", "value", "fill", "before"].map(part);
+  const track = element("span", { className: "track" }, fill, before);
+  const node = button({
+    onclick: () => pick({ layer: output, channel, row: 0, column: 0 }, true),
+  }, name, track, value);
+  $("bars").append(element("li", {}, node));
+  return { node, name, value, fill, before };
 });
 
+const nameOf = (label) => model.class_names[lang][label];
+const probabilitiesOf = (result) => result.layers[output].output;
+
 function showAnswer() {
-  const probabilities = result.layers[output].output, before = whole.layers[output].output;
-  const names = model.class_names[lang];
-  const first = likeliest(probabilities);
-  bars.forEach(({ button, name, value, fill, before: mark }, n) => {
-    name.textContent = names[n];
+  const probabilities = probabilitiesOf(state.result), before = probabilitiesOf(state.whole);
+  const first = indexOfLargest(probabilities);
+  bars.forEach(({ node, name, value, fill, before: mark }, n) => {
+    name.textContent = nameOf(n);
     value.textContent = percent(probabilities[n]);
     fill.style.width = `${(100 * probabilities[n]).toFixed(1)}%`;
     mark.hidden = !pad.patch;
     mark.style.left = `${(100 * before[n]).toFixed(1)}%`;
-    button.classList.toggle("first", n === first);
-    button.setAttribute("aria-label", t("bar label", { name: names[n], percent: percent(probabilities[n]) }));
+    node.classList.toggle("first", n === first);
+    node.ariaLabel = t("bar label", { name: nameOf(n), percent: percent(probabilities[n]) });
   });
   const isEmpty = pad.pixels.every((value) => value === 0);
-  $("invitation").hidden = !isEmpty;
-  const values = { percent: percent(probabilities[first]), first: names[first] };
   const isSure = probabilities[first] >= SURE;
-  $("answer-heading").textContent = isEmpty ? t("nothing drawn") : isSure ? names[first] : t("perhaps", values);
-  const second = likeliest(probabilities.map((p, n) => (n === first ? -1 : p)));
-  const most = likeliest(before);
-  let verdict = isSure ? t("sure", values) : t("unsure", { ...values, second: names[second] });
+  $("invitation").hidden = !isEmpty;
+  const perhaps = isSure ? nameOf(first) : t("perhaps", { first: nameOf(first) });
+  $("answer-heading").textContent = isEmpty ? t("nothing drawn") : perhaps;
+  $("verdict").textContent = isEmpty ? t("nothing drawn note") : verdict(first, isSure);
+  const isJudged = state.truth !== undefined && !pad.patch;
+  $("verdict").className = isJudged ? state.truth === first ? "right" : "wrong" : "";
+}
+
+function verdict(first, isSure) {
+  const { truth } = state;
+  const probabilities = probabilitiesOf(state.result), before = probabilitiesOf(state.whole);
+  const values = { percent: percent(probabilities[first]) };
   if (pad.patch) {
-    verdict = t("covered", { name: names[most], before: percent(before[most]), after: percent(probabilities[most]) });
-  } else if (truth === null) verdict = t("no name", values);
-  else if (truth === first) verdict = t("right", values);
-  else if (truth !== undefined) verdict = t("wrong", { ...values, truth: names[truth] });
-  $("verdict").textContent = isEmpty ? t("nothing drawn note") : verdict;
-  $("verdict").className = truth === undefined || pad.patch ? "" : truth === first ? "right" : "wrong";
+    const most = indexOfLargest(before);
+    const [then, now] = [before, probabilities].map((part) => percent(part[most]));
+    return t("covered", { name: nameOf(most), before: then, after: now });
+  }
+  if (truth === null) return t("no name", values);
+  if (truth === first) return t("right", values);
+  if (truth !== undefined) return t("wrong", { ...values, truth: nameOf(truth) });
+  if (isSure) return t("sure", values);
+  const second = indexOfLargest(probabilities.map((p, n) => (n === first ? -1 : p)));
+  return t("unsure", { ...values, second: nameOf(second) });
 }
 
 function announceAnswer() {
-  requestAnimationFrame(() => announce(`${$("answer-heading").textContent}. ${$("verdict").textContent}`));
+  requestAnimationFrame(() =>
+    announce(`${$("answer-heading").textContent}. ${$("verdict").textContent}`));
 }
 
 /** Say what is at a cell of the picture. */
 function pointed(row, column) {
-  const place = { row: row + 1, column: column + 1 };
-  const probabilities = (result ?? whole).layers[output].output, first = likeliest(probabilities);
-  const answer = { name: model.class_names[lang][first], percent: percent(probabilities[first]) };
+  const place = counted({ row, column }), n = row * SIDE + column, { looked } = state;
+  const probabilities = probabilitiesOf(state.result), first = indexOfLargest(probabilities);
+  const answer = { name: nameOf(first), percent: percent(probabilities[first]) };
   if (looked?.isWhole) {
-    const change = number(-100 * looked.drops[row * 28 + column], 0);
-    return t("looked at", { ...place, change, name: model.class_names[lang][looked.label] });
+    const change = number(-100 * looked.drops[n], 0);
+    return t("looked at", { ...place, change, name: nameOf(looked.label) });
   }
   if (pad.tool === "cover") return t("cover at", { ...place, ...answer });
-  return `${t("cell", { ...place, percent: percent(pad.pixels[row * 28 + column]) })}. ${t("spoken", answer)}`;
+  return `${t("cell", { ...place, percent: percent(pad.pixels[n]) })}. ${t("spoken", answer)}`;
 }
 
 // Where it looked
 
 $("look").onclick = () => {
-  if (looked) {
+  if (state.looked) {
     forget();
     return;
   }
-  pad.use(pad.tool === "cover" ? "draw" : pad.tool);
-  chooseTool(pad.tool);
-  $("look").setAttribute("aria-pressed", "true");
-  result = whole = run(model, pad.pixels);
-  const label = likeliest(whole.layers[output].output);
-  const steps = occlusion(model, whole, label), mine = { label, drops: new Float32Array(784), isWhole: false };
-  looked = mine;
+  useTool(pad.tool === "cover" ? "draw" : pad.tool);
+  $("look").ariaPressed = true;
+  state.result = state.whole = run(model, pad.pixels);
+  const label = indexOfLargest(probabilitiesOf(state.whole));
+  const looked = { label, drops: new Float32Array(SIDE * SIDE), isWhole: false };
+  const steps = occlusion(model, state.whole, label);
+  state.looked = looked;
   $("looked").hidden = $("look-note").hidden = false;
   $("verdict").hidden = true;
   const visit = () => {
-    if (looked !== mine) return;
+    if (state.looked !== looked) return;
     const until = performance.now() + FRAME_MS;
     let step;
     do step = steps.next(); while (!step.done && performance.now() < until);
-    mine.drops = step.done ? step.value : step.value.drops;
-    mine.isWhole = step.done;
+    looked.drops = step.value;
+    looked.isWhole = step.done;
     showLooked();
     if (!step.done) requestAnimationFrame(visit);
     else announce($("look-note").textContent);
@@ -219,49 +240,45 @@ $("look").onclick = () => {
 };
 
 function showLooked() {
-  if (!looked) return;
-  const { drops, label, isWhole } = looked;
-  const largest = drops.reduce((a, b) => Math.max(a, Math.abs(b)), 1e-9);
-  const canvas = $("looked"), picture = new ImageData(28, 28);
+  if (!state.looked) return;
+  const { drops, label, isWhole } = state.looked, largest = Math.max(largestOf(drops), 1e-9);
+  const picture = new ImageData(SIDE, SIDE);
   drops.forEach((drop, n) => {
-    const strength = Math.abs(drop) / largest;
-    picture.data.set([...(drop > 0 ? [150, 110, 255] : [255, 140, 30]), 235 * strength], 4 * n);
+    const strength = 235 * Math.abs(drop) / largest;
+    picture.data.set([...(drop > 0 ? VIOLET : ORANGE), strength], 4 * n);
   });
-  canvas.getContext("2d").putImageData(picture, 0, 0);
-  const most = Math.max(...drops);
-  $("look-note").textContent = isWhole
-    ? t("looked", { name: model.class_names[lang][label], drop: number(100 * most, 0) }) : t("looking");
+  $("looked").getContext("2d").putImageData(picture, 0, 0);
+  const values = { name: nameOf(label), drop: number(100 * Math.max(...drops), 0) };
+  $("look-note").textContent = isWhole ? t("looked", values) : t("looking");
 }
 
 /** Remove the map of where it looked, because the picture changed. */
 function forget() {
-  whole = null;
-  looked = null;
+  state.whole = state.looked = null;
   $("looked").hidden = $("look-note").hidden = true;
   $("verdict").hidden = false;
-  $("look").setAttribute("aria-pressed", "false");
+  $("look").ariaPressed = false;
 }
 
 // Tools and examples
 
-function chooseTool(tool) {
-  for (const button of document.querySelectorAll("[data-tool]")) {
-    button.setAttribute("aria-pressed", button.dataset.tool === tool);
-  }
-  $("pad").dataset.tool = tool;
+const tools = document.querySelectorAll("[data-tool]");
+
+function useTool(tool) {
+  pad.use(tool);
+  for (const node of tools) node.ariaPressed = node.dataset.tool === tool;
 }
-for (const button of document.querySelectorAll("[data-tool]")) {
-  button.onclick = () => {
+for (const node of tools) {
+  node.onclick = () => {
     forget();
-    pad.use(button.dataset.tool);
-    chooseTool(button.dataset.tool);
+    useTool(node.dataset.tool);
     redrawSoon();
   };
 }
 $("brush").oninput = () => { pad.radius = Number($("brush").value); };
 $("clear").onclick = () => {
   forgetExample();
-  pad.set(new Float32Array(784));
+  pad.set(new Float32Array(SIDE * SIDE));
   announce(t("cleared"));
 };
 for (const drawing of ["pointerdown", "keydown"]) {
@@ -270,27 +287,26 @@ for (const drawing of ["pointerdown", "keydown"]) {
   });
 }
 
-const thumbnails = examples.map(({ label, pixels }, n) => {
-  const canvas = element("canvas");
-  paint(canvas, pixels, 28, "grey");
-  const button = element("button", { type: "button" }, canvas);
-  button.onclick = () => {
+const thumbnails = examples.map(({ label, pixels }) => {
+  const canvas = element("canvas"), node = button({}, canvas);
+  paint(canvas, pixels, SIDE, "grey");
+  node.onclick = () => {
     forgetExample();
-    truth = label;
+    state.truth = label;
     pad.set(pixels);
-    button.setAttribute("aria-current", "true");
+    node.ariaCurrent = true;
     announceAnswer();
   };
-  $("examples").append(button);
-  return button;
+  $("examples").append(node);
+  return node;
 });
 
 function forgetExample() {
-  truth = undefined;
-  for (const button of $("examples").children) button.removeAttribute("aria-current");
+  state.truth = undefined;
+  for (const node of $("examples").children) node.ariaCurrent = null;
 }
 
-$("hold").onclick = () => hold(!isHeld);
+$("hold").onclick = () => hold(!state.isHeld);
 $("close").onclick = () => {
   $("detail").classList.remove("open");
   hold(false);
@@ -299,26 +315,26 @@ addEventListener("keydown", ({ key }) => {
   if (key === "Escape") $("close").click();
 });
 
-addEventListener("pagehide", () => {
-  try {
-    if (truth === undefined) sessionStorage.setItem(DRAWING, pad.pixels.join());
-    else sessionStorage.removeItem(DRAWING);
-  } catch { /* then the picture is gone */ }
-});
+addEventListener("pagehide", () => withStorage(() => {
+  if (state.truth === undefined) sessionStorage.setItem(DRAWING, pad.pixels.join());
+  else sessionStorage.removeItem(DRAWING);
+}));
 
 // Words that are not in the HTML
 
+const weights = model.layers.flatMap((layer) => [layer.weights, layer.biases]);
+const weightCount = weights.reduce((sum, part) => sum + (part?.length ?? 0), 0);
+
 function label() {
   flow.label();
-  const count = weights.toLocaleString("en");
-  const sentences = [model.name ? t("model named", { name: model.name, n: count }) : t("model pretrained", { n: count })];
-  if (model.stand_in) sentences.push(t("stand-in"));
-  $("model").textContent = sentences.join(" ");
-  $("model").classList.toggle("wrong", model.stand_in);
-  thumbnails.forEach((button, n) => {
-    const { label: number_ } = examples[n];
-    const name = number_ === null ? t("something else") : model.class_names[lang][number_];
-    button.ariaLabel = button.title = t("example label", { n: n + 1, name });
+  const { name, stand_in: isStandIn } = model, n = grouped(weightCount);
+  const who = name ? t("model named", { name, n }) : t("model pretrained", { n });
+  $("model").textContent = isStandIn ? `${who} ${t("stand-in")}` : who;
+  $("model").classList.toggle("wrong", isStandIn);
+  thumbnails.forEach((node, index) => {
+    const shown = examples[index].label;
+    const what = shown === null ? t("something else") : nameOf(shown);
+    node.ariaLabel = node.title = t("example label", { n: index + 1, name: what });
   });
   photo.write();
 }
@@ -340,24 +356,18 @@ else thumbnails[0].click();
 redraw();
 document.documentElement.dataset.ready = "";
 
-/** Return the picture that was drawn or taken in this tab before, here or in another page of the site. */
+/** Return the picture that was drawn or taken in this tab before, in any page of the site. */
 function ownPicture() {
-  try {
-    const pixels = sessionStorage.getItem(DRAWING)?.split(",").map(Number);
-    return pixels?.some((value) => value > 0) ? pixels : null;
-  } catch { // a page inside another may have no storage
-    return null;
-  }
+  const pixels = withStorage(() => sessionStorage.getItem(DRAWING))?.split(",").map(Number);
+  return pixels?.some((value) => value > 0) ? pixels : null;
 }
 
-/** Return the cell of the first layer with the largest value, but for the edge: where readers start. */
+/** Return the cell of the first layer with the largest value, but for the edge. */
 function strongest(values, [height, width, count]) {
-  const place = (n) => ({
-    layer: 0, channel: n % count, row: Math.floor(n / count / width), column: Math.floor(n / count) % width,
-  });
+  const cellAt = (n) => ({ layer: 0, channel: n % count, ...cellOf(Math.floor(n / count), width) });
   const inner = values.map((value, n) => {
-    const { row, column } = place(n);
+    const { row, column } = cellAt(n);
     return Math.min(row, column, height - 1 - row, width - 1 - column) < 2 ? 0 : value;
   });
-  return place(likeliest(inner));
+  return cellAt(indexOfLargest(inner));
 }

@@ -1,17 +1,18 @@
 /* The drawing area: 28 by 28 cells for finger, mouse or keyboard. */
 
+import { squareAround } from "./engine.js";
+import { $, ARROWS, SIDE, clamp, onDrag, pointIn } from "./kit.js";
 import { paint } from "./paint.js";
 
-const SIDE = 28, SHADE = 0.9, PATCH = 7;
+const SHADE = 0.9;
+const inside = (cell) => clamp(Math.floor(cell), 0, SIDE - 1);
 
 /** Make a drawing area out of the elements of network.html.
  *
- *  Calls onChange(isDrawn) when its pixels or its patch changed, and onPoint(row, column) when the keyboard
- *  went to a cell. */
+ *  Calls onChange(isDrawn) when its pixels or its patch changed, and onPoint(row, column) when the
+ *  keyboard went to a cell. */
 export function createPad({ onChange, onPoint }) {
-  const canvas = document.getElementById("pad");
-  const marks = Object.fromEntries(
-    ["field", "patch", "cursor"].map((id) => [id, document.getElementById(id)]));
+  const canvas = $("pad");
   const pad = {
     pixels: new Float32Array(SIDE * SIDE),
     tool: "draw",
@@ -20,36 +21,37 @@ export function createPad({ onChange, onPoint }) {
     /** Show other pixels. */
     set(pixels) {
       pad.pixels = Float32Array.from(pixels);
-      pad.patch = null;
-      onChange(false);
+      setPatch(null);
     },
     /** Choose "draw", "erase" or "cover". */
     use(tool) {
       pad.tool = tool;
-      if (tool !== "cover" && pad.patch) {
-        pad.patch = null;
-        onChange(false);
-      }
+      if (tool !== "cover" && pad.patch) setPatch(null);
     },
     /** Paint the pixels, the patch and the frame of a receptive field. */
     show(field) {
       paint(canvas, pad.pixels, SIDE, "grey");
-      place(marks.field, field);
-      place(marks.patch, pad.patch && square(pad.patch));
+      place($("field"), field);
+      place($("patch"), pad.patch && squareAround(pad.patch));
     },
   };
   let cursor = { row: 13, column: 13 }, last = null;
 
-  function stroke(from, to, isErasing = pad.tool === "erase") {
+  function setPatch(patch) {
+    pad.patch = patch;
+    onChange(false);
+  }
+
+  function stroke(from, to) {
     const [dx, dy] = [to.x - from.x, to.y - from.y], length = dx * dx + dy * dy;
     for (let row = 0; row < SIDE; row++) {
       for (let column = 0; column < SIDE; column++) {
         const [px, py] = [column + 0.5 - from.x, row + 0.5 - from.y];
-        const along = length ? Math.max(0, Math.min(1, (px * dx + py * dy) / length)) : 0;
+        const along = length ? clamp((px * dx + py * dy) / length, 0, 1) : 0;
         const distance = Math.hypot(px - along * dx, py - along * dy);
-        const strength = Math.max(0, Math.min(1, pad.radius + 0.5 - distance));
+        const strength = clamp(pad.radius + 0.5 - distance, 0, 1);
         const n = row * SIDE + column;
-        pad.pixels[n] = isErasing ? Math.min(pad.pixels[n], 1 - strength)
+        pad.pixels[n] = pad.tool === "erase" ? Math.min(pad.pixels[n], 1 - strength)
           : Math.max(pad.pixels[n], SHADE * strength);
       }
     }
@@ -57,75 +59,59 @@ export function createPad({ onChange, onPoint }) {
   }
 
   function cover({ x, y }) {
-    const clip = (value) => Math.max(0, Math.min(SIDE - 1, Math.floor(value)));
-    pad.patch = cursor = { row: clip(y), column: clip(x) };
-    onChange(false);
+    cursor = { row: inside(y), column: inside(x) };
+    setPatch(cursor);
   }
 
-  function at(event) {
-    const { left, top, width, height } = canvas.getBoundingClientRect();
-    return { x: (event.clientX - left) / width * SIDE, y: (event.clientY - top) / height * SIDE };
-  }
-
-  canvas.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
-    canvas.setPointerCapture(event.pointerId);
-    last = at(event);
-    if (pad.tool === "cover") cover(last);
-    else stroke(last, last);
+  onDrag(canvas, {
+    press: (event) => {
+      if (event.button !== 0) return false;
+      last = pointIn(canvas, event, SIDE);
+      if (pad.tool === "cover") cover(last);
+      else stroke(last, last);
+      return true;
+    },
+    drag: (event) => {
+      if (pad.tool === "cover") return;
+      for (const part of event.getCoalescedEvents?.() ?? [event]) {
+        const next = pointIn(canvas, part, SIDE);
+        stroke(last, next);
+        last = next;
+      }
+    },
+    lift: () => { last = null; },
   });
-  canvas.addEventListener("pointermove", (event) => {
-    if (pad.tool === "cover" && (last || event.pointerType === "mouse")) cover(at(event));
-    if (!last || pad.tool === "cover") return;
-    for (const part of event.getCoalescedEvents?.() ?? [event]) {
-      const next = at(part);
-      stroke(last, next);
-      last = next;
-    }
+  canvas.addEventListener("pointermove", (event) => { // a mouse covers without being pressed
+    const isPointing = pad.tool === "cover" && (last || event.pointerType === "mouse");
+    if (isPointing) cover(pointIn(canvas, event, SIDE));
   });
-  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { last = null; });
 
   canvas.addEventListener("keydown", (event) => {
-    const [down, right] = {
-      ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], " ": [0, 0],
-    }[event.key] ?? [];
-    if (event.key === "Escape" && pad.patch) {
-      pad.patch = null;
-      onChange(false);
-    }
+    if (event.key === "Escape" && pad.patch) setPatch(null);
+    const [down, right] = event.key === " " ? [0, 0] : ARROWS[event.key] ?? [];
     if (down === undefined) return;
     event.preventDefault();
     const middle = ({ row, column }) => ({ x: column + 0.5, y: row + 0.5 });
-    const before = cursor, clip = (value) => Math.max(0, Math.min(SIDE - 1, value));
-    cursor = { row: clip(cursor.row + down), column: clip(cursor.column + right) };
+    const before = cursor;
+    cursor = { row: inside(cursor.row + down), column: inside(cursor.column + right) };
     if (pad.tool === "cover") cover(middle(cursor));
     else if (event.key === " " || event.shiftKey) stroke(middle(before), middle(cursor));
     showCursor();
     onPoint(cursor.row, cursor.column);
   });
-  const showCursor = () => place(marks.cursor, canvas.matches(":focus-visible") && {
+  const showCursor = () => place($("cursor"), canvas.matches(":focus-visible") && {
     top: cursor.row, left: cursor.column, bottom: cursor.row + 1, right: cursor.column + 1,
   });
-  canvas.addEventListener("focus", showCursor);
-  canvas.addEventListener("blur", showCursor);
+  for (const type of ["focus", "blur"]) canvas.addEventListener(type, showCursor);
   return pad;
-}
-
-/** Return the cells that a patch covers. */
-function square({ row, column }) {
-  const half = PATCH >> 1;
-  return {
-    top: Math.max(row - half, 0), left: Math.max(column - half, 0),
-    bottom: Math.min(row + half + 1, SIDE), right: Math.min(column + half + 1, SIDE),
-  };
 }
 
 /** Put an SVG rectangle around some cells, or hide it. */
 function place(rectangle, cells) {
   rectangle.toggleAttribute("hidden", !cells);
   if (!cells) return;
-  rectangle.setAttribute("x", cells.left);
-  rectangle.setAttribute("y", cells.top);
-  rectangle.setAttribute("width", cells.right - cells.left);
-  rectangle.setAttribute("height", cells.bottom - cells.top);
+  const { left: x, top: y, right, bottom } = cells;
+  for (const [name, value] of Object.entries({ x, y, width: right - x, height: bottom - y })) {
+    rectangle.setAttribute(name, value);
+  }
 }

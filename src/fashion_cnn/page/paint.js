@@ -1,6 +1,7 @@
-/* Colours for numbers. Images are grey, as the data set is; every other number is violet if positive
- * and orange if negative, the stronger the larger, on the ground of the theme. */
+/* Colours for numbers. Images are grey, as the data set is; every other number is violet if
+ * positive and orange if negative, the stronger the larger, on the ground of the theme. */
 
+import { clamp } from "./kit.js";
 import { theme } from "./shell.js";
 
 const STEPS = 255; // of each sign
@@ -18,10 +19,12 @@ const tables = {};
 
 function table(kind) {
   const { positive, negative } = SCALES[theme], power = kind === "maps" ? 0.6 : 1;
-  return tables[`${theme} ${kind}`] ??= kind === "grey"
-    ? Uint32Array.from({ length: 2 * STEPS + 1 }, (_, n) => pack(Array(3).fill(n - STEPS)))
-    : Uint32Array.from({ length: 2 * STEPS + 1 }, (_, n) => (
-      n < STEPS ? between(negative, (1 - n / STEPS) ** power) : between(positive, (n / STEPS - 1) ** power)));
+  const colourOf = (n) => {
+    if (kind === "grey") return pack(Array(3).fill(n));
+    return between(n < 0 ? negative : positive, (Math.abs(n) / STEPS) ** power);
+  };
+  return tables[`${theme} ${kind}`] ??=
+    Uint32Array.from({ length: 2 * STEPS + 1 }, (_, n) => colourOf(n - STEPS));
 }
 
 function between(stops, position) {
@@ -36,11 +39,11 @@ function pack([red, green, blue]) {
 }
 
 /** Return a function from a number to a packed colour; `largest` gets the strongest one.
- *  kind: "grey" (0 black, largest white), "signed" (violet and orange), or "maps", the same with the
- *  weaker ones brought out, for maps in which few values are large. */
+ *  kind: "grey" (0 black, largest white), "signed" (violet and orange), or "maps", the same with
+ *  the weaker ones brought out, for maps in which few values are large. */
 export function colours(kind, largest = 1) {
   const scale = table(kind), factor = largest > 0 ? STEPS / largest : 0;
-  return (value) => scale[STEPS + Math.max(-STEPS, Math.min(STEPS, Math.round(value * factor)))];
+  return (value) => scale[STEPS + clamp(Math.round(value * factor), -STEPS, STEPS)];
 }
 
 /** Return a number's colour for CSS, and whether light text is legible on it. */

@@ -1,5 +1,7 @@
 /* Small pictures and filters to try. */
 
+import { cellOf } from "./kit.js";
+
 // Pixels in tenths, so that a picture is legible here; "." is 0 and "A" is 1.
 export const PICTURES = {
   shirt: [
@@ -35,16 +37,15 @@ export function pixelsOf(name) {
 
 /** The weights of a named filter for a window, row by row; null where there are none. */
 export function kernelOf(name, window) {
-  const numbers = Array.from({ length: window * window }, (_, k) => k);
-  const cells = numbers.map((k) => [Math.floor(k / window), k % window]);
+  const cells = Array.from({ length: window * window }, (_, k) => cellOf(k, window));
   const middle = (window - 1) / 2;
-  if (name === "vertical") return cells.map(([, column]) => Math.sign(middle - column));
-  if (name === "horizontal") return cells.map(([row]) => Math.sign(middle - row));
+  if (name === "vertical") return cells.map(({ column }) => Math.sign(middle - column));
+  if (name === "horizontal") return cells.map(({ row }) => Math.sign(middle - row));
   if (name === "blur") return cells.map(() => 1 / cells.length);
   if (name === "sharpen") {
     if (window === 2) return null; // which has no middle
-    const stepsFromMiddle = ([row, column]) => Math.abs(row - middle) + Math.abs(column - middle);
-    return cells.map((cell) => [5, -1][stepsFromMiddle(cell)] ?? 0);
+    return cells.map(({ row, column }) =>
+      [5, -1][Math.abs(row - middle) + Math.abs(column - middle)] ?? 0);
   }
   return window === 3 ? LEARNED[name].kernel : null;
 }

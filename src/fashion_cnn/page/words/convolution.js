@@ -30,7 +30,7 @@ export default {
   "picture diagonal": { en: "Diagonal", ko: "대각선" },
   "picture empty": { en: "Empty", ko: "빈 이미지" },
   "picture map": { en: "The convolution's feature map", ko: "합성곱의 특성 맵" },
-  "picture grid": { en: "Picture: digits 0 to 9 set a pixel, Space switches it", ko: "이미지: 숫자 0~9로 픽셀값을 정하고 스페이스로 켜고 끕니다" },
+  "picture grid": { en: "Picture: digits 0 to 9 set a pixel, Space switches it", ko: "이미지: 숫자 0~9로 픽셀값을 정하고 스페이스 바로 켜고 끕니다" },
   "map grid": { en: "Feature map: arrow keys move the window", ko: "특성 맵: 화살표 키로 윈도를 옮깁니다" },
   cell: { en: "row {row}, column {column}: {value}", ko: "{row}행 {column}열: {value}" },
   "not yet": { en: "not yet computed", ko: "아직 계산하지 않음" },
@@ -57,8 +57,8 @@ export default {
   weight: { en: "weight, row {row}, column {column}", ko: "{row}행 {column}열의 가중치" },
   "filter vertical": { en: "Vertical edge", ko: "세로 경계" },
   "filter horizontal": { en: "Horizontal edge", ko: "가로 경계" },
-  "filter blur": { en: "Blur", ko: "흐리게" },
-  "filter sharpen": { en: "Sharpen", ko: "선명하게" },
+  "filter blur": { en: "Blur", ko: "흐리게 하기" },
+  "filter sharpen": { en: "Sharpen", ko: "선명하게 하기" },
   "filter learned": { en: "Learned: conv1, filter {number}", ko: "학습한 필터: conv1의 {number}번" },
   "hint vertical": {
     en: "Vertical edge: positive where it is lighter on the left, negative where it is lighter on the right, 0 on plain ground.",
@@ -70,11 +70,11 @@ export default {
   },
   "hint blur": {
     en: "Blur: every weight is the same, so the output is the mean of the window.",
-    ko: "흐리게: 가중치가 모두 같아서 출력은 윈도 안의 평균입니다.",
+    ko: "흐리게 하기: 가중치가 모두 같아서 출력은 윈도 안의 평균입니다.",
   },
   "hint sharpen": {
     en: "Sharpen: the pixel in the middle counts five times, its four neighbours count against it.",
-    ko: "선명하게: 가운데 픽셀을 5배로 하고 상하좌우의 픽셀을 뺍니다.",
+    ko: "선명하게 하기: 가운데 픽셀을 5배로 하고 상하좌우의 픽셀을 뺍니다.",
   },
   "hint learned": {
     en: "Nobody chose these weights. Filter {number} of the first layer came out of training, here rounded to two decimals.",
@@ -83,7 +83,7 @@ export default {
   "hint own": { en: "Your own filter.", ko: "직접 만든 필터입니다." },
   "hint max": {
     en: "Max pooling says whether something was found in the window, not where.",
-    ko: "최대 풀링은 윈도 안에 무엇이 있는지만 남기고 어디에 있는지는 버립니다.",
+    ko: "최대 풀링은 찾는 패턴이 윈도 안에 있는지만 남기고, 어디에 있는지는 버립니다.",
   },
   "hint average": {
     en: "Average pooling says how much there was in the window.",

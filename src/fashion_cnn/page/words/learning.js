@@ -3,7 +3,7 @@ export default {
   "learning title": { en: "How the filters took shape", ko: "필터가 만들어지는 과정" },
   "learning lead": {
     en: "One training run, recorded: {images} images, {epochs} times over. It begins with random weights. Nobody tells a filter what to look for.",
-    ko: "훈련 과정을 한 번 기록했습니다. 이미지 {images}개를 {epochs}번 반복해서 봅니다. 가중치는 무작위 값에서 시작하고, 필터에 무엇을 찾으라고 알려 주는 사람은 없습니다.",
+    ko: "훈련 한 번을 처음부터 끝까지 기록했습니다. 이미지 {images}장을 {epochs}번 반복해서 보았습니다. 가중치는 무작위 값에서 시작하고, 필터에 무엇을 찾으라고 알려 준 적은 없습니다.",
   },
 
   "filters title": { en: "The 32 filters of the first layer", ko: "첫 번째 층의 필터 32개" },
@@ -36,7 +36,7 @@ export default {
   },
   terms: {
     en: "The loss tells how wrong the answers are, and how unsure. An epoch passes once through all training images; from the validation images, the network never learns.",
-    ko: "손실은 답이 얼마나 틀렸고 얼마나 불확실한지를 나타냅니다. 에포크는 훈련 이미지를 모두 한 번 보는 것이고, 검증 이미지로는 학습하지 않습니다.",
+    ko: "손실은 예측이 얼마나 틀렸고 얼마나 불확실한지를 나타냅니다. 에포크는 훈련 이미지를 모두 한 번 보는 것이고, 검증 이미지로는 학습하지 않습니다.",
   },
   "as a table": { en: "All numbers as a table", ko: "모든 값을 표로 보기" },
   "column moment": { en: "after", ko: "시점" },
@@ -74,12 +74,12 @@ export default {
     ko: "{epoch}번째 에포크 후: 훈련 이미지의 {training}, 검증 이미지의 {validation}를 맞힙니다.",
   },
   "reading best": {
-    en: "The validation loss is at its lowest, {loss}: early stopping keeps this network.",
-    ko: "검증 손실이 가장 낮습니다({loss}). 조기 종료는 이때의 신경망을 남깁니다.",
+    en: "The validation loss is at its lowest, {validationNow}: early stopping keeps this network.",
+    ko: "검증 손실이 가장 낮습니다({validationNow}). 조기 종료를 쓰면 이때의 가중치가 남습니다.",
   },
   "reading overfit": {
     en: "Since epoch {best}, the training loss has fallen from {trainingThen} to {trainingNow}, but the validation loss has risen from {validationThen} to {validationNow}: overfitting.",
-    ko: "{best}번째 에포크보다 훈련 손실은 줄었지만({trainingThen} → {trainingNow}) 검증 손실은 늘었습니다({validationThen} → {validationNow}). 과대적합입니다.",
+    ko: "{best}번째 에포크 이후 훈련 손실은 줄었지만({trainingThen} → {trainingNow}) 검증 손실은 늘었습니다({validationThen} → {validationNow}). 과대적합입니다.",
   },
   "reading beyond": {
     en: "The validation loss, {validationNow}, is above the {validationThen} of epoch {best}.",
@@ -87,7 +87,7 @@ export default {
   },
   origin: {
     en: "The tutorial’s own recipe and its seed, {seed}, with Keras {keras}. Both curves are measured at the same moment and without dropout, on {count} images each. The drawings are ours. To record it anew: {command}",
-    ko: "튜토리얼의 설정과 시드({seed})를 그대로 쓰고 케라스 {keras}에서 훈련했습니다. 두 곡선은 같은 시점에 드롭아웃 없이 이미지 {count}개씩으로 측정했습니다. 그림은 직접 그렸습니다. 다시 기록하려면: {command}",
+    ko: "튜토리얼의 레시피와 시드({seed})를 그대로 쓰고 케라스 {keras}에서 훈련했습니다. 두 곡선은 같은 시점에 드롭아웃 없이 이미지 {count}장씩으로 측정했습니다. 그림은 직접 그렸습니다. 다시 기록하려면: {command}",
   },
   "no record": { en: "The recorded run could not be loaded. Reload the page.", ko: "기록을 불러오지 못했습니다. 페이지를 새로 고쳐 주세요." },
 

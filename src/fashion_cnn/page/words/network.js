@@ -14,7 +14,7 @@ export default {
   pad: { en: "Drawing area of 28 by 28 cells", ko: "가로 28칸, 세로 28칸의 그림판" },
   "pad help": {
     en: "Arrow keys move; Space paints, erases or covers; Shift with an arrow key draws a line.",
-    ko: "화살표 키로 움직이고, 스페이스 키로 칠하거나 지우거나 가립니다. Shift와 화살표 키를 함께 누르면 선을 긋습니다.",
+    ko: "화살표 키로 움직이고, 스페이스 바로 칠하거나 지우거나 가립니다. Shift와 화살표 키를 함께 누르면 선을 긋습니다.",
   },
   invitation: { en: "Draw here", ko: "여기에 그려 보세요" },
   tools: { en: "Tools", ko: "도구" },
@@ -34,7 +34,7 @@ export default {
 
   probabilities: { en: "Probabilities of the ten classes", ko: "클래스 10개의 확률" },
   "nothing drawn": { en: "What will it be?", ko: "무엇을 그릴까요?" },
-  "nothing drawn note": { en: "Even a black picture gets an answer.", ko: "검은 그림에도 신경망은 답을 냅니다." },
+  "nothing drawn note": { en: "Even a black picture gets an answer.", ko: "검은 그림에도 신경망은 예측을 내놓습니다." },
   perhaps: { en: "{first}?", ko: "{first}?" },
   sure: { en: "{percent} sure", ko: "확률 {percent}" },
   unsure: { en: "Only {percent} sure; it could also be: {second}", ko: "확률이 {percent}뿐입니다. {second}일 수도 있습니다" },
@@ -49,8 +49,8 @@ export default {
 
   "where it looked": { en: "Where did it look?", ko: "어디를 보았을까요?" },
   looking: {
-    en: "A black patch visits every pixel. Violet: what the answer depends on …",
-    ko: "검은 조각으로 모든 픽셀을 하나씩 가려 봅니다. 보라색이 답을 떠받치는 자리입니다 …",
+    en: "A black patch visits every pixel. Violet: what the answer depends on…",
+    ko: "검은 조각으로 모든 픽셀을 하나씩 가려 봅니다. 보라색이 예측의 근거가 된 자리입니다…",
   },
   covered: { en: "Covered: {name} goes from {before} to {after}", ko: "가렸더니 {name} 확률이 {before}에서 {after}로 바뀌었습니다" },
   looked: {
@@ -84,12 +84,12 @@ export default {
   "legend here": { en: "what the chosen cell sees", ko: "고른 칸이 보는 영역" },
   "model pretrained": {
     en: "The network that comes with the package answers: {n} weights, trained on Fashion-MNIST.",
-    ko: "패키지에 들어 있는 신경망이 답합니다. 패션 MNIST로 훈련했고 모델 파라미터는 {n}개입니다.",
+    ko: "패키지에 들어 있는 신경망이 예측합니다. 패션 MNIST로 훈련했고 모델 파라미터는 {n}개입니다.",
   },
-  "model named": { en: "{name} answers: {n} weights.", ko: "{name} 모델이 답합니다. 모델 파라미터는 {n}개입니다." },
+  "model named": { en: "{name} answers: {n} weights.", ko: "{name} 모델이 예측합니다. 모델 파라미터는 {n}개입니다." },
   "stand-in": {
     en: "It was trained on stand-in data, so its answers mean nothing.",
-    ko: "연습용 데이터로 훈련한 모델이므로 답에는 의미가 없습니다.",
+    ko: "대체 데이터로 훈련한 모델이므로 예측에는 의미가 없습니다.",
   },
 
   hold: { en: "Hold", ko: "고정" },
@@ -137,7 +137,7 @@ export default {
   "the largest": { en: "the largest", ko: "최댓값" },
   "flatten text": {
     en: "Flatten computes nothing: it puts the maps' numbers in one row. This one is row {row}, column {column} of map {map}.",
-    ko: "플래튼 층은 계산하지 않고 맵의 값을 한 줄로 펼치기만 합니다. 이 값은 {map}번 맵의 {row}행 {column}열입니다.",
+    ko: "Flatten 층은 계산하지 않고 맵의 값을 한 줄로 펼치기만 합니다. 이 값은 {map}번 맵의 {row}행 {column}열입니다.",
   },
   "dropout text": {
     en: "Dropout acts only while training, when it sets random numbers to 0. Here it passes on what it gets.",
@@ -153,7 +153,7 @@ export default {
   "output cell": { en: "{name}: for and against", ko: "{name}의 근거" },
   "output text": {
     en: "Each hidden unit's value times its weight speaks for this class or against it.",
-    ko: "은닉층의 값마다 가중치를 곱한 결과가 이 클래스를 지지하거나 반대합니다.",
+    ko: "은닉층의 값마다 가중치를 곱한 결과가 이 클래스의 로짓을 높이거나 낮춥니다.",
   },
   for: { en: "For: {sum}", ko: "지지 {sum}" },
   against: { en: "Against: {sum}", ko: "반대 {sum}" },

@@ -2,7 +2,7 @@
 export default {
   network: { en: "The network", ko: "신경망" },
   convolution: { en: "A convolution", ko: "합성곱" },
-  learning: { en: "Learning", ko: "훈련" },
+  learning: { en: "Learning", ko: "학습" },
   home: { en: "index.html", ko: "ko/index.html" },
   views: { en: "Views", ko: "화면" },
   skip: { en: "Skip to the content", ko: "본문으로 건너뛰기" },

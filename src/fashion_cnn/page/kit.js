@@ -1,0 +1,110 @@
+/* What the views would each write again: elements, numbers, places, keys and pointers. */
+
+export const SIDE = 28; // cells of an image
+
+export const $ = (id) => document.getElementById(id);
+
+/** Create an element with properties, among them `dataset` and `style` as objects, and children. */
+export function element(tag, { dataset, style, ...properties } = {}, ...children) {
+  const node = Object.assign(document.createElement(tag), properties);
+  Object.assign(node.dataset, dataset);
+  Object.assign(node.style, style);
+  node.append(...children);
+  return node;
+}
+
+/** Create a button, which is never of a form; `properties` as in element. */
+export const button = (properties, ...children) =>
+  element("button", { type: "button", ...properties }, ...children);
+
+const inNamespace = (namespace) => (tag, attributes, ...children) => {
+  const node = document.createElementNS(namespace, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+};
+/** Create an element of a drawing, or of a formula, with attributes and children. */
+export const svg = inNamespace("http://www.w3.org/2000/svg");
+export const math = inNamespace("http://www.w3.org/1998/Math/MathML");
+
+// Numbers
+
+export const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
+export const add = (a, b) => a + b;
+
+/** Return the largest of some numbers, without their signs. */
+export const largestOf = (numbers) => numbers.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+
+/** Return where the largest of some numbers stands. */
+export const indexOfLargest = (numbers) => numbers.indexOf(Math.max(...numbers));
+
+/** Write a number with a true minus sign. */
+export function number(value, digits = 2) {
+  const text = value.toFixed(digits);
+  return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
+}
+
+/** Write a number without the zeros at its end. */
+export function trimmed(value, digits = 2) {
+  const text = number(value, digits);
+  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+}
+
+/** Write a count with commas, in Korean too. */
+export const grouped = (count) => count.toLocaleString("en");
+
+/** Write a probability in percent; only what is exactly 0 or 1 is called so. */
+export function percent(probability) {
+  const digits = probability > 0.0995 && probability < 0.9995 ? 0 : 1;
+  const text = (100 * probability).toFixed(digits);
+  if (Number(text) === 0 && probability > 0) return "<0.1%";
+  return Number(text) === 100 && probability < 1 ? ">99.9%" : `${text}%`;
+}
+
+// Places
+
+/** Return the cell of a number that stands in rows of so many. */
+export const cellOf = (n, columns) => ({ row: Math.floor(n / columns), column: n % columns });
+
+/** Return a cell as readers count: from 1. */
+export const counted = ({ row, column }) => ({ row: row + 1, column: column + 1 });
+
+/** How far the arrow keys lead: down, and to the right. */
+export const ARROWS = {
+  ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1],
+};
+
+/** Return where a pointer is on an element that is so many columns wide and so many rows high. */
+export function pointIn(node, event, columns, rows = columns) {
+  const { left, top, width, height } = node.getBoundingClientRect();
+  return {
+    x: (event.clientX - left) / width * columns,
+    y: (event.clientY - top) / height * rows,
+  };
+}
+
+/** Follow a pointer from its press, unless `press` returns false, until it is lifted. */
+export function onDrag(node, { press, drag, lift = () => {} }) {
+  let isDown = false;
+  node.addEventListener("pointerdown", (event) => {
+    if (press(event) === false) return;
+    isDown = true;
+    node.setPointerCapture(event.pointerId);
+  });
+  node.addEventListener("pointermove", (event) => isDown && drag(event));
+  for (const end of ["pointerup", "pointercancel"]) {
+    node.addEventListener(end, () => {
+      isDown = false;
+      lift();
+    });
+  }
+}
+
+/** Use the browser's storage, which a page inside another may not have: then return null. */
+export function withStorage(use) {
+  try {
+    return use();
+  } catch {
+    return null;
+  }
+}
