@@ -60,15 +60,10 @@ def read_state(path: Path) -> dict[str, Any]:
                 state[kind] = [content[name] for name in content.files if name.startswith(kind)]
         return state
     except Exception as error:  # a damaged file can raise anything
-        raise damaged_state(path, error) from error
-
-
-def damaged_state(path: Path, reason: object) -> ValueError:
-    """Return the error for a file that is not the state of an interrupted run."""
-    return ValueError(
-        f"expected the state of an interrupted run in {path}, found none ({reason}). "
-        "Delete the file, or train with resume=False, to start over"
-    )
+        raise ValueError(
+            f"expected the state of an interrupted run in {path}, found none ({error}). Delete the "
+            "file, or train with resume=False, to start over"
+        ) from error
 
 
 class KeepProgress(keras.callbacks.Callback):
@@ -101,17 +96,14 @@ class KeepProgress(keras.callbacks.Callback):
         if self.state is None:
             state_path.unlink(missing_ok=True)
             return
-        try:
-            self.history.history = self.state["history"]
-            self.history.epoch = list(range(self.saved_epochs))
-            for name in _COUNTERS:
-                setattr(self.early_stopping, name, self.state["early_stopping"][name])
-            self.early_stopping.best_weights = self.state["best_weights"]
-            for variable, value in zip(self._variables(), self.state["variables"], strict=True):
-                variable.assign(value)
-            self._save_best()  # the file may be of an epoch whose state was not saved
-        except (KeyError, ValueError) as error:
-            raise damaged_state(state_path, error) from error
+        self.history.history = self.state["history"]
+        self.history.epoch = list(range(self.saved_epochs))
+        for name in _COUNTERS:
+            setattr(self.early_stopping, name, self.state["early_stopping"][name])
+        self.early_stopping.best_weights = self.state["best_weights"]
+        for variable, value in zip(self._variables(), self.state["variables"], strict=True):
+            variable.assign(value)
+        self._save_best()  # the file may be of an epoch whose state was not saved
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Save the model if this epoch is the best so far, then the state."""
