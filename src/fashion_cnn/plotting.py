@@ -80,7 +80,8 @@ def plot_model(
     model : keras.Model
         A built model.
     to_file : path, optional
-        Where to save the picture, too: a name that ends in ``.png`` or ``.svg``.
+        Where to save the picture, too: a name that ends in ``.png``, ``.svg`` or another of
+        Graphviz's formats.
 
     Returns
     -------
@@ -92,14 +93,12 @@ def plot_model(
 
     class Graph(pygraphviz.AGraph):
         def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-            # Not every layer has one output of one shape: an LSTM's states, a subclassed model.
-            outputs = ((layer.name, getattr(layer, "output", None)) for layer in model.layers)
-            layers = ", ".join(f"{name} {getattr(x, 'shape', '')[1:]}" for name, x in outputs)
-            alt = _("The layers with their outputs: {layers}").format(layers=layers)
+            # The output of a layer may be unknown, as in a subclassed model, or several, as states.
+            outputs = [(layer.name, getattr(layer, "output", None)) for layer in model.layers]
+            words = [f"{name} {getattr(x, 'shape', '')[1:]}".strip() for name, x in outputs]
+            alt = _("The layers with their outputs: {layers}").format(layers=", ".join(words))
             return super()._repr_mimebundle_(**kwargs), {"image/svg+xml": {"alt": alt}}
 
-    if to_file is not None and Path(to_file).suffix.lower() not in (".png", ".svg"):
-        raise ValueError(f"expected to_file to end in .png or .svg, got {str(to_file)!r}")
     dot = keras.utils.model_to_dot(model, show_shapes=True, dpi=72)  # as large as on a page
     graph = Graph(string=dot.to_string())
     graph.layout(prog="dot")
@@ -175,7 +174,9 @@ def plot_images(
 
 @words_in_pictures()
 def plot_history(
-    history: "keras.callbacks.History | Mapping[str, Sequence[float]]", *, figure: Figure | None = None
+    history: "keras.callbacks.History | Mapping[str, Sequence[float]]",
+    *,
+    figure: Figure | None = None,
 ) -> Figure:
     """Draw loss and accuracy over the epochs and mark the best epoch.
 

@@ -105,9 +105,8 @@ def evaluate(model: "keras.Model", split: Split) -> Evaluation:
     images, labels = checked_split(split, "the")
     probabilities = class_probabilities(model, images)
     loss = keras.losses.SparseCategoricalCrossentropy()(labels, probabilities)
-    return Evaluation(
-        loss=float(loss), accuracy=float(np.mean(probabilities.argmax(axis=1) == labels))
-    )
+    accuracy = np.mean(probabilities.argmax(axis=1) == labels)
+    return Evaluation(float(loss), float(accuracy))
 
 
 def predict(model: "keras.Model", image: ArrayLike) -> Prediction:
@@ -144,13 +143,8 @@ def predict(model: "keras.Model", image: ArrayLike) -> Prediction:
     batch = as_batch(image)
     probabilities = class_probabilities(model, batch)[0]
     label = int(probabilities.argmax())
-    return Prediction(
-        label=label,
-        class_name=class_names()[label],
-        probability=float(probabilities[label]),
-        probabilities=probabilities,
-        unlikeness=float(unlikeness(batch)[0]),
-    )
+    probability, measure = float(probabilities[label]), float(unlikeness(batch)[0])
+    return Prediction(label, class_names()[label], probability, probabilities, measure)
 
 
 def check_model(model: object, call: str) -> None:

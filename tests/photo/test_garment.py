@@ -21,13 +21,6 @@ def upright():
     return fc.prepare_photo(drawn_trousers())
 
 
-@pytest.fixture(scope="module")
-def benchmark():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        return runpy.run_path(str(ROOT / "benchmarks" / "photos.py"))
-
-
 def test_it_is_light_on_dark_and_where_it_should_be(upright):
     """At 28 × 14, by hand: legs of 5.6 pixels with a gap of 2.8 between them."""
     expected = np.zeros((28, 28), np.float32)
@@ -145,22 +138,17 @@ def test_a_small_picture_or_its_negative_stays_as_it_is():
         assert_close(fc.prepare_photo(picture), image[..., np.newaxis] / np.float32(255), 1e-6)
 
 
-@pytest.mark.slow
-def test_photos_of_the_stand_in_data_are_recognised(trained, tiny, benchmark):
-    """To the model, the drawn clothes stay the same when made into photos and prepared."""
-    model, images = trained[0], tiny.test.images[:40]
-    files = [
-        benchmark["photo_like"](image, np.random.default_rng(n)) for n, image in enumerate(images)
-    ]
-    prepared = np.array([fc.prepare_photo(file) for file in files])
-    labels, expected = (model.predict_on_batch(some).argmax(axis=1) for some in (prepared, images))
-    assert np.mean(labels == expected) >= 0.8
+@pytest.fixture
+def benchmark(monkeypatch):
+    """Return a function that gives the names in a script of benchmarks/."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return lambda script: runpy.run_path(str(ROOT / "benchmarks" / script))
 
 
 @pytest.mark.slow
 def test_drawings_are_right_or_remarked_on(benchmark):
     model = fc.load_model()
-    for name, right in benchmark["DRAWN"].items():
+    for name, right in benchmark("photos.py")["DRAWN"].items():
         image = fc.prepare_photo(DRAWINGS / f"{name}.png")
         for seen in (image, image[:, ::-1]):
             answer = fc.predict(model, seen)
@@ -169,11 +157,8 @@ def test_drawings_are_right_or_remarked_on(benchmark):
 
 @pytest.mark.real_data
 @pytest.mark.skipif(not REAL_PHOTOS.exists(), reason="needs the photographs by strangers")
-def test_strangers_photos():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        read = runpy.run_path(str(ROOT / "benchmarks" / "real_photos.py"))
-    photos = read["read_photos"](REAL_PHOTOS)
+def test_strangers_photos(benchmark):
+    photos = benchmark("real_photos.py")["read_photos"](REAL_PHOTOS)
     answers = [fc.predict(fc.load_model(), image) for image in photos.images]
     right = photos.right(np.array([answer.probabilities for answer in answers]))
     is_garment, remarked = photos.is_garment, np.array([bool(a.remark) for a in answers])

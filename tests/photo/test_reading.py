@@ -13,14 +13,18 @@ import fashion_cnn as fc
 from fashion_cnn.photo import PhotoError
 
 
+def small_trousers(size=(120, 90)):
+    return drawn_trousers(size=size, place=(40, 10), scale=0.3)
+
+
 @pytest.fixture(scope="module")
 def expected():
-    return fc.prepare_photo(drawn_trousers())
+    return fc.prepare_photo(small_trousers())
 
 
 def pictures():
     """The same trousers as every kind of PIL image and array."""
-    rgb = drawn_trousers()
+    rgb = small_trousers()
     grey = rgb.convert("L")
     deep = np.asarray(grey).astype(np.uint16) * 257
     masked = rgb.convert("RGBA")
@@ -29,19 +33,15 @@ def pictures():
     grey_masked.putalpha(masked.getchannel("A"))
     return {
         "grey": grey,
-        "1 bit": grey.convert("1"),
+        "1 bit": grey.convert("1", dither=Image.Dither.NONE),
         "palette": rgb.convert("P"),
         "CMYK": rgb.convert("CMYK"),
-        "YCbCr": rgb.convert("YCbCr"),
-        "HSV": rgb.convert("HSV"),
         "LAB": Image.merge("LAB", (grey, *[Image.new("L", grey.size, 0)] * 2)),
         "I": grey.convert("I"),
-        "I, 16 bits": Image.fromarray(deep.astype(np.int32)),
         "I;16": Image.fromarray(deep),
         "F": grey.convert("F"),
         "F to 1": Image.fromarray(np.asarray(grey, np.float32) / 255),
         "RGBA": masked,
-        "premultiplied": masked.convert("RGBa"),
         "LA": grey_masked,
         "transparent palette": masked.quantize(16),
         "array": np.asarray(rgb),
@@ -50,7 +50,6 @@ def pictures():
         "array RGBA": np.asarray(masked),
         "array int64": np.asarray(rgb).astype(int),
         "array uint16": deep,
-        "array uint16 RGB": np.asarray(rgb).astype(np.uint16) * 257,
         "array uint16 of 8 bits": np.asarray(grey).astype(np.uint16),
         "array float": np.asarray(rgb) / 255,
         "array float32 RGBA": np.asarray(masked, np.float32) / 255,
@@ -108,8 +107,8 @@ def test_a_picture_is_turned_upright_as_its_exif_data_says(tmp_path, kind, orien
         7: Image.Transpose.TRANSVERSE,
         8: Image.Transpose.ROTATE_270,
     }
-    image = drawn_trousers(size=(480, 400))
-    ImageDraw.Draw(image).rectangle((140, 40, 180, 60), fill=(150, 150, 160))  # no symmetry
+    image = small_trousers(size=(120, 100))
+    ImageDraw.Draw(image).rectangle((40, 10, 52, 16), fill=(150, 150, 160))  # no symmetry
     stored = image.transpose(undo[orientation]) if orientation > 1 else image.copy()
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -126,8 +125,8 @@ def test_a_picture_is_turned_upright_as_its_exif_data_says(tmp_path, kind, orien
 
 @pytest.mark.parametrize("name", ["a.gif", "a.png", "a.webp", "a.mpo"])
 def test_of_an_animation_the_first_frame(tmp_path, expected, name):
-    others = [Image.new("RGB", (400, 300), colour) for colour in (WHITE, BLACK)]
-    drawn_trousers().save(tmp_path / name, save_all=True, append_images=others)
+    others = [Image.new("RGB", (120, 90), colour) for colour in (WHITE, BLACK)]
+    small_trousers().save(tmp_path / name, save_all=True, append_images=others)
     assert_close(fc.prepare_photo(tmp_path / name), expected, 0.02)
 
 
