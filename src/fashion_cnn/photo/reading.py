@@ -94,18 +94,13 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _check_size(size: tuple[int, int]) -> None:
     width, height = size
-    if width * height > MAX_PIXELS:
-        raise PhotoError(
-            f"expected at most {MAX_PIXELS:,} pixels, got {width:,} × {height:,}; "
-            "make the picture smaller",
-            "large",
+    is_large = width * height > MAX_PIXELS
+    if is_large or max(size) < IMAGE_SHAPE[0] or min(size) < 1:
+        message = (
+            f"expected at most {MAX_PIXELS:,} pixels, and at least {IMAGE_SHAPE[0]} on the longer "
+            f"side, got {width:,} × {height:,}"
         )
-    if max(size) < IMAGE_SHAPE[0] or min(size) < 1:
-        raise PhotoError(
-            f"expected a longer side of at least {IMAGE_SHAPE[0]} pixels, got {width} × {height}; "
-            "take a larger picture",
-            "small",
-        )
+        raise PhotoError(message, "large" if is_large else "small")
 
 
 def _image_of_array(array: NDArray[Any]) -> Image.Image:
