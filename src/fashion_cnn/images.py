@@ -71,7 +71,7 @@ def as_images(images: ArrayLike, name: str = "images") -> NDArray[np.float32]:
 
 
 def as_batch(image: ArrayLike) -> NDArray[np.float32]:
-    """Return one image as `as_images` does, as a batch (1, 28, 28, 1), and refuse several."""
+    """Return one image as `as_images` does, as a batch (1, 28, 28, 1); refuse several."""
     batch = as_images(image, "an image")
     if len(batch) != 1:
         raise ValueError(
@@ -112,7 +112,7 @@ def checked_split(split: Split, name: str) -> Split:
 
 
 def check_values(array: NDArray[np.generic], name: str) -> int:
-    """Return what stands for white, 1 among floats and 255 among integers; refuse other values."""
+    """Refuse values that are no grey values; return what stands for white, 1 or 255 (integers)."""
     is_integer = np.issubdtype(array.dtype, np.integer)
     if not (is_integer or np.issubdtype(array.dtype, np.floating)):
         raise ValueError(

@@ -144,7 +144,8 @@ def plot_images(
         If the images, or the labels or confidences for them, are not as expected.
     """
     images, names = as_images(images), class_names()
-    n, titles = len(images), [""] * len(images)
+    n = len(images)
+    titles = [""] * n
     if labels is not None:
         labels = as_labels(labels, n)
         titles = [names[label] for label in labels]
@@ -152,11 +153,11 @@ def plot_images(
         for i, predicted_label in enumerate(as_labels(predicted_labels, n, "predicted labels")):
             is_wrong = labels is not None and predicted_label != labels[i]
             titles[i] += f"\n{'✗ ' if is_wrong else ''}{names[predicted_label]}"
-    if confidences is not None:
+    if predicted_labels is not None and confidences is not None:
         confidences = np.atleast_1d(confidences)
         if confidences.shape != (n,):
             raise ValueError(f"expected {n} confidences, got an array of shape {confidences.shape}")
-        titles = [f"{a} {b:.0%}" for a, b in zip(titles, confidences, strict=True)]
+        titles = [f"{title} {p:.0%}" for title, p in zip(titles, confidences, strict=True)]
     columns = max(1, min(columns, n))
     rows = -(-n // columns)
     title_lines = (labels is not None) + (predicted_labels is not None)
@@ -183,7 +184,7 @@ def plot_history(
     Parameters
     ----------
     history : keras.callbacks.History, or its ``history``
-        What `train` or ``model.fit`` returned; without validation data, no epoch is marked.
+        What `train` or ``model.fit`` returned. Without validation data no epoch is marked.
 
     Returns
     -------
@@ -219,8 +220,7 @@ def plot_history(
         if validation is not None:
             ax.plot(epochs, validation, "s-", color=ORANGE, markersize=4, label=_("validation"))
         if validation is not None and best is not None:
-            value = validation[best - 1]
-            label = _("best epoch: {n} ({measure} {value:.4f})")
+            value, label = validation[best - 1], _("best epoch: {n} ({measure} {value:.4f})")
             label = label.format(n=best, measure=word, value=value)
             ax.axvline(best, color=GREY, linewidth=1, zorder=0)
             star = {"color": ORANGE, "markersize": 15, "markeredgecolor": "black"}

@@ -11,7 +11,7 @@ NETWORK = Path(__file__).with_name("unlikeness.npz")
 
 
 def unlikeness(images: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Measure how unlike those of Fashion-MNIST some images are.
+    """Measure how much images differ from those of Fashion-MNIST.
 
     A small separate network has learned to tell the training images, unchanged and changed as a
     photo may change them, from parts of them, turned and mixed ones, shapes, strokes and textures.

@@ -55,8 +55,8 @@ class PhotoSteps(NamedTuple):
 def prepare_photo(photo: Photo) -> NDArray[np.float32]:
     """Turn a photo of one garment on a plain background into an image like the data set's.
 
-    The garment is told from its background, whatever their colours, turned into grey values on
-    black, and scaled to 28 pixels, as Fashion-MNIST's makers did (arXiv:1708.07747, section 2).
+    The garment is separated from its background, whatever their colours, turned into grey values
+    on black, and scaled to 28 pixels, as by Fashion-MNIST's makers (arXiv:1708.07747, section 2).
     `photo_steps` returns each step, `plot_photo_steps` draws them. A picture of 28×28 pixels is
     taken for an image of the data set, or its negative, and stays as it is.
 
@@ -130,8 +130,8 @@ def predict_photos(
     -------
     pandas.DataFrame
         A row for each photo, in order, with ``class_name``, its ``probability`` in [0, 1],
-        ``unlikeness`` (above 1: do not rely on the answer), and ``remark``: empty, or in a sentence
-        why not to rely on the answer, or why there is none, where the file cannot be read.
+        ``unlikeness`` (above 1: do not rely on the answer), and ``remark``: a sentence that says
+        why not to rely on the answer, or why there is none; otherwise empty.
 
     Raises
     ------

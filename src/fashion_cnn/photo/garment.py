@@ -53,7 +53,7 @@ def find_garment(rgb: NDArray[np.float32], is_opaque: NDArray[np.bool_]) -> NDAr
 
 
 def grey_on_black(rgb: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return the garment (h, w) around the same grey for all garments; on light, as a negative.
+    """Return the garment (h, w) in greys around 0.6, on black; its negative if it lay on light.
 
     It is blurred, but not across its outline, where the background shines through: in 28 pixels,
     the folds and prints of a garment that lies on a bed look like nothing in the data set.
@@ -79,7 +79,7 @@ def _standing_out(rgb: NDArray[np.float32]) -> NDArray[np.bool_]:
     height, width = lab.shape[:2]
     if np.ptp(lab, axis=(0, 1)).max() < 10:  # of 255, in lightness or colour
         return np.zeros((height, width), bool)
-    # Without noise, the background may not vary at all, and all that differs a bit is garment.
+    # Without noise, a background may not vary at all; whatever differs a bit would be garment.
     noise = np.random.default_rng(0).normal(0, 3, lab.shape)
     lab = np.clip(lab + noise, 0, 255).astype(np.uint8)
     border = max(1, round(0.03 * max(height, width)))
@@ -90,8 +90,8 @@ def _standing_out(rgb: NDArray[np.float32]) -> NDArray[np.bool_]:
     usual = max(3, float(np.median(from_median[at_border])))
     labels[from_median > 6 * usual] = cv2.GC_PR_FGD  # a garment may reach the edge
     mask = _cut(lab, labels)
-    is_even = np.linalg.norm(lab[labels == cv2.GC_BGD].std(axis=0)) < 22
-    if not is_even and (mask.mean() < 0.06 or _solidity(mask) < 0.55):
+    is_plain = np.linalg.norm(lab[labels == cv2.GC_BGD].std(axis=0)) < 22
+    if not is_plain and (mask.mean() < 0.06 or _solidity(mask) < 0.55):
         # Only a print or some stripes differ. Garments are mostly in the middle.
         labels[height // 3 : -(height // 3), width // 3 : -(width // 3)] = cv2.GC_FGD
         other = _cut(lab, labels)
@@ -102,7 +102,7 @@ def _standing_out(rgb: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _cut(lab: NDArray[Any], labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Tell garment from background, from what is known (FGD, BGD) and assumed (PR_FGD)."""
+    """Separate the garment, given what is certain (FGD, BGD) and what is assumed (PR_FGD)."""
     labels = labels.copy()
     cv2.setRNGSeed(0)  # of this thread: the same photo gives the same image
     # From empty models, GC_EVAL makes each side one Gaussian in place of five: half as much work,
@@ -113,7 +113,7 @@ def _cut(lab: NDArray[Any], labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _solidity(mask: NDArray[np.bool_]) -> float:
-    """Return the part of the convex hull that is filled: much of a shirt, little of its print."""
+    """Return how much of its convex hull a mask fills: much for a shirt, little for its print."""
     if not mask.any():
         return 0.0
     hull = cv2.convexHull(cv2.findNonZero(mask.astype(np.uint8)))
