@@ -90,13 +90,6 @@ def test_the_negative_is_the_same():
     assert_close(fc.prepare_photo(255 - shaded), fc.prepare_photo(shaded), 1 / 255)
 
 
-def test_a_print_in_the_colour_of_the_background_belongs_to_the_garment():
-    image = drawn_trousers(CREAM)
-    whole = fc.photo_steps(image).mask
-    ImageDraw.Draw(image).rectangle((180, 55, 194, 67), fill=CREAM)
-    assert np.abs(fc.photo_steps(image).mask - whole).sum() < 0.02 * whole.sum()
-
-
 def test_a_pattern_does_not_eat_the_garment():
     """Half of a check in nearly the colour of the background."""
     check = np.asarray(drawn_trousers(CREAM)).copy()
@@ -118,17 +111,33 @@ def test_spread_sleeves_leave_room_for_the_body():
     assert 0.5 < is_body.sum() / (held > 0).sum() < 0.7
 
 
-@pytest.mark.parametrize("garment", [NAVY, WHITE, (250, 250, 250)])
+def cut_out(image, alpha):
+    image = image.convert("RGBA")
+    image.putalpha(alpha.convert("L"))
+    return image
+
+
+@pytest.mark.parametrize("garment", [NAVY, (250, 250, 250)])
 def test_a_cut_out_picture_needs_no_background(upright, garment):
-    """The mask is where it is opaque, even where it has the colour of what shows through."""
-    image = drawn_trousers(WHITE, garment).convert("RGBA")
-    image.putalpha(drawn_trousers(BLACK, WHITE).convert("L"))
-    expected = np.asarray(image.resize((224, 168), Image.Resampling.BOX).getchannel("A")) > 127
-    steps = fc.photo_steps(image)
-    assert np.mean((steps.mask > 0) != expected) < 0.005
+    """What shows through is white, or black where white would swallow the garment."""
+    alpha = drawn_trousers(BLACK, WHITE)
+    steps = fc.photo_steps(cut_out(drawn_trousers(WHITE, garment), alpha))
     assert_close(steps.centred, upright, 0.01)
-    around = steps.upright[~expected].mean()
-    assert around == pytest.approx(1 if garment == NAVY else 0, abs=0.01)
+    around = np.asarray(alpha.resize((224, 168)).convert("L")) == 0
+    assert np.median(steps.upright[around]) == (1 if garment == NAVY else 0)
+
+
+def test_the_mask_of_a_cut_out_is_what_is_opaque_but_for_specks_threads_and_holes():
+    """Even where it has the colour of what shows through: a leg is white."""
+    image, alpha = drawn_trousers(), drawn_trousers(BLACK, WHITE)
+    ImageDraw.Draw(image).rectangle((140, 40, 179, 239), fill=WHITE)
+    expected = np.asarray(alpha.resize((224, 168), Image.Resampling.BOX).convert("L")) > 127
+    draw = ImageDraw.Draw(alpha)
+    draw.rectangle((150, 100, 161, 111), fill=BLACK)  # less than 2 % of the trousers
+    draw.rectangle((20, 20, 59, 49), fill=WHITE)  # less than 15 %
+    draw.line((190, 0, 190, 40), fill=WHITE, width=2)
+    found = fc.photo_steps(cut_out(image, alpha)).mask > 0
+    assert np.mean(found != expected) < 0.005
 
 
 def test_a_small_picture_or_its_negative_stays_as_it_is():
@@ -187,7 +196,7 @@ def test_predict_photos_is_a_table(tmp_path):
     assert np.isnan(table.probability[text])
     assert table.unlikeness[str(noise)] > 1
     assert table.remark[str(noise)].startswith("This does not look like")
-    for no_list in (paths[0], None):
+    for no_list in (paths[0], str(paths[0]), None):
         with pytest.raises(TypeError, match=r"call predict_photos\(\[path\]\)"):
             fc.predict_photos(no_list)
 
