@@ -137,6 +137,7 @@ def test_the_mask_of_a_cut_out_is_what_is_opaque_but_for_specks_threads_and_hole
     draw.rectangle((20, 20, 59, 49), fill=WHITE)  # less than 15 %
     draw.line((190, 0, 190, 40), fill=WHITE, width=2)
     found = fc.photo_steps(cut_out(image, alpha)).mask > 0
+    assert found[59, 87]  # in the hole
     assert np.mean(found != expected) < 0.005
 
 
