@@ -202,6 +202,10 @@ def with_weights_of(value):
         (lambda: network(keras.layers.Dense(7, "softmax")), r"\(n, 10\).* got \(None, 7\)"),
         (lambda: network(keras.layers.Dense(10)), "probabilities, which sum to 1 .* softmax"),
         (
+            lambda: network(keras.layers.Dense(10, "sigmoid")),
+            "probabilities, which sum to 1 .* softmax",
+        ),
+        (
             lambda: network(lambda x: [keras.layers.Dense(10, "softmax")(x) for _ in range(2)]),
             r"one output of shape \(n, 10\).* got \[",
         ),
