@@ -11,7 +11,7 @@ from test_house import SOURCE
 import fashion_cnn as fc
 
 MODULES = [
-    ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts)
+    ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
     for path in sorted(SOURCE.rglob("*.py"))
     if ">>>" in path.read_text("utf-8")
 ]

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import textwrap
 
+import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -48,9 +49,12 @@ def test_plot_images_marks_wrong_predictions(tiny):
     assert titles(figure)[1].endswith(fc.CLASS_NAMES[predicted[1]])
 
 
-def test_plot_images_takes_plain_images_and_a_figure(tiny):
+def test_plot_images_takes_a_figure_and_one_image_with_its_label(tiny):
     figure = plt.figure()
-    assert fc.plot_images(tiny.test.images[:2, ..., 0], figure=figure) is figure
+    assert fc.plot_images(tiny.test.images[0], 8, 6, 0.5, figure=figure) is figure
+    assert titles(figure) == ["Bag\n✗ Shirt 50%"]
+    with pytest.raises(ValueError, match=r"expected 3 confidences, got .* \(3, 10\)"):
+        fc.plot_images(tiny.test.images[:3], [0, 1, 2], [0, 1, 2], np.eye(10)[:3])
 
 
 def test_plot_history_shows_the_figures_and_the_best_epoch(trained):
@@ -69,6 +73,38 @@ def test_plot_history_shows_the_figures_and_the_best_epoch(trained):
         assert ax.get_xlabel() == "epoch"
     given = plt.figure()
     assert fc.plot_history(history, figure=given) is given
+
+
+LOSS, NAN = [3.0, 2.0, 2.5], float("nan")
+
+
+@pytest.mark.parametrize(
+    ("records", "best"),
+    [
+        ({"loss": LOSS}, None),
+        ({"loss": LOSS, "accuracy": LOSS}, None),
+        ({"loss": LOSS, "acc": LOSS, "val_loss": LOSS, "val_acc": LOSS}, 2),
+        ({"loss": LOSS, "accuracy": LOSS, "val_loss": [1, 0.5, NAN], "val_accuracy": LOSS}, 2),
+        ({"loss": LOSS, "accuracy": LOSS, "val_loss": [NAN] * 3, "val_accuracy": LOSS}, None),
+        ({"learning_rate": LOSS, "loss": LOSS, "val_loss": [1, NAN, 0.5]}, 3),
+    ],
+)
+def test_plot_history_of_other_runs(records, best):
+    figure = fc.plot_history(records)
+    has_accuracy = bool({"acc", "accuracy"} & set(records))
+    assert [ax.get_ylabel() for ax in figure.axes] == ["loss", "accuracy"][: 1 + has_accuracy]
+    for ax in figure.axes:
+        words = [line.get_label() for line in ax.get_lines()]
+        marked = [word.split()[2] for word in words if word.startswith("best epoch")]
+        assert marked == ([] if best is None else [str(best)])
+        assert ("validation" in words) == ("val_loss" in records)
+    assert ("the best is epoch" in figure.get_label()) == (best is not None)
+
+
+@pytest.mark.parametrize("history", [None, {}, {"loss": []}, {"accuracy": [1.0]}, [0.5, 0.4]])
+def test_plot_history_refuses(history):
+    with pytest.raises(ValueError, match=r"expected what train or model\.fit returned, .*, got "):
+        fc.plot_history(history)
 
 
 def make_prediction(label):
@@ -98,6 +134,25 @@ def test_plot_prediction(tiny, true_label, title, hatched):
         [] if true_label is None else [true_label]
     )
     assert bool(bar_ax.patches[8].get_hatch()) == hatched
+
+
+@pytest.mark.parametrize(
+    ("true_label", "message"),
+    [([0, 1], "one label"), (np.eye(10)[:1], "argmax"), (10, "from 0 to 9"), ("Bag", "integer")],
+)
+def test_plot_prediction_refuses_labels(tiny, true_label, message):
+    with pytest.raises(ValueError, match=f"^expected the true label .*{message}"):
+        fc.plot_prediction(tiny.test.images[0], make_prediction(8), true_label)
+
+
+def test_many_figures_do_not_warn(tiny):
+    """They stay with pyplot, so that `plt.show()` shows them; other figures still warn."""
+    figures = [fc.plot_images(tiny.test.images[0]) for _ in range(22)]
+    assert [plt.figure(figure.number) for figure in figures] == figures
+    for figure in figures[20:]:
+        plt.close(figure)
+    with pytest.warns(RuntimeWarning, match="More than 20 figures"):
+        plt.figure()
 
 
 def test_plot_confusion_matrix(trained, tiny):
@@ -148,6 +203,27 @@ def test_plot_model_without_the_dot_program(tmp_path):
         assert len(set(picture.convert("L").resize((200, 200)).tobytes())) > 10
 
 
-def test_plot_model_refuses_other_files(tmp_path):
-    with pytest.raises(ValueError, match=r"\.png or \.svg.*model\.pdf"):
-        fc.plot_model(fc.build_cnn(), tmp_path / "model.pdf")
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.flatten, self.dense = keras.layers.Flatten(), keras.layers.Dense(10)
+
+    def call(self, images):
+        return self.dense(self.flatten(images))
+
+
+def of_states():
+    rows = keras.Input((28, 28))
+    output, *_ = keras.layers.LSTM(3, return_state=True, name="lstm")(rows)
+    return keras.Model(rows, keras.layers.Dense(10, name="dense")(output))
+
+
+@pytest.mark.parametrize(
+    ("make", "alt"), [(Subclassed, "flatten.*, dense"), (of_states, r"28\), lstm, dense \(10,\)")]
+)
+def test_plot_model_describes_any_model(make, alt):
+    model = make()
+    model(np.zeros((1, 28, 28)))
+    content, details = fc.plot_model(model)._repr_mimebundle_()
+    assert content["image/svg+xml"].startswith("<?xml")
+    assert re.search(alt, details["image/svg+xml"]["alt"])

@@ -1,32 +1,22 @@
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
 import fashion_cnn as fc
+from fashion_cnn.images import as_images
 from fashion_cnn.unlikeness import unlikeness
 
 
-def test_evaluate_agrees_with_scikit_learn(trained, tiny):
-    model, *_ = trained
-    # 199 images: the last batch is not full, and none of it may be dropped or counted double.
-    split = fc.Split(tiny.test.images[:199], tiny.test.labels[:199])
-    probabilities = model.predict(split.images, batch_size=50, verbose=0).astype(np.float64)
+@pytest.mark.parametrize("n", [199, 600])  # the last batch is not full; more than one batch
+def test_evaluate_agrees_with_scikit_learn(trained, tiny, n):
+    images, labels = tiny.train.images[:n], tiny.train.labels[:n]
+    probabilities = trained[0].predict(images, verbose=0).astype(np.float64)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    loss, accuracy = fc.evaluate(model, split)
-    assert loss == pytest.approx(log_loss(split.labels, probabilities), rel=1e-4)
-    assert accuracy == accuracy_score(split.labels, probabilities.argmax(axis=1))
-
-
-def test_evaluate_more_images_than_a_batch(trained, tiny):
-    model, *_ = trained
-    images, labels = tiny.train
-    probabilities = model.predict(images, verbose=0)
-    right = np.mean(
-        [row.argmax() == label for row, label in zip(probabilities, labels, strict=True)]
-    )
-    loss = -np.log(probabilities[np.arange(len(labels)), labels].astype(np.float64)).mean()
-    assert fc.evaluate(model, tiny.train) == pytest.approx((loss, right), rel=1e-4)
+    loss, accuracy = fc.evaluate(trained[0], fc.Split(images, labels))
+    assert loss == pytest.approx(log_loss(labels, probabilities, labels=range(10)), rel=1e-4)
+    assert accuracy == accuracy_score(labels, probabilities.argmax(axis=1))
 
 
 def test_evaluate_does_not_depend_on_compile(tiny):
@@ -36,7 +26,6 @@ def test_evaluate_does_not_depend_on_compile(tiny):
     assert fc.evaluate(model, tiny.test) == expected
 
 
-@pytest.mark.filterwarnings("ignore::fashion_cnn.UnlikeDataWarning")  # drawn, not photographed
 def test_predict_agrees_with_keras(trained, tiny):
     model, *_ = trained
     for image in tiny.test.images[:5]:
@@ -50,85 +39,102 @@ def test_predict_agrees_with_keras(trained, tiny):
         assert prediction.probabilities.dtype == np.float32
 
 
-@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (1, 28, 28, 1)])
-@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "float64"])
-def test_predict_takes_these_shapes_and_types(trained, tiny, shape, dtype):
-    model, *_ = trained
-    image = tiny.test.images[0]
-    given = np.rint(image * 255) if dtype in ("uint8", "int64") else image
-    prediction = fc.predict(model, given.reshape(shape).astype(dtype))
-    np.testing.assert_allclose(
-        prediction.probabilities, fc.predict(model, image).probabilities, atol=1e-6
-    )
+def test_what_predict_takes_every_picture_takes(trained, tiny):
+    """And draws alike; `evaluate` takes several of them."""
+    image = np.rint(tiny.test.images[0] * 255) / np.float32(255)
+    expected = fc.predict(trained[0], image)
+    for shape in ((28, 28), (28, 28, 1), (1, 28, 28, 1), (1, 28, 28)):
+        for dtype in ("uint8", ">i2", "int64", "float32", "float64", "longdouble", "list"):
+            given = np.rint(image * 255) if "i" in dtype[:2] and dtype != "list" else image
+            given = given.reshape(shape)
+            given = given.tolist() if dtype == "list" else given.astype(dtype)
+            answer = fc.predict(trained[0], given)
+            np.testing.assert_allclose(answer.probabilities, expected.probabilities, atol=1e-5)
+            evaluation = fc.evaluate(trained[0], (given, [expected.label]))
+            assert evaluation == pytest.approx((-np.log(expected.probability), 1), abs=1e-4)
+            for figure in (fc.plot_images(given), fc.plot_prediction(given, answer)):
+                drawn = figure.axes[0].images[0]
+                assert drawn.get_clim() == (0, 1)
+                np.testing.assert_allclose(drawn.get_array(), image[..., 0], atol=1e-6)
+                plt.close(figure)
+    np.testing.assert_array_equal(as_images(image), image[np.newaxis])
+    assert np.shares_memory(as_images(tiny.test.images), tiny.test.images)
 
 
-def test_predict_takes_lists(trained, tiny):
-    model, *_ = trained
-    image = tiny.test.images[0]
-    assert fc.predict(model, image.tolist()).label == fc.predict(model, image).label
+def test_what_prepare_photo_returns_is_taken(trained):
+    """Pictures of 28×28 pixels are the hard ones: they stay as they are."""
+    for values in ((0, 2), (0, 255), (100, 101), (250, 255)):
+        photo = np.full((28, 28), values[1], np.uint8)
+        photo[9:19, 9:19] = values[0]
+        for given in (photo, 255 - photo):
+            assert fc.predict(trained[0], fc.prepare_photo(given)).probabilities.shape == (10,)
 
 
-def test_prediction_prints_as_one_line():
-    prediction = fc.Prediction(8, "Bag", 0.98765, np.zeros(10, np.float32), 0.414)
+def test_prediction_prints_as_one_line(trained):
+    probabilities = np.eye(10, dtype=np.float32)[8]
+    prediction = fc.Prediction(8, "Bag", 0.98765, probabilities, 0.414)
     assert repr(prediction) == (
         "Prediction(label=8, class_name='Bag', probability=0.9877, unlikeness=0.41)"
     )
-
-
-def test_unlikeness_is_returned_and_the_warning_can_be_left_out(trained):
-    model, *_ = trained
     noise = np.random.default_rng(0).random((28, 28, 1)).astype(np.float32)
-    prediction = fc.predict(model, noise, warn=False)
+    prediction = fc.predict(trained[0], noise)
     assert prediction.unlikeness == pytest.approx(unlikeness(noise[np.newaxis])[0])
     assert prediction.unlikeness > 1
+    assert f"remark={prediction.remark!r}" in repr(prediction)
+    assert "does not look like the clothes" in repr(prediction)
 
 
 def test_swapped_arguments_are_one_sentence(trained, tiny):
-    model, *_ = trained
-    with pytest.raises(
-        TypeError, match=r"a Keras model first, got ndarray; call predict\(model, im"
-    ):
-        fc.predict(tiny.test.images[0], model)
-    with pytest.raises(
-        TypeError, match=r"a Keras model first, got Split; call evaluate\(model, sp"
-    ):
-        fc.evaluate(tiny.test, model)
+    first = "expected a Keras model first, got"
+    with pytest.raises(TypeError, match=rf"{first} ndarray; call predict\(model, image\)"):
+        fc.predict(tiny.test.images[0], trained[0])
+    with pytest.raises(TypeError, match=rf"{first} Split; call evaluate\(model, split\)"):
+        fc.evaluate(tiny.test, trained[0])
 
 
 ONE = np.full((28, 28), 0.5, np.float32)
+NO_IMAGES = [
+    (ONE * 255, "divide by 255"),
+    (ONE / 255, "divided by 255 twice"),
+    (np.eye(28).astype(int), "values up to 255, got values up to 1; .* twice"),
+    (ONE - 1, r"in \[0, 1\]"),
+    (np.where(np.eye(28) > 0, np.nan, ONE), "NaN"),
+    (np.where(np.eye(28) > 0, np.inf, ONE), "infinity"),
+    (np.full((28, 28), 256), "integers from 0 to 255"),
+    (np.full((28, 28), -1), "integers from 0 to 255"),
+    (np.zeros((28, 27)), r"got \(28, 27\).*Resize"),
+    (np.zeros((1, 1, 28, 28)), r"moveaxis\(images, -3, -1\)"),
+    (np.zeros((28, 28, 3)), "grey"),
+    (np.zeros((0, 28, 28, 1)), "empty"),
+    ([], "empty"),
+    ([[1], [1, 2]], r"of shape \(n, 28, 28, 1\)"),
+    (5, r"got \(\)"),
+    ("shoe.jpg", r"prepare_photo\(path\)"),
+    (np.full((28, 28), "a"), "dtype"),
+    (np.full((28, 28), None), "dtype object"),
+    (ONE > 0, "dtype bool"),
+]
 
 
-@pytest.mark.parametrize(
-    ("image", "message"),
-    [
-        (ONE * 255, "divide by 255"),
-        (ONE / 255, "divided by 255 twice"),
-        (ONE - 1, r"in \[0, 1\]"),
-        (np.where(np.eye(28) > 0, np.nan, ONE), "NaN"),
-        (np.where(np.eye(28) > 0, np.inf, ONE), "infinity"),
-        (np.full((28, 28), 256), "integers from 0 to 255"),
-        (np.full((28, 28), -1), "integers from 0 to 255"),
-        (np.zeros((28, 27)), r"got shape \(28, 27\).*Resize"),
-        (np.zeros((1, 28, 28)), "channel axis"),
-        (np.zeros((2, 28, 28, 1)), r"one image, images\[0\]"),
-        (np.zeros((1, 1, 28, 28)), "channel axis"),
-        (np.zeros((28, 28, 3)), "grey"),
-        (np.zeros((0, 28, 28, 1)), "empty"),
-        ([], "empty"),
-        (5, "got shape"),
-        ("shoe.jpg", r"prepare_photo\(path\)"),
-        (np.full((28, 28), "a"), "dtype"),
-        (np.full((28, 28), None), "dtype object"),
-        (ONE > 0, "dtype bool"),
-    ],
-)
-def test_predict_refuses(trained, image, message):
-    model, *_ = trained
-    with pytest.raises(ValueError, match=message):
-        fc.predict(model, image)
+@pytest.mark.parametrize(("images", "message"), NO_IMAGES)
+def test_what_predict_refuses_every_door_refuses(trained, images, message):
+    answer = fc.Prediction(0, "", 1, np.eye(10, dtype=np.float32)[0], 0)
+    for call in (
+        lambda: fc.predict(trained[0], images),
+        lambda: fc.evaluate(trained[0], (images, [0])),
+        lambda: fc.plot_images(images),
+        lambda: fc.plot_prediction(images, answer),
+    ):
+        with pytest.raises(ValueError, match=f"^expected .*{message}") as caught:
+            call()
+        assert "\n" not in str(caught.value)
 
 
-@pytest.mark.filterwarnings("ignore::fashion_cnn.UnlikeDataWarning")
+def test_predict_refuses_several_images(trained, tiny):
+    with pytest.raises(ValueError, match=r"expected one image, got 200; pass images\[0\], or"):
+        fc.predict(trained[0], tiny.test.images[:200])
+
+
 def test_predict_takes_a_black_image(trained):
     model, *_ = trained
     assert fc.predict(model, np.zeros((28, 28))).probabilities.sum() == pytest.approx(1, abs=1e-5)
@@ -139,53 +145,41 @@ LABELS = np.arange(20) % 10
 
 
 @pytest.mark.parametrize(
-    ("images", "labels", "message"),
+    ("labels", "message"),
     [
-        (IMAGES * 255, LABELS, "divide by 255"),
-        ((IMAGES * 255).astype(np.uint8), LABELS, "dtype uint8; divide them by 255"),
-        (IMAGES / 255, LABELS, "divided by 255 twice"),
-        (IMAGES - 1, LABELS, r"in \[0, 1\]"),
-        (IMAGES * np.nan, LABELS, "NaN"),
-        (np.full_like(IMAGES, np.inf), LABELS, "infinity"),
-        (IMAGES.astype(object), LABELS, "dtype object"),
-        (IMAGES[..., 0], LABELS, "newaxis"),
-        (np.moveaxis(IMAGES, -1, 1), LABELS, r"moveaxis\(images, -3, -1\)"),
-        (IMAGES[0], LABELS[:1], "use predict"),
-        (IMAGES[:, :14], LABELS, "28×28"),
-        (IMAGES[:0], LABELS[:0], "is empty"),
-        (IMAGES, LABELS[:19], r"shape \(20,\), got \(19,\)"),
-        (IMAGES, np.eye(10)[LABELS], "argmax"),
-        (IMAGES, LABELS.astype(float), "integer dtype"),
-        (IMAGES, LABELS + 1, "from 0 to 9, got 1 to 10"),
-        (IMAGES, LABELS - 1, "from 0 to 9, got -1 to 8"),
+        (LABELS[:19], r"shape \(20,\), got \(19,\)"),
+        (np.eye(10)[LABELS], r"labels.argmax\(axis=1\)"),
+        (LABELS.astype(float), "integer dtype"),
+        (LABELS + 1, "from 0 to 9, got 1 to 10"),
+        (LABELS - 1, "from 0 to 9, got -1 to 8"),
     ],
 )
-def test_evaluate_and_train_refuse(tiny, tmp_path, images, labels, message):
-    split = fc.Split(images, labels)
-    model = fc.build_cnn(filters=(2, 3))
-    with pytest.raises(ValueError, match=message):
-        fc.evaluate(model, split)
-    for name in ("train", "validation"):
-        checkpoint = tmp_path / "best.keras"
-        checkpoint.write_bytes(b"an earlier model")
-        weights = model.get_weights()
-        with pytest.raises(ValueError, match=f"(?s){name}.*{message}"):
-            fc.train(model, tiny._replace(**{name: split}), checkpoint=checkpoint, verbose=0)
-        assert checkpoint.read_bytes() == b"an earlier model"
-        np.testing.assert_array_equal(model.get_weights()[0], weights[0])
+def test_labels_are_refused_at_every_door(trained, labels, message):
+    for call in (
+        lambda: fc.evaluate(trained[0], (IMAGES, labels)),
+        lambda: fc.plot_images(IMAGES, labels),
+        lambda: fc.plot_images(IMAGES, LABELS, labels),
+    ):
+        with pytest.raises(ValueError, match=f"^expected .*labels .*{message}"):
+            call()
 
 
-def test_one_class_only_is_no_mistake(trained, tiny):
-    model, *_ = trained
-    of_bags = tiny.test.labels == 8
-    split = fc.Split(tiny.test.images[of_bags], tiny.test.labels[of_bags])
-    assert fc.evaluate(model, split).accuracy > 0.5
-
-
-def test_evaluate_refuses_a_whole_data_set(trained, tiny):
-    model, *_ = trained
-    with pytest.raises(ValueError, match=r"such as data\.validation, got 4 parts"):
-        fc.evaluate(model, tiny)
+@pytest.mark.parametrize("name", ["train", "validation"])
+def test_what_evaluate_refuses_train_refuses_before_it_trains(tiny, tmp_path, name):
+    model, checkpoint = fc.build_cnn(filters=(2, 3)), tmp_path / "best.keras"
+    checkpoint.write_bytes(b"an earlier model")
+    weights = model.get_weights()
+    for images, labels, message in (
+        (IMAGES * 255, LABELS, "images .*divide by 255"),
+        (IMAGES[:, :14], LABELS, "images .*28×28"),
+        (IMAGES, LABELS[:19], r"labels .*\(20,\), got \(19,\)"),
+        (IMAGES, np.eye(10)[LABELS], "labels .*argmax"),
+    ):
+        data = tiny._replace(**{name: fc.Split(images, labels)})
+        with pytest.raises(ValueError, match=f"{name} {message}"):
+            fc.train(model, data, checkpoint=checkpoint, verbose=0)
+    assert checkpoint.read_bytes() == b"an earlier model"
+    np.testing.assert_array_equal(model.get_weights()[0], weights[0])
 
 
 def network(output, inputs=(28, 28, 1)):
@@ -208,6 +202,10 @@ def with_weights_of(value):
         (lambda: network(keras.layers.Dense(7, "softmax")), r"\(n, 10\).* got \(None, 7\)"),
         (lambda: network(keras.layers.Dense(10)), "probabilities, which sum to 1 .* softmax"),
         (
+            lambda: network(keras.layers.Dense(10, "sigmoid")),
+            "probabilities, which sum to 1 .* softmax",
+        ),
+        (
             lambda: network(lambda x: [keras.layers.Dense(10, "softmax")(x) for _ in range(2)]),
             r"one output of shape \(n, 10\).* got \[",
         ),
@@ -221,28 +219,19 @@ def test_models_that_cannot_answer(tiny, make, message):
     model = make()
     for ask in (
         lambda: fc.evaluate(model, tiny.test),
-        lambda: fc.predict(model, tiny.test.images[0], warn=False),
+        lambda: fc.predict(model, tiny.test.images[0]),
     ):
         with pytest.raises((TypeError, ValueError), match=message) as caught:
             ask()
         assert "\n" not in str(caught.value)
 
 
-def test_evaluate_takes_lists_and_arrays_of_other_types(trained, tiny):
-    expected = fc.evaluate(trained[0], tiny.test)
-    images, labels = tiny.test
-    for images_, labels_ in [
-        (images.tolist(), labels.tolist()),
-        (images.astype(">f8"), labels.astype(">i2")),
-        (images.astype(np.longdouble), labels.astype(np.uint8)),
-    ]:
-        assert fc.evaluate(trained[0], (images_, labels_)) == expected
-
-
-@pytest.mark.parametrize("split", [None, 5, "test", (None, None), ([[1], [1, 2]], [0])])
-def test_evaluate_refuses_what_is_no_split(trained, split):
+@pytest.mark.parametrize("split", [None, 5, "test", (None, None), (1, 2, 3), ([[1], [1, 2]], [0])])
+def test_evaluate_refuses_what_is_no_split(trained, tiny, split):
     with pytest.raises(ValueError, match=r"^expected .*(images|pair)"):
         fc.evaluate(trained[0], split)
+    with pytest.raises(ValueError, match=r"such as data\.validation, got 4 parts"):
+        fc.evaluate(trained[0], tiny)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,5 @@ from .recipe import Recipe as Recipe
 from .report import reproduction_report as reproduction_report
 from .study import study as study
 from .training import train as train
-from .unlikeness import UnlikeDataWarning as UnlikeDataWarning
 
 __version__: str

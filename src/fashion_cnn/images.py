@@ -31,106 +31,120 @@ class Split(NamedTuple):
         return f"Split(images of shape {np.shape(self.images)}, {len(self.labels):,} labels)"
 
 
-def checked_split(split: Split, name: str) -> Split:
-    """Return images (n, 28, 28, 1) in [0, 1] as float32 and n labels from 0 to 9 as int64.
+def as_images(images: ArrayLike, name: str = "images") -> NDArray[np.float32]:
+    """Return one image or several in one form: the check at the door of every function.
 
-    Arrays of these types are not copied; other numbers are converted; all else is refused.
+    Parameters
+    ----------
+    images : array_like, shape (28, 28), (28, 28, 1), (n, 28, 28) or (n, 28, 28, 1)
+        Grey values, light on dark: floats in [0, 1], or integers from 0 to 255.
+    name : str
+        What to call them in an error.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, 28, 28, 1)
+        The same in [0, 1]. It is the given array itself if that has this form already.
+
+    Raises
+    ------
+    ValueError
+        If the shape, the type or a value is another; the message says how to fix it.
+
+    Examples
+    --------
+    >>> as_images(np.full((28, 28), 255, np.uint8)).max()
+    np.float32(1.0)
     """
+    try:
+        array = np.asarray(images)
+    except ValueError as error:  # lists whose rows differ in length
+        raise ValueError(f"expected {name} of shape (n, 28, 28, 1): {error}") from None
+    shape = array.shape[:-1] if array.shape[-1:] == (1,) else array.shape
+    if len(shape) not in (2, 3) or shape[-2:] != IMAGE_SHAPE or array.size == 0:
+        raise ValueError(
+            f"expected {name} of 28×28 pixels, in shape (n, 28, 28, 1), got {array.shape}. "
+            f"{_shape_fix(array)}"
+        )
+    scaled = array if check_values(array, name) == 1 else np.divide(array, 255, dtype=np.float32)
+    return np.ascontiguousarray(scaled, np.float32).reshape(-1, *IMAGE_SHAPE, 1)
+
+
+def as_batch(image: ArrayLike) -> NDArray[np.float32]:
+    """Return one image as `as_images` does, as a batch (1, 28, 28, 1); refuse several."""
+    batch = as_images(image, "an image")
+    if len(batch) != 1:
+        raise ValueError(
+            f"expected one image, got {len(batch)}; pass images[0], or use model.predict(images)"
+        )
+    return batch
+
+
+def as_labels(labels: ArrayLike, n: int, name: str = "labels") -> NDArray[np.int64]:
+    """Return n labels from 0 to 9 as int64 (n,); refuse others in a ValueError that helps."""
+    array = np.atleast_1d(labels)
+    if array.shape != (n,):
+        fix = "use labels.argmax(axis=1)" if array.ndim == 2 else "each image needs one label"
+        raise ValueError(f"expected {name} of shape ({n},), got {array.shape}; {fix}")
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(
+            f"expected {name} of an integer dtype, got {array.dtype}; "
+            "convert them with labels.astype(int)"
+        )
+    if array.min() < 0 or array.max() >= len(CLASS_NAMES):
+        raise ValueError(
+            f"expected {name} from 0 to {len(CLASS_NAMES) - 1}, "
+            f"got {array.min()} to {array.max()}; each label is an index into CLASS_NAMES"
+        )
+    return np.ascontiguousarray(array, np.int64)
+
+
+def checked_split(split: Split, name: str) -> Split:
+    """Return a split's images and labels as `as_images` and `as_labels` do."""
     if not isinstance(split, tuple | list) or len(split) != 2:
         got = f"{len(split)} parts" if isinstance(split, tuple) else type(split).__name__
         raise ValueError(
             f"expected a pair of images and labels, such as data.validation, "
             f"got {got}; pass one split, not the whole data set"
         )
-    try:
-        images, labels = (np.asarray(part) for part in split)
-    except ValueError as error:  # lists whose rows differ in length
-        raise ValueError(f"expected {name} images and labels as arrays: {error}") from None
-    if images.shape[1:] != (*IMAGE_SHAPE, 1) or images.size == 0:
-        raise ValueError(
-            f"expected {name} images of shape (n, 28, 28, 1), got {images.shape}. "
-            f"{_shape_fix(images)}"
-        )
-    check_values(images, f"{name} images")
-    if labels.shape != (len(images),):
-        fix = "use labels.argmax(axis=1)" if labels.ndim == 2 else "each image needs one label"
-        raise ValueError(
-            f"expected {name} labels of shape ({len(images)},), got {labels.shape}; {fix}"
-        )
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"expected {name} labels of an integer dtype, got {labels.dtype}; "
-            "convert them with labels.astype(int)"
-        )
-    if labels.min() < 0 or labels.max() >= len(CLASS_NAMES):
-        raise ValueError(
-            f"expected {name} labels from 0 to {len(CLASS_NAMES) - 1}, "
-            f"got {labels.min()} to {labels.max()}; each label is an index into CLASS_NAMES"
-        )
-    return Split(np.ascontiguousarray(images, np.float32), np.ascontiguousarray(labels, np.int64))
+    images = as_images(split[0], f"{name} images")
+    return Split(images, as_labels(split[1], len(images), f"{name} labels"))
 
 
-def check_values(images: NDArray[np.generic], name: str) -> None:
-    """Refuse images that are not floats in [0, 1]; the ValueError says how to fix them."""
-    if not np.issubdtype(images.dtype, np.floating):
-        fix = (
-            "divide them by 255 if they hold 0 to 255"
-            if np.issubdtype(images.dtype, np.integer)
-            else "convert them with np.asarray(images, dtype=np.float32)"
+def check_values(array: NDArray[np.generic], name: str) -> int:
+    """Refuse values that are no grey values; return what stands for white, 1 or 255 (integers)."""
+    is_integer = np.issubdtype(array.dtype, np.integer)
+    if not (is_integer or np.issubdtype(array.dtype, np.floating)):
+        raise ValueError(
+            f"expected {name} of floats in [0, 1] or integers from 0 to 255, got dtype "
+            f"{array.dtype}; convert them with np.asarray(images, dtype=np.float32)"
         )
-        raise ValueError(f"expected {name} of floats in [0, 1], got dtype {images.dtype}; {fix}")
-    low, high = images.min(), images.max()  # NaN if any value is NaN
+    white = 255 if is_integer else 1
+    low, high = array.min(), array.max()  # NaN if any value is NaN
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError(
             f"expected finite values in {name}, got NaN or infinity; find out where they come from"
         )
-    if low < 0 or high > 1:
+    if low < 0 or high > white:
+        fix = "scale them to that range" if is_integer else "divide by 255 if they were 0 to 255"
         raise ValueError(
-            f"expected {name} in [0, 1], got values from {low:.9g} to {high:.9g}; "
-            "divide by 255 if they were 0 to 255"
+            f"expected {name} of floats in [0, 1] or integers from 0 to 255, "
+            f"got {array.dtype} from {low:.9g} to {high:.9g}; {fix}"
         )
-    if 0 < high <= np.float32(1 / 255):
+    if 0 < high <= np.float32(white / 255):
         raise ValueError(
-            f"expected {name} with values up to 1, got values up to {high:g}; "
+            f"expected {name} with values up to {white}, got values up to {high:.3g}; "
             "they may have been divided by 255 twice"
         )
-
-
-def as_batch(image: ArrayLike) -> NDArray[np.float32]:
-    """Return one image, integers from 0 to 255 or floats in [0, 1], as a batch (1, 28, 28, 1)."""
-    try:
-        array = np.asarray(image)
-    except ValueError as error:  # lists whose rows differ in length
-        raise ValueError(f"expected an image of shape (28, 28): {error}") from None
-    if array.shape not in (IMAGE_SHAPE, (*IMAGE_SHAPE, 1), (1, *IMAGE_SHAPE, 1)):
-        raise ValueError(
-            "expected one image of shape (28, 28), (28, 28, 1) or (1, 28, 28, 1), "
-            f"got shape {array.shape}. {_shape_fix(array)}"
-        )
-    if np.issubdtype(array.dtype, np.integer):
-        if array.min() < 0 or array.max() > 255:
-            raise ValueError(
-                "expected integers from 0 to 255, "
-                f"got values from {array.min()} to {array.max()}; rescale the image to 0 to 255"
-            )
-        array = np.divide(array, 255, dtype=np.float32)
-    else:
-        check_values(array, "image values")
-    return array.astype(np.float32, copy=False).reshape(1, *IMAGE_SHAPE, 1)
+    return white
 
 
 def _shape_fix(array: NDArray[np.generic]) -> str:
-    """Say what to do with an array that is neither images (n, 28, 28, 1) nor one image."""
+    """Say what to do with an array that does not hold images."""
     if array.ndim == 0:
-        return "For a photo, use predict(model, prepare_photo(path))."
+        return "For a photo, use prepare_photo(path)."
     if array.size == 0:
         return "The array is empty."
     if array.shape[-3:] == (1, *IMAGE_SHAPE):
         return "Move the channel axis to the end: np.moveaxis(images, -3, -1)."
-    if array.shape in (IMAGE_SHAPE, (*IMAGE_SHAPE, 1)):
-        return "For one image, use predict(model, image)."
-    if array.shape[1:] == IMAGE_SHAPE:
-        return "Add the channel axis, images[..., np.newaxis]; predict takes one image, images[0]."
-    if array.shape[1:] == (*IMAGE_SHAPE, 1):
-        return "predict takes one image, images[0]; for several, use model.predict(images)."
     return "Resize to 28×28 grey pixels."

@@ -7,6 +7,8 @@ an alternative text, which notebooks keep for readers who cannot see it.
 """
 
 import os
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +20,10 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
-from fashion_cnn.images import CLASS_NAMES
+from fashion_cnn.images import CLASS_NAMES, as_batch, as_images, as_labels
 from fashion_cnn.language import class_names, words_in_pictures
 from fashion_cnn.language import gettext as _
 from fashion_cnn.prediction import Prediction
-from fashion_cnn.quiet import without_machine_notes
 
 if TYPE_CHECKING:
     import keras
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#B5B5B5"
 SIGNED = "PuOr"  # weights and maps in every picture: violet above 0, white at 0, orange below
-SVG_DPI, PNG_DPI = 72, 200
 
 
 class Picture(Figure):
@@ -44,7 +44,9 @@ class Picture(Figure):
 def canvas(figure: Figure | None, size: tuple[float, float], alt: str) -> Figure:
     """Return the figure to draw on, by default a new one, with its alternative text."""
     if figure is None:
-        figure = plt.figure(FigureClass=Picture, figsize=size, layout="constrained")
+        with warnings.catch_warnings():  # a loop may draw many, and pyplot shows them all
+            warnings.filterwarnings("ignore", "More than .* figures have been opened")
+            figure = plt.figure(FigureClass=Picture, figsize=size, layout="constrained")
     figure.set_label(alt)
     return figure
 
@@ -78,7 +80,8 @@ def plot_model(
     model : keras.Model
         A built model.
     to_file : path, optional
-        Where to save the picture, too: a name that ends in ``.png`` or ``.svg``.
+        Where to save the picture, too: a name that ends in ``.png``, ``.svg`` or another of
+        Graphviz's formats.
 
     Returns
     -------
@@ -90,19 +93,18 @@ def plot_model(
 
     class Graph(pygraphviz.AGraph):
         def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-            layers = ", ".join(f"{layer.name} {layer.output.shape[1:]}" for layer in model.layers)
-            alt = _("The layers with their outputs: {layers}").format(layers=layers)
+            # The output of a layer may be unknown, as in a subclassed model, or several, as states.
+            outputs = [(layer.name, getattr(layer, "output", None)) for layer in model.layers]
+            words = [f"{name} {getattr(x, 'shape', '')[1:]}".strip() for name, x in outputs]
+            alt = _("The layers with their outputs: {layers}").format(layers=", ".join(words))
             return super()._repr_mimebundle_(**kwargs), {"image/svg+xml": {"alt": alt}}
 
-    if to_file is not None and Path(to_file).suffix.lower() not in (".png", ".svg"):
-        raise ValueError(f"expected to_file to end in .png or .svg, got {str(to_file)!r}")
-    dot = keras.utils.model_to_dot(model, show_shapes=True, dpi=SVG_DPI)
-    with without_machine_notes():
-        graph = Graph(string=dot.to_string())
-        graph.layout(prog="dot")
-        if to_file is not None:
-            path = Path(to_file).expanduser()
-            graph.draw(str(path), args=f"-Gdpi={PNG_DPI}" if path.suffix.lower() == ".png" else "")
+    dot = keras.utils.model_to_dot(model, show_shapes=True, dpi=72)  # as large as on a page
+    graph = Graph(string=dot.to_string())
+    graph.layout(prog="dot")
+    if to_file is not None:
+        path = Path(to_file).expanduser()
+        graph.draw(str(path), args="-Gdpi=200" if path.suffix.lower() == ".png" else "")
     return graph
 
 
@@ -120,81 +122,109 @@ def plot_images(
 
     Parameters
     ----------
-    images : array_like, shape (n, 28, 28, 1) or (n, 28, 28)
-        Grey values in [0, 1].
+    images : array_like, shape (n, 28, 28, 1) or (n, 28, 28), or one image
+        Grey values, light on dark: floats in [0, 1], or integers from 0 to 255.
     labels : array_like of int, shape (n,), optional
-        The true labels.
+        The true labels, 0 to 9.
     predicted_labels : array_like of int, shape (n,), optional
         Predicted labels, written under the true ones; a wrong one is marked with ✗.
-    confidences : array_like, shape (n,), optional
+    confidences : array_like of float, shape (n,), optional
         The probabilities of the predicted labels, in [0, 1], written beside them.
     columns : int
-        The most images in a row.
+        The largest number of images in a row.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        An axes for each place in the grid, row by row.
+
+    Raises
+    ------
+    ValueError
+        If the images, or the labels or confidences for them, are not as expected.
     """
-    images, names = np.asarray(images), class_names()
-    titles = [""] * len(images)
+    images, names = as_images(images), class_names()
+    n = len(images)
+    titles = [""] * n
     if labels is not None:
-        titles = [names[label] for label in np.asarray(labels)]
+        labels = as_labels(labels, n)
+        titles = [names[label] for label in labels]
     if predicted_labels is not None:
-        for i, predicted_label in enumerate(np.asarray(predicted_labels)):
-            is_wrong = labels is not None and predicted_label != np.asarray(labels)[i]
-            said = names[predicted_label]
-            if confidences is not None:
-                said += f" {np.asarray(confidences)[i]:.0%}"
-            titles[i] = f"{titles[i]}\n{'✗ ' if is_wrong else ''}{said}".lstrip()
-    columns = max(1, min(columns, len(images)))
-    rows = max(1, -(-len(images) // columns))
+        for i, predicted_label in enumerate(as_labels(predicted_labels, n, "predicted labels")):
+            is_wrong = labels is not None and predicted_label != labels[i]
+            titles[i] += f"\n{'✗ ' if is_wrong else ''}{names[predicted_label]}"
+    if predicted_labels is not None and confidences is not None:
+        confidences = np.atleast_1d(confidences)
+        if confidences.shape != (n,):
+            raise ValueError(f"expected {n} confidences, got an array of shape {confidences.shape}")
+        titles = [f"{title} {p:.0%}" for title, p in zip(titles, confidences, strict=True)]
+    columns = max(1, min(columns, n))
+    rows = -(-n // columns)
     title_lines = (labels is not None) + (predicted_labels is not None)
-    said = ", ".join(title.replace("\n", " ") for title in titles if title)
-    alt = _("Images: {titles}").format(titles=said or f"{len(images)} × 28×28")
+    described = ", ".join(" ".join(title.split()) for title in titles if title)
+    alt = _("Images: {titles}").format(titles=described or f"{n} × 28×28")
     figure = canvas(figure, (1.15 * columns, (1.15 + 0.2 * title_lines) * rows), alt)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes:
         ax.axis("off")
     for ax, image, title in zip(axes, images, titles, strict=False):
         draw_image(ax, image)
-        ax.set_title(title, fontsize=8, pad=3)
+        ax.set_title(title.strip(), fontsize=8, pad=3)
     return figure
 
 
 @words_in_pictures()
-def plot_history(history: "keras.callbacks.History", *, figure: Figure | None = None) -> Figure:
+def plot_history(
+    history: "keras.callbacks.History | Mapping[str, Sequence[float]]",
+    *,
+    figure: Figure | None = None,
+) -> Figure:
     """Draw loss and accuracy over the epochs and mark the best epoch.
 
     Parameters
     ----------
-    history : keras.callbacks.History
-        What `train` or ``model.fit`` returned, with validation data.
+    history : keras.callbacks.History, or its ``history``
+        What `train` or ``model.fit`` returned. Without validation data no epoch is marked.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Loss on the left, accuracy on the right. The best epoch is the one with the lowest
-        validation loss.
+        Loss on the left, accuracy on the right if it was measured. The best epoch is the one with
+        the lowest validation loss.
+
+    Raises
+    ------
+    ValueError
+        If there is no loss, or a measure was not taken in every epoch.
     """
-    records = history.history
-    epochs = np.arange(1, len(records["loss"]) + 1)
-    best = int(np.argmin(records["val_loss"]))
-    alt = _("Loss and accuracy by epoch ({n} in all); the best is epoch {best}").format(
-        n=len(epochs), best=best + 1
-    )
-    figure = canvas(figure, (9, 3.4), alt)
-    words = {"loss": _("loss"), "accuracy": _("accuracy")}
-    best_epoch = _("best epoch: {n} ({measure} {value:.4f})")
-    for ax, (measure, word) in zip(figure.subplots(1, 2), words.items(), strict=True):
-        validation = records[f"val_{measure}"]
-        ax.plot(epochs, records[measure], "o--", color=BLUE, markersize=4, label=_("train"))
-        ax.plot(epochs, validation, "s-", color=ORANGE, markersize=4, label=_("validation"))
-        ax.axvline(epochs[best], color=GREY, linewidth=1, zorder=0)
-        ax.plot(
-            epochs[best],
-            validation[best],
-            "*",
-            color=ORANGE,
-            markersize=15,
-            markeredgecolor="black",
-            label=best_epoch.format(n=epochs[best], measure=word, value=validation[best]),
+    records = getattr(history, "history", history)
+    if not isinstance(records, Mapping) or not np.size(records.get("loss", [])):
+        got = list(records) if isinstance(records, Mapping) else type(history).__name__
+        raise ValueError(
+            f"expected what train or model.fit returned, with the loss of each epoch, got {got}"
         )
+    epochs = np.arange(1, len(records["loss"]) + 1)
+    accuracy = [name for name in records if "acc" in name and not name.startswith("val_")][:1]
+    words = dict(zip(["loss", *accuracy], [_("loss"), _("accuracy")], strict=False))
+    losses = np.asarray(records.get("val_loss", []), float)
+    best = None if np.isnan(losses).all() else int(np.nanargmin(losses)) + 1
+    alt = _("Loss and accuracy by epoch ({n} in all)")
+    if best is not None:
+        alt = _("Loss and accuracy by epoch ({n} in all); the best is epoch {best}")
+    alt = alt.format(n=len(epochs), best=best)
+    figure = canvas(figure, (4.5 * len(words), 3.4), alt)
+    axes = figure.subplots(1, len(words), squeeze=False)[0]
+    for ax, (measure, word) in zip(axes, words.items(), strict=True):
+        ax.plot(epochs, records[measure], "o--", color=BLUE, markersize=4, label=_("train"))
+        validation = records.get(f"val_{measure}")
+        if validation is not None:
+            ax.plot(epochs, validation, "s-", color=ORANGE, markersize=4, label=_("validation"))
+        if validation is not None and best is not None:
+            value, label = validation[best - 1], _("best epoch: {n} ({measure} {value:.4f})")
+            label = label.format(n=best, measure=word, value=value)
+            ax.axvline(best, color=GREY, linewidth=1, zorder=0)
+            star = {"color": ORANGE, "markersize": 15, "markeredgecolor": "black"}
+            ax.plot(best, value, "*", label=label, **star)
         ax.set(xlabel=_("epoch"), ylabel=word)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.grid(axis="y", alpha=0.3)
@@ -215,8 +245,8 @@ def plot_prediction(
 
     Parameters
     ----------
-    image : array_like, shape (28, 28, 1) or (28, 28)
-        The image that was predicted.
+    image : array_like, shape (28, 28), (28, 28, 1) or (1, 28, 28, 1)
+        The image that was predicted, as `predict` takes it.
     prediction : Prediction
         What `predict` returned for it.
     true_label : int, optional
@@ -227,13 +257,20 @@ def plot_prediction(
     -------
     matplotlib.figure.Figure
         The image on the left, labelled bars on the right.
+
+    Raises
+    ------
+    ValueError
+        If the image or the label is not as expected.
     """
-    names = list(class_names())
-    is_right = true_label is None or prediction.label == true_label
+    image, names, is_right = as_batch(image), list(class_names()), True
     title = f"{names[prediction.label]}, {prediction.probability:.1%}"
     if true_label is not None:
+        (true_label,) = as_labels(true_label, 1, "the true label")
+        is_right = prediction.label == true_label
         truth = _("but it is: {name}").format(name=names[true_label])
         title = f"✓ {title}" if is_right else f"✗ {title}\n{truth}"
+        names[true_label] = _("{name} (true)").format(name=names[true_label])
     figure = canvas(figure, (7.5, 3.2), _("Image and probabilities: {title}").format(title=title))
     image_ax, bar_ax = figure.subplots(1, 2, width_ratios=(1, 1.6))
     image_ax.axis("off")
@@ -243,9 +280,7 @@ def plot_prediction(
         bar_ax, prediction.probabilities, prediction.label, BLUE if is_right else ORANGE
     )
     bars[prediction.label].set_hatch(None if is_right else "///")
-    if true_label is not None:
-        names[true_label] = _("{name} (true)").format(name=names[true_label])
-        bar_ax.set_yticks(range(len(names)), names)
+    bar_ax.set_yticks(range(len(names)), names)
     texts = [f"{p:.1%}" if p >= 0.0005 else "" for p in prediction.probabilities]
     bar_ax.bar_label(bars, texts, padding=3)
     bar_ax.set(xlim=(0, 1.18), xticks=np.arange(0, 1.1, 0.25))

@@ -1,6 +1,5 @@
 """Evaluate a model on a split, and predict the class of one image."""
 
-import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -9,13 +8,12 @@ from numpy.typing import ArrayLike, NDArray
 from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE, Split, as_batch, checked_split
 from fashion_cnn.language import class_names
 from fashion_cnn.language import gettext as _
-from fashion_cnn.unlikeness import UnlikeDataWarning, unlike_message, unlikeness
+from fashion_cnn.unlikeness import unlikeness
 
 if TYPE_CHECKING:
     import keras
 
 EVALUATION_BATCH_SIZE = 500
-SURE = 0.6  # a probability: real photos told with less are wrong half of the time
 
 
 class Evaluation(NamedTuple):
@@ -50,18 +48,22 @@ class Prediction(NamedTuple):
     unlikeness: float
 
     def __repr__(self) -> str:
-        """Return one line, without the other nine probabilities."""
+        """Return one line, without the other nine probabilities but with the remark, if any."""
+        remark = f", remark={self.remark!r}" if self.remark else ""
         return (
             f"Prediction(label={self.label}, class_name={self.class_name!r}, "
-            f"probability={self.probability:.4f}, unlikeness={self.unlikeness:.2f})"
+            f"probability={self.probability:.4f}, unlikeness={self.unlikeness:.2f}{remark})"
         )
 
     @property
     def remark(self) -> str:
-        """Why not to rely on it, in a sentence, in the language in use; empty if there is none."""
+        """Why not to rely on it: a sentence in the language in use, or an empty string."""
         if self.unlikeness > 1:
-            return unlike_message()
-        if self.probability < SURE:
+            return _(
+                "This does not look like the clothes I learned from: try one garment on a plain "
+                "background, from the front, or one shoe from the side"
+            )
+        if self.probability < 0.6:  # half of such answers to photographs are wrong
             second = class_names()[int(self.probabilities.argsort()[-2])]
             return _("I am not sure: it could also be {second}").format(second=second)
         return ""
@@ -75,7 +77,8 @@ def evaluate(model: "keras.Model", split: Split) -> Evaluation:
     model : keras.Model
         A network that gives probabilities of shape (n, 10), compiled or not.
     split : Split
-        Images (n, 28, 28, 1) in [0, 1] and labels (n,), such as ``data.validation``.
+        Images (n, 28, 28, 1) and labels (n,), such as ``data.validation``. As for `predict`, the
+        images may be floats in [0, 1] or integers from 0 to 255.
 
     Returns
     -------
@@ -87,8 +90,8 @@ def evaluate(model: "keras.Model", split: Split) -> Evaluation:
     TypeError
         If `model` is not a Keras model.
     ValueError
-        If the images or labels are not as expected, or the model does not give probabilities of
-        ten classes; the message says how to fix them.
+        If the images or labels are not as expected, or the model does not give the probabilities
+        of ten classes; the message says how to fix it.
 
     Examples
     --------
@@ -98,16 +101,15 @@ def evaluate(model: "keras.Model", split: Split) -> Evaluation:
     """
     import keras  # heavy
 
-    _check_model(model, "evaluate(model, split)")
+    check_model(model, "evaluate(model, split)")
     images, labels = checked_split(split, "the")
-    probabilities = _probabilities(model, images)
+    probabilities = class_probabilities(model, images)
     loss = keras.losses.SparseCategoricalCrossentropy()(labels, probabilities)
-    return Evaluation(
-        loss=float(loss), accuracy=float(np.mean(probabilities.argmax(axis=1) == labels))
-    )
+    accuracy = np.mean(probabilities.argmax(axis=1) == labels)
+    return Evaluation(float(loss), float(accuracy))
 
 
-def predict(model: "keras.Model", image: ArrayLike, *, warn: bool = True) -> Prediction:
+def predict(model: "keras.Model", image: ArrayLike) -> Prediction:
     """Predict the class of one image, in about a millisecond once the model is warm.
 
     Parameters
@@ -115,20 +117,13 @@ def predict(model: "keras.Model", image: ArrayLike, *, warn: bool = True) -> Pre
     model : keras.Model
         A network from `build_cnn` or `load_model`.
     image : array_like, shape (28, 28), (28, 28, 1) or (1, 28, 28, 1)
-        Light on dark as in Fashion-MNIST: integers 0 to 255, or floats in [0, 1].
-    warn : bool
-        Whether to warn of an image unlike the data set's; False for callers that read
-        ``unlikeness`` themselves.
+        Light on dark as in Fashion-MNIST: integers from 0 to 255, or floats in [0, 1].
 
     Returns
     -------
     Prediction
-        Label, class name, its probability, all ten probabilities, and unlikeness.
-
-    Warns
-    -----
-    UnlikeDataWarning
-        If the image is unlike the data set's, whatever the probability.
+        Label, class name, its probability, all ten probabilities, and unlikeness. Its ``remark``
+        says in a sentence why not to rely on it, if there is a reason.
 
     Raises
     ------
@@ -136,40 +131,36 @@ def predict(model: "keras.Model", image: ArrayLike, *, warn: bool = True) -> Pre
         If `model` is not a Keras model.
     ValueError
         If the image has another shape, a value out of range or NaN, or is not made of numbers; or
-        if the model does not give probabilities of ten classes.
+        if the model does not give the probabilities of ten classes.
 
     Examples
     --------
     >>> bag = data.validation.images[data.validation.labels == 8][0]
-    >>> predict(model, bag, warn=False).class_name
+    >>> predict(model, bag).class_name
     'Bag'
     """
-    _check_model(model, "predict(model, image)")
+    check_model(model, "predict(model, image)")
     batch = as_batch(image)
-    probabilities = _probabilities(model, batch)[0]
-    measure = float(unlikeness(batch)[0])
-    if warn and measure > 1:
-        warnings.warn(unlike_message(), UnlikeDataWarning, stacklevel=2)
+    probabilities = class_probabilities(model, batch)[0]
     label = int(probabilities.argmax())
-    return Prediction(
-        label, class_names()[label], float(probabilities[label]), probabilities, measure
-    )
+    probability, measure = float(probabilities[label]), float(unlikeness(batch)[0])
+    return Prediction(label, class_names()[label], probability, probabilities, measure)
 
 
-def _check_model(model: object, call: str) -> None:
-    """Refuse what is no Keras model of images (n, 28, 28, 1)."""
+def check_model(model: object, call: str) -> None:
+    """Refuse what is not a Keras model of images (n, 28, 28, 1); `call` is the right call."""
     import keras  # heavy
 
     if not isinstance(model, keras.Model):
         raise TypeError(f"expected a Keras model first, got {type(model).__name__}; call {call}")
-    wanted = (None, *IMAGE_SHAPE, 1)
-    takes = getattr(model, "input_shape", wanted)
-    if len(takes) != 4 or any(n not in (None, m) for n, m in zip(takes, wanted, strict=True)):
-        raise ValueError(f"expected a model that takes images (n, 28, 28, 1), got one for {takes}")
+    expected = (None, *IMAGE_SHAPE, 1)
+    shape = getattr(model, "input_shape", expected)  # a model that was never called has none
+    if len(shape) != 4 or any(n not in (None, m) for n, m in zip(shape, expected, strict=True)):
+        raise ValueError(f"expected a model that takes images (n, 28, 28, 1), got one for {shape}")
 
 
-def _probabilities(model: "keras.Model", images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Ask a model for the probabilities (n, 10) of images, and refuse other answers."""
+def class_probabilities(model: "keras.Model", images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probabilities (n, 10) that a model gives images; refuse any other output."""
     # Quicker than model.predict, which sets up an input pipeline first.
     batches = [
         model.predict_on_batch(images[start : start + EVALUATION_BATCH_SIZE])

@@ -28,7 +28,7 @@ from fashion_cnn.data import FashionMNIST
 from fashion_cnn.images import CLASS_NAMES, Split, checked_split
 from fashion_cnn.language import gettext as _
 from fashion_cnn.model import architecture, compile_cnn, mark_stand_in
-from fashion_cnn.prediction import evaluate
+from fashion_cnn.prediction import check_model, class_probabilities
 from fashion_cnn.recipe import BOOK, Recipe
 
 CPU_INFO = Path("/proc/cpuinfo")  # on Linux
@@ -126,7 +126,8 @@ def train(
         train=checked_split(data.train, "train"),
         validation=checked_split(data.validation, "validation"),
     )
-    evaluate(model, Split(data.validation.images[:1], data.validation.labels[:1]))  # or refuse now
+    check_model(model, "train(model, data)")
+    class_probabilities(model, data.train.images[:1])  # what evaluate would refuse afterwards
     checkpoint = resolved(default_checkpoint(data.source) if checkpoint is None else checkpoint)
     if checkpoint.suffix != ".keras" or checkpoint.is_dir():
         raise ValueError(f"expected a checkpoint file that ends in .keras, got {str(checkpoint)!r}")

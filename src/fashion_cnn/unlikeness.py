@@ -7,33 +7,28 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from fashion_cnn.language import gettext as _
-
 NETWORK = Path(__file__).with_name("unlikeness.npz")
-BATCH_SIZE = 500
-
-
-class UnlikeDataWarning(UserWarning):
-    """The image given to `predict` is unlike Fashion-MNIST's."""
-
-
-def unlike_message() -> str:
-    """Return what to tell a person about such an image, in the language in use."""
-    return _(
-        "This does not look like the clothes I learned from: try one garment on a plain "
-        "background, from the front, or one shoe from the side"
-    )
 
 
 def unlikeness(images: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Measure how unlike the images of Fashion-MNIST images (n, 28, 28, 1) in [0, 1] are.
+    """Measure how much images differ from those of Fashion-MNIST.
 
-    A small network of its own tells them, in [0, 2] and of shape (n,): it has learned to tell the
-    training images, as they are and changed as a photo may change them, from pieces, turned and
-    mixed ones, shapes, strokes and textures. 1 % of the validation images are above 1.
+    A small separate network has learned to tell the training images, unchanged and changed as a
+    photo may change them, from parts of them, turned and mixed ones, shapes, strokes and textures.
+
+    Parameters
+    ----------
+    images : ndarray of float32, shape (n, 28, 28, 1)
+        In [0, 1].
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        In [0, 2]; 1 % of the validation images are above 1.
     """
-    starts = range(0, len(images), BATCH_SIZE)
-    logits = [_logits(images[start : start + BATCH_SIZE]) for start in starts]
+    batch_size = 500
+    starts = range(0, len(images), batch_size)
+    logits = [_logits(images[start : start + batch_size]) for start in starts]
     return 2 / (1 + np.exp(-np.concatenate(logits, dtype=float)))
 
 

@@ -1,0 +1,54 @@
+import runpy
+
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from fashion_cnn.unlikeness import NETWORK, unlikeness
+
+
+def test_unlikeness_is_what_keras_computes(tiny):
+    """The same weights in a Keras network."""
+    with np.load(NETWORK) as file:
+        weights = [file[name].astype(np.float32) for name in file.files]
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(weights[1].size, 3, activation="relu", padding="same"),
+            layers.MaxPooling2D(2),
+            layers.Conv2D(weights[3].size, 3, activation="relu", padding="same"),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dense(weights[5].size, activation="relu"),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    network.set_weights(weights)
+    noise = np.random.default_rng(0).random((600, 28, 28, 1), np.float32)
+    images = np.concatenate([tiny.test.images[:100], noise, np.zeros((1, 28, 28, 1), np.float32)])
+    expected = 2 * network.predict(images, verbose=0)[:, 0]
+    np.testing.assert_allclose(unlikeness(images), expected, atol=1e-4)
+    assert NETWORK.stat().st_size < 60_000
+
+
+@pytest.mark.slow
+def test_nothing_of_other_kinds_looks_like_clothes(monkeypatch):
+    """The kinds that need no data set; digits, crops and letters were not trained on."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    benchmark = runpy.run_path(str(ROOT / "benchmarks" / "photos.py"))
+    random = np.random.default_rng(1)
+    kinds = {"digits": 0.92, "crops": 0.92, "noise": 1, "almost_blank": 1, "shapes": 0.67}
+    for kind, least in kinds.items():
+        images = np.array([np.reshape(x, (28, 28, 1)) for x in benchmark[kind](None, random)])
+        assert np.mean(unlikeness(images.astype(np.float32)) > 1) >= least, kind
+    for alphabet, fonts in (("LATIN", "DEJAVU"), ("CYRILLIC", "STIX")):
+        letters = benchmark["letters_of"](benchmark[fonts], benchmark[alphabet])(None, None)
+        images = np.array([np.reshape(x, (28, 28, 1)) for x in letters], np.float32)
+        assert np.mean(unlikeness(images) > 1) >= 0.92
+
+
+@pytest.mark.real_data
+def test_about_one_in_a_hundred_real_images_is_unlike_the_others(real):
+    assert np.mean(unlikeness(real.test.images) > 1) == pytest.approx(0.01, abs=0.003)
