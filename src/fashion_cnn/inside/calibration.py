@@ -81,7 +81,7 @@ def plot_reliability(
     areas = 400 * counts / counts.max() + 12  # in square points
     ax.scatter(confidences, accuracies, areas, color=BLUE)
     for x, y, count in zip(confidences, accuracies, counts, strict=True):
-        ax.annotate(f"{count:,}", (x, y), (8, -13), textcoords="offset points", fontsize=8)
+        ax.annotate(f"{count:,.0f}", (x, y), (8, -13), textcoords="offset points", fontsize=8)
     ax.set(
         xlabel=_("confidence: probability of the predicted label"),
         ylabel=_("accuracy"),
