@@ -109,3 +109,16 @@ def test_plot_occlusion_has_zero_in_the_middle_of_its_scale(tiny):
     shown = figure.axes[1].images[0]
     np.testing.assert_array_equal(shown.get_array(), drops)
     assert shown.get_clim() == (-0.5, 0.5)
+
+
+def test_integers_are_drawn_as_predict_reads_them(model, tiny):
+    image = tiny.test.images[0]
+    integers = np.rint(255 * image[..., 0]).astype(np.uint8)
+    for figure in (
+        fc.inside.plot_receptive_fields(model, integers, 3, 2),
+        fc.inside.plot_patches([integers], [(slice(0, 8), slice(0, 8))], ["one"]),
+        fc.inside.plot_layers(integers, fc.inside.layer_outputs(model, image)),
+        fc.inside.plot_occlusion(integers, np.zeros((28, 28))),
+    ):
+        shown = figure.axes[0].images[0].get_array()
+        np.testing.assert_allclose(shown, image[..., 0], atol=1e-6)

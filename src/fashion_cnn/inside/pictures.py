@@ -104,8 +104,8 @@ def plot_receptive_fields(
     ----------
     model : keras.Sequential
         A network from `build_cnn` or `load_model`.
-    image : array_like, shape (28, 28, 1) or (28, 28)
-        The image.
+    image : array_like
+        One image, as `predict` takes it.
     row, column : int
         Which cell of the last feature maps, from 0; of the layers before it, the cells are taken
         that lie in the same place.
@@ -159,7 +159,7 @@ def plot_patches(
     Parameters
     ----------
     images : array_like, shape (n, 28, 28, 1) or (n, 28, 28)
-        Grey values in [0, 1].
+        Each as `predict` takes it.
     fields : sequence of n tuples of slice
         Rows and columns of each part, such as `receptive_field` returns them.
     titles : sequence of n str
@@ -174,7 +174,7 @@ def plot_patches(
     figure = canvas(figure, (1.25 * len(titles), 2.9), alt)
     axes = figure.subplots(2, len(titles), squeeze=False)
     for image_ax, part_ax, image, (rows, columns), title in zip(
-        *axes, images, fields, titles, strict=True
+        *axes, np.asarray(images), fields, titles, strict=True
     ):
         image = as_batch(image)[0]
         draw_image(image_ax, image)
@@ -194,8 +194,8 @@ def plot_layers(
 
     Parameters
     ----------
-    image : array_like, shape (28, 28, 1) or (28, 28)
-        The image.
+    image : array_like
+        One image, as `predict` takes it.
     outputs : mapping of str to array_like
         What `layer_outputs` returned for it.
 
@@ -241,8 +241,8 @@ def plot_occlusion(
 
     Parameters
     ----------
-    image : array_like, shape (28, 28, 1) or (28, 28)
-        The image.
+    image : array_like
+        One image, as `predict` takes it.
     drops : array_like, shape (28, 28)
         What `occlusion_map` returned for it.
     patch : int
