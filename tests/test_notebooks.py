@@ -6,15 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
-import keras
 import nbformat
-import numpy as np
 import pytest
 from conftest import ROOT, TINY_DIR
-
-import fashion_cnn as fc
 
 DIRECTORY = ROOT / "notebooks"
 NOTEBOOKS = sorted(DIRECTORY.rglob("*.ipynb"))
@@ -127,29 +122,6 @@ def test_korean_edition_has_the_same_code(name):
                 assert korean_texts <= texts, there.id
             english = {text for text in words if re.search("[a-z]{2,} [a-z]{2,}", text)}
             assert english <= {"counted by Keras", "receptive field"}  # names of columns
-
-
-@pytest.mark.slow
-def test_the_written_out_lines_do_what_the_package_does(tiny, tmp_path):
-    """Run the Keras lines of the notebook on the stand-in data."""
-    notebook = nbformat.read(DIRECTORY / "fashion_cnn.ipynb", as_version=4)
-    source = {cell.id: cell.source for cell in notebook.cells}
-    names = {"keras": keras, "layers": keras.layers, "fc": fc, "time": time}
-    names |= {"data": tiny, "root": tmp_path}
-    for cell in ("build", "compile", "train"):
-        exec(source[cell], names)
-    model, history = names["model"], names["history"]
-    packaged = fc.build_cnn()
-    written_out, ready_made = ([one.get_config() for one in m.layers] for m in (model, packaged))
-    assert written_out == ready_made
-    adam = [m.optimizer.get_config() | {"name": "adam"} for m in (model, packaged)]
-    assert adam[0] == adam[1]
-    assert model.loss == packaged.loss
-    losses = history.history["val_loss"]
-    assert len(losses) in (20, np.argmin(losses) + 1 + fc.BOOK.patience)
-    validation = fc.evaluate(model, tiny.validation)
-    assert validation.loss == pytest.approx(min(losses), rel=1e-3)
-    assert fc.evaluate(fc.load_model(names["checkpoint"]), tiny.validation) == validation
 
 
 def run(name, directory):
