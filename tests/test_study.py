@@ -163,7 +163,8 @@ def test_a_script_without_a_main_guard_is_told(tmp_path):
     process = start(tmp_path, guard="True")
     _, errors = process.communicate()
     assert process.returncode != 0
-    assert '\nexpected a script to call study under if __name__ == "__main__":\n' in errors
+    sentence = 'expected a script to call study under if __name__ == "__main__":'
+    assert sentence in errors.splitlines()
     assert "BrokenProcessPool" in errors.splitlines()[-1]
 
 

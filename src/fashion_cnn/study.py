@@ -77,7 +77,7 @@ def study(
     seeds = [operator.index(seed) for seed in seeds]
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"expected at least one seed and each only once, got {seeds}")
-    if executor is None and multiprocessing.parent_process():  # a worker imports the script
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # a worker is starting
         raise SystemExit('expected a script to call study under if __name__ == "__main__":')
     directory = Path(directory).expanduser().absolute()
     directory.mkdir(parents=True, exist_ok=True)
