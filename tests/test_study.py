@@ -138,11 +138,12 @@ def start(directory, guard='__name__ == "__main__"'):
 @pytest.mark.slow
 def test_by_default_processes_of_this_machine_train_and_end_with_the_study(tmp_path):
     """It is interrupted, then killed, then left to finish what is there."""
+    state = tmp_path / "results" / "seed-0.training-state.npz"
     for end in (signal.SIGINT, signal.SIGKILL):
+        state.unlink(missing_ok=True)
         process = start(tmp_path)
         try:
             # On a slow machine that runs other tests as well, starting takes minutes.
-            state = tmp_path / "results" / "seed-0.training-state.npz"
             wait_until(state.exists, seconds=300)
             workers = psutil.Process(process.pid).children(recursive=True)
             assert len(workers) >= min(2, os.cpu_count())
