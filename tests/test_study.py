@@ -1,9 +1,11 @@
 import importlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import numpy as np
 import psutil
@@ -13,193 +15,158 @@ from scipy import stats
 
 import fashion_cnn as fc
 
-distributed = pytest.importorskip("distributed")
-study_module = importlib.import_module("fashion_cnn.study")
+study_module = importlib.import_module("fashion_cnn.study")  # fc.study is the function
 RECIPE = fc.Recipe(learning_rate=1e-3, batch_size=100, epochs=2, patience=2)
 FIGURES = ["epochs", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy"]
 SMALL = {"filters": (4, 8), "dense_units": 16}
+SCRIPT = f"""
+import sys
+import fashion_cnn as fc
+
+if GUARD:
+    recipe = fc.Recipe(learning_rate=1e-3, batch_size=1, epochs=10, patience=10)
+    options = {{"model": fc.build_cnn(**{SMALL}), "data_dir": {str(TINY_DIR)!r}}}
+    table = fc.study(recipe, [0, 1], directory="results", **options)
+    print(table["seconds"].isna().any(), table["epochs"].tolist()[:2], "distributed" in sys.modules)
+"""
+
+
+def study(seeds, directory, recipe=RECIPE, **changed):
+    """Train small networks, one after the other, in a thread of this process."""
+    options = {"model": fc.build_cnn(**SMALL), "data_dir": TINY_DIR}
+    with ThreadPoolExecutor(1) as executor:
+        options["executor"] = executor
+        return fc.study(recipe, seeds, directory=directory, **options | changed)
 
 
 @pytest.fixture(scope="module")
-def client():
-    """A cluster in this process, with one worker of two threads."""
-    options = {"processes": False, "n_workers": 1, "threads_per_worker": 2}
-    with distributed.Client(**options, dashboard_address="127.0.0.1:0") as client:
-        yield client
+def directory(tmp_path_factory):
+    """What a study leaves whose first seed failed: a directory lay where its model must go."""
+    directory = tmp_path_factory.mktemp("study")
+    (directory / "seed-0.keras").mkdir()
+    with pytest.raises(OSError, match="got a directory"):
+        study([0, 1], directory)
+    assert not (directory / "seed-0.json").exists()
+    return directory
 
 
-@pytest.fixture
-def run(client, tmp_path):
-    """Train small networks; the keyword arguments are those of a study."""
-
-    def study(seeds, recipe=RECIPE, **changed):
-        options = {"model": fc.build_cnn(**SMALL), "directory": tmp_path, "data_dir": TINY_DIR}
-        return fc.study(recipe, seeds, client=client, **options | changed)
-
-    return study
-
-
-@pytest.fixture
-def trained_seeds(monkeypatch):
-    """The seeds that are trained, in order."""
-    seeds, train = [], study_module.train
-
-    def noted(*args, seed, **options):
-        seeds.append(seed)
-        return train(*args, seed=seed, **options)
-
-    monkeypatch.setattr(study_module, "train", noted)
-    return seeds
-
-
-def test_a_row_is_what_train_and_evaluate_give(run, tiny, tmp_path, capsys):
-    table = run([1, 2, 3])
-    assert "3/3" in capsys.readouterr().err  # the progress bar
-    assert list(table.columns) == [*FIGURES, "seconds"]
-    assert list(table.index) == [1, 2, 3, "mean", "std", "95 % from", "95 % to"]
+def test_a_row_is_what_train_and_evaluate_give(directory, tiny, tmp_path):
+    row = study([1], directory, executor=Executor()).loc[1]  # kept; this executor trains nothing
     model = fc.build_cnn(**SMALL)
-    fc.train(model, tiny, RECIPE, checkpoint=tmp_path / "best.keras", seed=2, verbose=0)
+    fc.train(model, tiny, RECIPE, checkpoint=tmp_path / "best.keras", seed=1, verbose=0)
     expected = [2, *fc.evaluate(model, tiny.validation), *fc.evaluate(model, tiny.test)]
-    np.testing.assert_allclose(table.loc[2, FIGURES].astype(float), expected, rtol=1e-5)
-    kept = fc.load_model(tmp_path / "seed-2.keras")
+    np.testing.assert_allclose(row[FIGURES].astype(float), expected, rtol=1e-5)
+    kept = fc.load_model(directory / "seed-1.keras")
     assert fc.evaluate(kept, tiny.test).loss == pytest.approx(expected[3], rel=1e-5)
 
-    for column in FIGURES:
+
+def test_the_table_sums_up_what_is_kept_and_the_rest_is_trained(directory, tmp_path):
+    kept = json.loads((directory / "seed-1.json").read_text())
+    rng = np.random.default_rng(0)
+    for seed in (1, 2, 3):
+        result = {name: rng.random() for name in kept["result"]}
+        (tmp_path / f"seed-{seed}.json").write_text(json.dumps(kept | {"result": result}))
+    table = study([3, 1, 2], tmp_path, executor=Executor())
+    assert list(table.columns) == [*FIGURES, "seconds"]
+    assert list(table.index) == [3, 1, 2, "mean", "std", "95 % from", "95 % to"]
+    assert table.loc[3].to_dict() == result
+    for column in table:
         values = table.loc[[1, 2, 3], column].to_numpy(dtype=float)
-        assert table.loc["mean", column] == pytest.approx(np.mean(values))
-        assert table.loc["std", column] == pytest.approx(np.std(values, ddof=1))
-        if np.ptp(values):
-            low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
-            assert table.loc["95 % from", column] == pytest.approx(low)
-            assert table.loc["95 % to", column] == pytest.approx(high)
+        low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
+        expected = [np.mean(values), np.std(values, ddof=1), low, high]
+        np.testing.assert_allclose(table[column].tolist()[3:], expected)
+    with pytest.raises(NotImplementedError):
+        study([1, 2, 3, 4], tmp_path, executor=Executor())
 
 
-def test_resumes_with_the_seeds_that_are_missing(run, tmp_path, trained_seeds):
-    table = run([1, 2])
-    (tmp_path / "seed-2.json").unlink()
-    again = run([1, 2])
-    assert sorted(trained_seeds) == [1, 2, 2]
-    np.testing.assert_array_equal(again.loc[[1, 2], FIGURES], table.loc[[1, 2], FIGURES])
+def test_an_interruption_cancels_what_waits(tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    future, executor = Future(), Executor()
+    monkeypatch.setattr(executor, "submit", lambda *_: future)
+    monkeypatch.setattr(study_module, "tqdm", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        study([0], tmp_path, executor=executor)
+    assert future.cancelled()
 
 
-def test_an_error_of_one_seed_keeps_the_others(run, tmp_path):
-    # A directory lies where the best model of seed 1 must go.
-    (tmp_path / "seed-1.keras").mkdir()
-    with pytest.raises(OSError, match="got a directory"):
-        run([0, 1])
-    assert (tmp_path / "seed-0.json").exists()
-    assert not (tmp_path / "seed-1.json").exists()
-
-
-def test_another_recipe_or_network_in_the_same_directory(run):
-    run([1])
-    with pytest.raises(ValueError, match=r"seed-1\.json is from another recipe; delete or move it"):
-        run([1], fc.BOOK)
-    with pytest.raises(ValueError, match=r"seed-1\.json is from another network"):
-        run([1], model=fc.build_cnn(filters=(4, 9), dense_units=16))
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{}"])
-def test_a_damaged_result_is_named(run, tmp_path, content):
-    (tmp_path / "seed-0.json").write_text(content)
-    with pytest.raises(ValueError, match=r"result of a study in .*seed-0\.json; delete it"):
-        run([0])
+def test_results_of_another_study_are_refused(directory, tiny, monkeypatch):
+    with pytest.raises(ValueError, match=r"seed-1\.json is from another recipe and network; del"):
+        study([1], directory, fc.BOOK, model=fc.build_cnn(filters=(4, 9), dense_units=16))
+    other = tiny._replace(train=tiny.validation)
+    monkeypatch.setattr(study_module, "load_fashion_mnist", lambda _: other)
+    with pytest.raises(ValueError, match=r"seed-1\.json is from another data set"):
+        study([1], directory)
 
 
 @pytest.mark.parametrize("seeds", [[], [1, 1]])
-def test_seeds_are_needed_and_different(run, seeds):
+def test_seeds_are_needed_and_different(tmp_path, seeds):
     with pytest.raises(ValueError, match="at least one seed and each only once"):
-        run(seeds)
+        study(seeds, tmp_path)
 
 
 @pytest.mark.slow
-def test_the_default_cluster_has_a_worker_per_core_and_survives_a_dead_one(tmp_path):
-    """A worker is killed in its first run: Dask starts another, which resumes the run."""
-    code = f"""
-import os, sys, threading, time
-from pathlib import Path
-import fashion_cnn as fc
-
-def kill_a_worker(directory):
-    state = directory / "seed-1.training-state.npz"
-    while not state.exists():
-        time.sleep(0.001)
-    import distributed
-    client = distributed.default_client()
-    workers = client.scheduler_info()["workers"]
-    print(len(workers), flush=True)
-    (busy,) = [w for w, keys in client.processing().items() if keys][:1]
-    os.kill(client.run(os.getpid, workers=[busy])[busy], 9)
-
-if __name__ == "__main__":
-    directory = Path({str(tmp_path)!r})
-    threading.Thread(target=kill_a_worker, args=(directory,), daemon=True).start()
-    recipe = fc.Recipe(learning_rate=1e-3, batch_size=20, epochs=6, patience=6)
-    table = fc.study(recipe, [1, 2], directory=directory, data_dir={str(TINY_DIR)!r})
-    print(table["seconds"].isna().any(), table["epochs"].tolist()[:2])
-"""
-    (tmp_path / "study.py").write_text(code)
-    done = subprocess.run(
-        [sys.executable, tmp_path / "study.py"], capture_output=True, text=True, cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
-    workers, resumed = done.stdout.splitlines()
-    assert int(workers) == len(os.sched_getaffinity(0))
-    assert resumed == "True [6.0, 6.0]"
-
-
-@pytest.mark.slow
-def test_on_a_cluster_of_two_workers(run, tmp_path):
+def test_on_a_dask_cluster_of_two_workers(directory, tmp_path):
     """The workers import the package, and the results are those of one process."""
+    distributed = pytest.importorskip("distributed")
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
     with (
         distributed.LocalCluster(host="127.0.0.1", local_directory=tmp_path, **options) as cluster,
         distributed.Client(cluster) as client,
     ):
-        there = fc.study(
-            RECIPE,
-            [1, 2],
-            model=fc.build_cnn(**SMALL),
-            directory=tmp_path / "there",
-            data_dir=TINY_DIR,
-            client=client,
-        )
+        there = study([1, 2], tmp_path / "there", executor=client.get_executor())
         assert all(client.run(lambda: "fashion_cnn" in sys.modules).values())
-    here = run([1, 2])
+    here = study([1], directory)
     # Up to rounding: threads may add in a different order.
-    np.testing.assert_allclose(there.loc[[1, 2], FIGURES], here.loc[[1, 2], FIGURES], rtol=1e-2)
+    np.testing.assert_allclose(there.loc[1, FIGURES], here.loc[1, FIGURES], rtol=1e-2)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
-def test_its_workers_end_with_it(tmp_path, signal_):
-    code = f"""
-import os, sys
-import fashion_cnn as fc
-if __name__ == "__main__":
-    recipe = fc.Recipe(learning_rate=1e-3, batch_size=1, epochs=999, patience=999)
-    fc.study(recipe, range(4), directory={str(tmp_path)!r}, data_dir={str(TINY_DIR)!r})
-"""
-    (tmp_path / "study.py").write_text(code)
-    process = subprocess.Popen(
-        [sys.executable, tmp_path / "study.py"],
-        stderr=subprocess.DEVNULL,
+def start(directory, guard='__name__ == "__main__"'):
+    (directory / "script.py").write_text(SCRIPT.replace("GUARD", guard))
+    return subprocess.Popen(
+        [sys.executable, "script.py"],
+        cwd=directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         # A background shell makes its children ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    try:
-        # On a slow machine that runs other tests as well, starting takes minutes.
-        wait_until(lambda: (tmp_path / "seed-0.training-state.npz").exists(), seconds=300)
-        workers = psutil.Process(process.pid).children(recursive=True)
-        assert len(workers) >= 2
-        process.send_signal(signal_)
-        process.wait(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
+
+
+@pytest.mark.slow
+def test_by_default_processes_of_this_machine_train_and_end_with_the_study(tmp_path):
+    """It is interrupted, then killed, then left to finish what is there."""
+    state = tmp_path / "results" / "seed-0.training-state.npz"
+    for end in (signal.SIGINT, signal.SIGKILL):
+        state.unlink(missing_ok=True)
+        process = start(tmp_path)
+        try:
+            # On a slow machine that runs other tests as well, starting takes minutes.
+            wait_until(state.exists, seconds=300)
+            workers = psutil.Process(process.pid).children(recursive=True)
+            assert len(workers) >= min(2, os.cpu_count())
+            process.send_signal(end)
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
+        assert process.returncode != 0
+        wait_until(lambda: not any(map(is_alive, workers)))  # noqa: B023
+        assert not list(tmp_path.rglob("*.json"))
+    output, errors = start(tmp_path).communicate()
+    assert output == "True [10.0, 10.0] False\n", errors
+    assert "2/2" in errors  # the progress bar
+
+
+@pytest.mark.slow
+def test_a_script_without_a_main_guard_is_told(tmp_path):
+    process = start(tmp_path, guard="True")
+    _, errors = process.communicate()
     assert process.returncode != 0
-    wait_until(lambda: not any(map(is_alive, workers)))
-    assert not list(tmp_path.glob("*.json"))
+    sentence = 'expected a script to call study under if __name__ == "__main__":'
+    assert sentence in errors.splitlines()
+    assert "BrokenProcessPool" in errors.splitlines()[-1]
 
 
 def wait_until(condition, seconds=90):

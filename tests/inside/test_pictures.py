@@ -15,12 +15,12 @@ def _close():
     plt.close("all")
 
 
-def titles(figure):
-    return [ax.get_title() for ax in figure.axes]
+@pytest.fixture(scope="module")
+def model():
+    return fc.load_model()
 
 
-def test_plot_filters_has_one_scale_for_all(trained):
-    model, *_ = trained
+def test_plot_filters_has_one_scale_for_all(model):
     kernels = [net.get_layer("conv1").get_weights()[0][:, :, 0] for net in (fc.build_cnn(), model)]
     figure = fc.inside.plot_filters(dict(zip(("before", "after"), kernels, strict=True)))
     panels = [ax for ax in figure.axes if ax.images]
@@ -58,8 +58,7 @@ def frames(ax):
     ]
 
 
-def test_receptive_fields_are_nested_squares(trained, tiny):
-    model, *_ = trained
+def test_receptive_fields_are_nested_squares(model, tiny):
     figure = fc.inside.plot_receptive_fields(model, tiny.test.images[0], 3, 2)
     (ax,) = figure.axes
     sides = [width for *_, width, height in frames(ax) if width == height]
@@ -83,12 +82,11 @@ def test_patches_are_what_lies_in_the_frames(tiny):
         np.testing.assert_array_equal(ax.images[0].get_array(), image[..., 0][field])
 
 
-def test_plot_layers_shows_all_of_them(trained, tiny):
-    model, *_ = trained
+def test_plot_layers_shows_all_of_them(model, tiny):
     image = tiny.test.images[0]
     outputs = fc.inside.layer_outputs(model, image)
     figure = fc.inside.plot_layers(image, outputs)
-    shapes = [line.split("\n") for line in titles(figure)]
+    shapes = [ax.get_title().split("\n") for ax in figure.axes]
     assert [name for name, _ in shapes] == ["input", *outputs]
     assert shapes[1][1] == "28×28×32"
     # Nothing is lost where maps lie side by side, and gaps are empty.
@@ -111,3 +109,16 @@ def test_plot_occlusion_has_zero_in_the_middle_of_its_scale(tiny):
     shown = figure.axes[1].images[0]
     np.testing.assert_array_equal(shown.get_array(), drops)
     assert shown.get_clim() == (-0.5, 0.5)
+
+
+def test_integers_are_drawn_as_predict_reads_them(model, tiny):
+    image = tiny.test.images[0]
+    integers = np.rint(255 * image[..., 0]).astype(np.uint8)
+    for figure in (
+        fc.inside.plot_receptive_fields(model, integers, 3, 2),
+        fc.inside.plot_patches([integers], [(slice(0, 8), slice(0, 8))], ["one"]),
+        fc.inside.plot_layers(integers, fc.inside.layer_outputs(model, image)),
+        fc.inside.plot_occlusion(integers, np.zeros((28, 28))),
+    ):
+        shown = figure.axes[0].images[0].get_array()
+        np.testing.assert_allclose(shown, image[..., 0], atol=1e-6)

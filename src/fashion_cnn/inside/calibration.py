@@ -2,13 +2,11 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fashion_cnn.language import gettext as _
 from fashion_cnn.language import words_in_pictures
 from fashion_cnn.plotting import BLUE, GREY, canvas
-
-MOST_AREA = 400  # of a dot, in square points
 
 
 def expected_calibration_error(
@@ -43,17 +41,8 @@ def expected_calibration_error(
     >>> expected_calibration_error([3, 4], np.eye(10)[[3, 5]])  # sure twice, right once
     0.5
     """
-    true_labels, probabilities = np.asarray(true_labels), np.asarray(probabilities)
-    if probabilities.ndim != 2 or not 0 < len(probabilities) == len(true_labels):
-        raise ValueError(
-            "expected labels of shape (n,) and probabilities of shape (n, 10), "
-            f"got {true_labels.shape} and {probabilities.shape}"
-        )
-    confidence = probabilities.max(axis=1)
-    is_right = probabilities.argmax(axis=1) == true_labels
-    bin_numbers = np.minimum((confidence * bins).astype(int), bins - 1)
-    too_sure = np.bincount(bin_numbers, weights=confidence - is_right)  # the sum over each bin
-    return float(np.abs(too_sure).sum() / len(true_labels))
+    counts, confidences, accuracies = _by_confidence(true_labels, probabilities, bins)
+    return float(np.average(np.abs(accuracies - confidences), weights=counts))
 
 
 @words_in_pictures()
@@ -82,23 +71,17 @@ def plot_reliability(
         number beside a dot, and its area, tell how many images the bin holds. The title has the
         expected calibration error.
     """
-    from sklearn.calibration import calibration_curve  # heavy
-
-    probabilities = np.asarray(probabilities)
-    confidence = np.clip(probabilities.max(axis=1), 0, 1)
-    is_right = probabilities.argmax(axis=1) == np.asarray(true_labels)
-    accuracies, confidences = calibration_curve(is_right, confidence, n_bins=bins)
+    counts, confidences, accuracies = _by_confidence(true_labels, probabilities, bins)
     error = expected_calibration_error(true_labels, probabilities, bins=bins)
     alt = _("Accuracy against confidence; expected calibration error {error:.4f}")
-    counts = np.histogram(confidence, bins, (0, 1))[0]
-    counts = counts[counts > 0]
     figure = canvas(figure, (5.6, 4.6), alt.format(error=error))
     ax = figure.subplots()
     ax.plot([0, 1], [0, 1], "--", color=GREY, zorder=0)
     ax.plot(confidences, accuracies, color=BLUE, linewidth=1, zorder=1)
-    ax.scatter(confidences, accuracies, MOST_AREA * counts / counts.max() + 12, color=BLUE)
+    areas = 400 * counts / counts.max() + 12  # in square points
+    ax.scatter(confidences, accuracies, areas, color=BLUE)
     for x, y, count in zip(confidences, accuracies, counts, strict=True):
-        ax.annotate(f"{count:,}", (x, y), (8, -13), textcoords="offset points", fontsize=8)
+        ax.annotate(f"{count:,.0f}", (x, y), (8, -13), textcoords="offset points", fontsize=8)
     ax.set(
         xlabel=_("confidence: probability of the predicted label"),
         ylabel=_("accuracy"),
@@ -108,3 +91,21 @@ def plot_reliability(
     )
     ax.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _by_confidence(
+    true_labels: ArrayLike, probabilities: ArrayLike, bins: int
+) -> NDArray[np.float64]:
+    """Return the number of images, mean confidence and accuracy of each bin that has images."""
+    true_labels, probabilities = np.asarray(true_labels), np.asarray(probabilities)
+    if probabilities.ndim != 2 or not 0 < len(probabilities) == len(true_labels):
+        raise ValueError(
+            "expected labels of shape (n,) and probabilities of shape (n, 10), "
+            f"got {true_labels.shape} and {probabilities.shape}"
+        )
+    confidence = probabilities.max(axis=1)
+    is_right = probabilities.argmax(axis=1) == true_labels
+    bin_numbers = np.minimum((confidence * bins).astype(int), bins - 1)
+    sums = [np.bincount(bin_numbers, weights) for weights in (None, confidence, is_right)]
+    counts, *others = (each[sums[0] > 0] for each in sums)
+    return np.stack([counts, *(each / counts for each in others)])

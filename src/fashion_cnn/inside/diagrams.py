@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,6 @@ from fashion_cnn.language import gettext as _
 from fashion_cnn.language import words_in_pictures
 from fashion_cnn.plotting import BLUE, GREEN, GREY, SIGNED, canvas
 
-MOST_NUMBERED_CELLS = 100
-ANIMATION_DPI = 72
-
 
 class Animation:
     """A moving picture that plays in a notebook and on a page made from it.
@@ -37,9 +34,7 @@ class Animation:
         self.alt = alt
 
     def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
-        buffer = io.BytesIO()
-        self._write(buffer, "PNG")
-        return buffer.getvalue(), {"alt": self.alt}
+        return self._encoded("PNG"), {"alt": self.alt}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the picture, as an animated ``.png`` or ``.gif``, whichever the name ends in.
@@ -53,19 +48,13 @@ class Animation:
         kinds = {".png": "PNG", ".gif": "GIF"}
         if path.suffix.lower() not in kinds:
             raise ValueError(f"expected a name that ends in .png or .gif, got {str(path)!r}")
-        self._write(path, kinds[path.suffix.lower()])
+        path.write_bytes(self._encoded(kinds[path.suffix.lower()]))
 
-    def _write(self, target: Any, kind: str) -> None:
-        first, *others = self.frames
-        first.save(
-            target,
-            format=kind,
-            save_all=True,
-            append_images=others,
-            duration=round(1000 * self.seconds),
-            loop=0,
-            optimize=True,
-        )
+    def _encoded(self, kind: str) -> bytes:
+        (first, *others), buffer = self.frames, io.BytesIO()
+        options: Any = {"duration": round(1000 * self.seconds), "loop": 0, "optimize": True}
+        first.save(buffer, kind, save_all=True, append_images=others, **options)
+        return buffer.getvalue()
 
 
 @words_in_pictures()
@@ -100,27 +89,22 @@ def plot_convolution_step(
         The image with the window outlined, the window's values, the weights, the products, and the
         feature map with the cell outlined.
     """
-    grey = _grey(image)
-    kernel = np.asarray(kernel, dtype=np.float64)
+    grey, kernel, feature_map = _convolved(image, kernel, bias)
     size = len(kernel)
     window = windows(grey, size, padding="same")[row, column, ..., 0]
-    products = window * kernel
-    total = products.sum()
-    feature_map = convolve(grey, kernel[..., np.newaxis, np.newaxis], [bias])[..., 0]
     if relu:
         feature_map = np.maximum(0, feature_map)
-    text = _sum_text(total, bias, relu)
-    alt = _("Window times filter: {text}").format(text=text)
-    figure = canvas(figure, (13, 3.4), alt)
+    text = _sum_text((window * kernel).sum(), bias, relu)
+    figure = canvas(figure, (13, 3.4), _("Window times filter: {text}").format(text=text))
     axes = figure.subplots(1, 5, width_ratios=(1.25, 0.8, 0.8, 0.8, 1.25))
-    image_ax, window_ax, kernel_ax, product_ax, map_ax = axes
+    image_ax, map_ax = axes[0], axes[-1]
     image_ax.imshow(grey, cmap="gray")
     before = padded_cells(len(grey), size, padding="same")[0]
     frame = _outline(row - before, column - before, size)
     frame.set_clip_on(False)  # at the edge, a part of the window lies on padding
     image_ax.add_patch(frame)
     image_ax.set_title(_("image"))
-    _draw_products(window_ax, kernel_ax, product_ax, window, kernel, "gray")
+    _draw_products(axes[1:4], window, kernel, "gray")
     highest = np.abs(feature_map).max()
     map_ax.imshow(feature_map, cmap=SIGNED, vmin=-highest, vmax=highest)
     map_ax.add_patch(_outline(row, column, 1))
@@ -170,7 +154,7 @@ def plot_channel_sums(
     )
     figure = canvas(figure, (13, 3.4), alt)
     axes = figure.subplots(1, 4, width_ratios=(2.6, 1, 1, 1))
-    sum_ax, window_ax, kernel_ax, product_ax = axes
+    sum_ax = axes[0]
     above, below = plt.get_cmap(SIGNED)([0.85, 0.15])
     sum_ax.bar(range(len(sums)), sums, color=np.where(sums[:, np.newaxis] > 0, above, below))
     for strongest in np.abs(sums).argsort()[-3:]:
@@ -179,11 +163,9 @@ def plot_channel_sums(
     sum_ax.set(xlabel=_("map of the layer before"), title=_("sum of the nine products of each map"))
     sum_ax.xaxis.set_major_locator(MultipleLocator(4))
     sum_ax.spines[["top", "right"]].set_visible(False)
+    _draw_products(axes[1:], window[..., largest], kernel[..., largest], SIGNED)
     number = _("map {number}").format(number=largest)
-    _draw_products(
-        window_ax, kernel_ax, product_ax, window[..., largest], kernel[..., largest], SIGNED
-    )
-    window_ax.set_title(f"{number}: {window_ax.get_title()}")
+    axes[1].set_title(f"{number}: {axes[1].get_title()}")
     figure.supxlabel(_sum_text(sums.sum(), bias, relu=True))
     return figure
 
@@ -239,28 +221,23 @@ def animate_convolution(
         A frame for each cell of the feature map: the image with the window, the filter, and the
         map so far, above the sum of the products that are not 0. A notebook plays it.
     """
-    grey = _grey(image)
-    kernel = np.asarray(kernel, dtype=np.float64)
-    feature_map = convolve(grey, kernel[..., np.newaxis, np.newaxis], [bias])[..., 0]
+    grey, kernel, feature_map = _convolved(image, kernel, bias)
     around = [padded_cells(size, len(kernel), padding="same") for size in grey.shape]
     padded = np.pad(grey, around)
     is_padding = np.pad(np.zeros_like(grey, bool), around, constant_values=True)
     largest = max(np.abs(feature_map).max(), np.abs(kernel).max())
     frames = []
-    for row, column in np.ndindex(*feature_map.shape):
-        figure = Figure(figsize=(9.4, 4), dpi=ANIMATION_DPI, layout="constrained")
-        image_ax, kernel_ax, map_ax = figure.subplots(
-            1, 3, width_ratios=(padded.shape[1], len(kernel), grey.shape[1])
-        )
+    filled = np.full_like(feature_map, np.nan)
+    for (row, column), total in np.ndenumerate(feature_map):
+        figure = Figure(figsize=(9.4, 4), dpi=72, layout="constrained")
+        widths = padded.shape[1], len(kernel), grey.shape[1]
+        image_ax, kernel_ax, map_ax = figure.subplots(1, 3, width_ratios=widths)
         _draw_numbers(image_ax, padded, "gray", 0, max(1.0, grey.max()), "{:g}", is_padding)
         image_ax.add_patch(_outline(row, column, len(kernel)))
         image_ax.set_title(_("image, with one cell of padding"))
         _draw_numbers(kernel_ax, kernel, SIGNED, -largest, largest, "{:g}")
         kernel_ax.set_title(_("filter"))
-        is_done = np.arange(feature_map.size).reshape(feature_map.shape) <= (
-            np.ravel_multi_index((row, column), feature_map.shape)
-        )
-        filled = np.where(is_done, feature_map, np.nan)
+        filled[row, column] = total
         _draw_numbers(map_ax, filled, SIGNED, -largest, largest, "{:g}")
         map_ax.add_patch(_outline(row, column, 1))
         map_ax.set_title(_("feature map"))
@@ -270,11 +247,11 @@ def animate_convolution(
             for pixel, weight in zip(window.flat, kernel.flat, strict=True)
             if pixel and weight
         )
-        figure.supxlabel(
-            f"{terms or '0'}{f' {bias:+g}' if bias else ''} = {feature_map[row, column]:g}",
-            fontsize=17,
-        )
-        frames.append(_as_picture(figure))
+        added = f" {bias:+g}" if bias else ""
+        figure.supxlabel(f"{terms or '0'}{added} = {total:g}", fontsize=17)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
+        frames.append(Image.open(buffer).convert("RGB"))
     palette = frames[len(frames) // 2].quantize(24)
     frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     alt = _("A window slides over an image of {n} cells and fills the feature map cell by cell")
@@ -348,46 +325,39 @@ def plot_pooling(
         _("average pooling"): seen.mean(axis=(2, 3)),
     }
     figure = canvas(figure, (9.5, 3.4), ", ".join(panels))
-    largest = np.abs(cells).max()
+    largest, is_small = np.abs(cells).max(), cells.size <= 100  # else numbers are illegible
     axes = figure.subplots(1, 3)
     for ax, (title, values) in zip(axes, panels.items(), strict=True):
-        if cells.size <= MOST_NUMBERED_CELLS:
+        if is_small:
             _draw_numbers(ax, values, SIGNED, -largest, largest, "{:g}")
         else:
             ax.imshow(values, cmap=SIGNED, vmin=-largest, vmax=largest)
         ax.set(xticks=[], yticks=[])
         ax.set_title(f"{title}\n{values.shape[0]}×{values.shape[1]}", fontsize=11)
-    if cells.size <= MOST_NUMBERED_CELLS:
+    if is_small:
         for row, column in np.ndindex(*seen.shape[:2]):
             axes[0].add_patch(_outline(row * window, column * window, window))
     return figure
 
 
-def _grey(image: ArrayLike) -> NDArray[np.float64]:
-    """Return the (height, width) values of an image of one channel."""
-    cells = np.asarray(image, dtype=np.float64)
-    if cells.ndim == 3 and cells.shape[-1] == 1:
-        cells = cells[..., 0]
-    if cells.ndim != 2:
-        raise ValueError(
-            f"expected one image of shape (height, width) or (height, width, 1), "
-            f"got shape {np.shape(image)}"
-        )
-    return cells
+def _convolved(
+    image: ArrayLike, kernel: ArrayLike, bias: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return an image of one channel, a kernel and the feature map, each with two axes."""
+    kernel = np.asarray(kernel, dtype=np.float64)
+    maps = convolve(image, kernel[..., np.newaxis, np.newaxis], [bias])  # refuses other shapes
+    grey = np.asarray(image, dtype=np.float64).reshape(maps.shape[:2])
+    return grey, kernel, maps[..., 0]
 
 
 def _draw_products(
-    window_ax: Axes,
-    kernel_ax: Axes,
-    product_ax: Axes,
-    window: NDArray[np.float64],
-    kernel: NDArray[np.float64],
-    window_colors: str,
+    axes: Sequence[Axes], window: NDArray[np.float64], kernel: NDArray[np.float64], colors: str
 ) -> None:
     """Draw a window, the weights on it and their products, from left to right."""
+    window_ax, kernel_ax, product_ax = axes
     highest = max(1.0, np.abs(window).max())
-    lowest = 0.0 if window_colors == "gray" else -highest
-    _draw_numbers(window_ax, window, window_colors, lowest, highest)
+    lowest = 0.0 if colors == "gray" else -highest
+    _draw_numbers(window_ax, window, colors, lowest, highest)
     window_ax.set_title(_("window") + " ×")
     products = window * kernel
     largest = max(np.abs(kernel).max(), np.abs(products).max())
@@ -448,9 +418,3 @@ def _outline(row: float, column: float, size: int, linestyle: str = "-") -> Rect
     """Return a frame around `size` cells down and across, the first at (row, column)."""
     style: dict[str, Any] = {"edgecolor": GREEN, "linewidth": 2.5, "linestyle": linestyle}
     return Rectangle((column - 0.5, row - 0.5), size, size, fill=False, zorder=3, **style)
-
-
-def _as_picture(figure: Figure) -> Image.Image:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return Image.open(buffer).convert("RGB")

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE, as_batch
 from fashion_cnn.inside.arithmetic import padded_cells
-from fashion_cnn.prediction import EVALUATION_BATCH_SIZE
 
 
 def layer_outputs(model: keras.Sequential, images: ArrayLike) -> dict[str, NDArray[np.float32]]:
@@ -36,13 +35,11 @@ def layer_outputs(model: keras.Sequential, images: ArrayLike) -> dict[str, NDArr
     """
     images = np.asarray(images)
     batch = images if images.ndim == 4 and len(images) != 1 else as_batch(images)
-    outputs: dict[str, list[NDArray[np.float32]]] = {layer.name: [] for layer in model.layers}
-    for start in range(0, len(batch), EVALUATION_BATCH_SIZE):
-        output = batch[start : start + EVALUATION_BATCH_SIZE]
-        for layer in model.layers:
-            output = layer(output, training=False)
-            outputs[layer.name].append(np.asarray(output))
-    return {name: np.concatenate(parts) for name, parts in outputs.items()}
+    outputs = {}
+    for layer in model.layers:
+        batch = layer(batch, training=False)
+        outputs[layer.name] = np.asarray(batch)
+    return outputs
 
 
 def most_exciting(
@@ -173,9 +170,8 @@ def occlusion_map(
         raise ValueError(f"expected an odd patch from 1 to 27, got {patch}")
     batch = as_batch(image)
     middles = np.indices(IMAGE_SHAPE).reshape(2, -1)  # (2, 784): a row and a column each
-    distances = np.abs(
-        np.indices(IMAGE_SHAPE)[:, np.newaxis] - middles[..., np.newaxis, np.newaxis]
-    )
+    pixels = np.indices(IMAGE_SHAPE)[:, np.newaxis]
+    distances = np.abs(pixels - middles[..., np.newaxis, np.newaxis])
     is_hidden = distances.max(axis=0) <= patch // 2  # (784, 28, 28)
     hidden = np.where(is_hidden[..., np.newaxis], np.float32(0), batch)
     # Quicker than model.predict, which sets up an input pipeline first.

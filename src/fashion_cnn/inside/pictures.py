@@ -10,14 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
+from fashion_cnn.images import as_batch
 from fashion_cnn.language import gettext as _
 from fashion_cnn.language import words_in_pictures
 from fashion_cnn.plotting import BLUE, GREEN, GREY, SIGNED, canvas, draw_image, draw_probabilities
 
 if TYPE_CHECKING:
     import keras
-
-STRONGEST_COLOR = 0.97  # of the weights lie within the colour scale
 
 
 @words_in_pictures()
@@ -43,7 +42,7 @@ def plot_filters(
     arrays = {title: np.asarray(kernel) for title, kernel in kernels.items()}
     largest = max(np.abs(kernel).max() for kernel in arrays.values())
     # A few large weights would make all others pale.
-    strongest = max(np.quantile(np.abs(kernel), STRONGEST_COLOR) for kernel in arrays.values())
+    strongest = max(np.quantile(np.abs(kernel), 0.97) for kernel in arrays.values())
     rows = sum(-(-kernel.shape[-1] // columns) for kernel in arrays.values())
     alt = _("Weights and filters: {titles}").format(titles=", ".join(arrays))
     figure = canvas(figure, (13, max(1.6 * len(arrays), 0.95 * rows)), alt)
@@ -105,8 +104,8 @@ def plot_receptive_fields(
     ----------
     model : keras.Sequential
         A network from `build_cnn` or `load_model`.
-    image : array_like, shape (28, 28, 1) or (28, 28)
-        The image.
+    image : array_like
+        One image, as `predict` takes it.
     row, column : int
         Which cell of the last feature maps, from 0; of the layers before it, the cells are taken
         that lie in the same place.
@@ -132,7 +131,7 @@ def plot_receptive_fields(
     alt = _("Receptive fields of {layers} layers: {sizes}")
     figure = canvas(figure, (6.4, 4.4), alt.format(layers=len(layers), sizes=", ".join(sizes)))
     ax = figure.subplots()
-    draw_image(ax, image)
+    draw_image(ax, as_batch(image))
     for number, (size, (rows, columns)) in enumerate(zip(sizes, fields.values(), strict=True)):
         ax.add_patch(_frame(rows, columns))
         ax.annotate(
@@ -160,7 +159,7 @@ def plot_patches(
     Parameters
     ----------
     images : array_like, shape (n, 28, 28, 1) or (n, 28, 28)
-        Grey values in [0, 1].
+        Each as `predict` takes it.
     fields : sequence of n tuples of slice
         Rows and columns of each part, such as `receptive_field` returns them.
     titles : sequence of n str
@@ -177,6 +176,7 @@ def plot_patches(
     for image_ax, part_ax, image, (rows, columns), title in zip(
         *axes, np.asarray(images), fields, titles, strict=True
     ):
+        image = as_batch(image)[0]
         draw_image(image_ax, image)
         image_ax.add_patch(_frame(rows, columns))
         image_ax.set_title(title, fontsize=8, pad=3)
@@ -194,8 +194,8 @@ def plot_layers(
 
     Parameters
     ----------
-    image : array_like, shape (28, 28, 1) or (28, 28)
-        The image.
+    image : array_like
+        One image, as `predict` takes it.
     outputs : mapping of str to array_like
         What `layer_outputs` returned for it.
 
@@ -211,8 +211,9 @@ def plot_layers(
     axes = figure.subplots(3, -(-(len(outputs) + 1) // 3)).ravel()
     image_ax, *layer_axes = axes[: len(outputs)]
     bar_ax, *empty_axes = axes[len(outputs) :]
-    draw_image(image_ax, image)
-    image_ax.set_title(_("input") + f"\n{_by(np.shape(image))}")
+    batch = as_batch(image)
+    draw_image(image_ax, batch)
+    image_ax.set_title(_("input") + f"\n{_by(batch.shape[1:])}")
     for ax, name in zip(layer_axes, inner, strict=True):
         output = np.asarray(outputs[name])[0]
         tiles = _side_by_side(output)
@@ -240,8 +241,8 @@ def plot_occlusion(
 
     Parameters
     ----------
-    image : array_like, shape (28, 28, 1) or (28, 28)
-        The image.
+    image : array_like
+        One image, as `predict` takes it.
     drops : array_like, shape (28, 28)
         What `occlusion_map` returned for it.
     patch : int
@@ -262,8 +263,8 @@ def plot_occlusion(
     ).format(row=row, column=column, drop=drops.max())
     figure = canvas(figure, (7, 3.3), alt)
     image_ax, drop_ax = figure.subplots(1, 2)
-    draw_image(image_ax, image)
-    half = patch // 2
+    grey, half = as_batch(image)[0, ..., 0], patch // 2
+    draw_image(image_ax, grey)
     most = [
         slice(max(middle - half, 0), min(middle + half + 1, len(drops))) for middle in (row, column)
     ]
@@ -271,7 +272,6 @@ def plot_occlusion(
     image_ax.set_title(_("image"))
     drop_ax.set_title(_("what hiding each spot costs"))
     colors = drop_ax.imshow(drops, cmap=SIGNED, vmin=-largest, vmax=largest)
-    grey = np.squeeze(np.asarray(image))
     drop_ax.contour(grey, levels=[0.15], colors="black", linewidths=0.8)
     figure.colorbar(colors, ax=drop_ax, label=_("drop in the probability"))
     for ax in (image_ax, drop_ax):
