@@ -51,13 +51,14 @@ def serve(checkpoint: str | None, host: str, port: int, on_start: Callable[[str]
         from fashion_cnn.app.page_model import page_model
         from fashion_cnn.model import load_model
 
-        name = Path(checkpoint).name if checkpoint else ""
-        server.files = page_files(*page_model(load_model(checkpoint), name=name))
+        model, name = load_model(checkpoint), Path(checkpoint or "").name
+        server.files = page_files(*page_model(model, name=name))
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
             on_start(server.url)
             server.serve_forever()
+        server.preparer.lock.acquire()  # the picture in preparation is the last
 
 
 def is_of_this_machine(host: str) -> bool:
@@ -74,9 +75,8 @@ def page_files(manifest: dict[str, Any], weights: bytes) -> dict[str, bytes]:
 
 
 class PageServer(ThreadingTCPServer):
-    """A server that listens at once, and answers as soon as `serve_forever` is called."""
+    """A server like HTTPServer, but one that does not look up the name of this machine."""
 
-    # Not an HTTPServer, which looks up the name of this machine, perhaps at another.
     daemon_threads = True
     allow_reuse_address = os.name == "posix"  # on Windows, two servers could share a port
 
@@ -135,8 +135,7 @@ class SameOriginOnly(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if self.path != "/prepare" or not length.isdecimal():
             return self.send_error(404)
-        size = int(length)
-        if size > MAX_BYTES:
+        if (size := int(length)) > MAX_BYTES:
             while size > 0 and self.rfile.read(min(size, 1_000_000)):
                 size -= 1_000_000  # a browser sends everything before it reads an answer
             return self.answer(413, b'{"error": "heavy"}', ".json")
@@ -185,6 +184,8 @@ class Preparer:
         The word is the reason of a `PhotoError`, or ``slow``, or ``ended`` if the process crashed.
         """
         with self.lock:
+            if not self.process.is_alive():
+                self.start()
             try:
                 self.pipe.recv()  # that the process is ready
                 self.pipe.send(content)
@@ -194,7 +195,7 @@ class Preparer:
             except (EOFError, OSError):
                 word = "ended"
             self.process.kill()
-            self.start()
+            self.process.join()
             return {"error": word}
 
 
