@@ -2,9 +2,7 @@
 
 import json
 
-import keras
 import numpy as np
-import pytest
 
 import fashion_cnn as fc
 from fashion_cnn.app.page_model import page_model, write_model
@@ -79,17 +77,3 @@ def test_what_is_written(tmp_path):
     write_model(model, tmp_path / "model", name="엉뚱한.keras")
     assert json.loads((tmp_path / "model" / "model.json").read_text("utf-8")) == manifest
     assert (tmp_path / "model" / "weights.bin").read_bytes() == weights
-
-
-@pytest.mark.parametrize(
-    "layers",
-    [
-        [keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")],
-        [keras.layers.Conv2D(32, 5, padding="same"), *fc.build_cnn().layers[1:]],
-        [],
-    ],
-)
-def test_other_architectures_are_refused(layers):
-    model = keras.Sequential([keras.Input((28, 28, 1)), *layers])
-    with pytest.raises(ValueError, match="expected a network of build_cnn's architecture, got"):
-        page_model(model)

@@ -1,52 +1,33 @@
-"""Serve the live page, and prepare the pictures that it sends.
+"""Serve the live page on this machine, and prepare the pictures that it sends.
 
-It needs the ``[demo]`` extra: Starlette and uvicorn. Unless told otherwise, the server listens only
-on this machine. It sends nothing anywhere, and it writes nothing to the disk.
+The server sends nothing anywhere, and it writes nothing to the disk.
 """
 
-import asyncio
-import collections
 import contextlib
-import ipaddress
 import json
+import multiprocessing
 import os
 import re
 import signal
 import socket
-import traceback
-import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+import sys
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from multiprocessing.connection import Connection
 from pathlib import Path
+from socketserver import ThreadingTCPServer
+from typing import Any
 
-import keras
 import numpy as np
-import uvicorn
-from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders, QueryParams
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
-from fashion_cnn.app.page_model import page_model
-from fashion_cnn.app.preparing import QUARTERS, Change, Preparer, PreparingError
-from fashion_cnn.images import IMAGE_SHAPE
-from fashion_cnn.language import LANGUAGES, current_language, translated, use_language
-from fashion_cnn.model import load_model
-from fashion_cnn.photo import MOST_PIXELS, MOST_SECONDS, MOST_SIDE, SIDE
-from fashion_cnn.prediction import Prediction, predict
 
 PAGE = Path(__file__).parents[1] / "page"
-MEDIA_TYPES = {
+MEDIA_TYPES = {  # the module mimetypes asks Windows, where .js can be plain text
     ".bin": "application/octet-stream",
     ".css": "text/css",
-    ".html": "text/html",
+    ".html": "text/html; charset=utf-8",
     ".js": "text/javascript",
     ".json": "application/json",
-    ".png": "image/png",
     ".svg": "image/svg+xml",
 }
 HEADERS = {
@@ -59,432 +40,181 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-
-MOST_BODY = 50_000_000  # bytes of a picture
-MOST_BODIES = 200_000_000  # bytes of all pictures that are held
-MOST_HELD = 2  # pictures of one client, the others of which wait unread
-MOST_WAITING_OF_ONE = 64  # pictures of one client
-MOST_WAITING = 128  # pictures
-MOST_CONNECTIONS = 256  # more than those that wait: there is always one to close
-BODY_SECONDS = 20  # for a picture to arrive
-CLIENT_SECONDS = 30  # for a client to send the rest of a request, or to take an answer
-KEPT_SECONDS = 5  # until a connection without a request is closed
-LAST_SECONDS = 2  # for answers when the server is told to end
-HOST = re.compile(r"(?:\[(?P<ip>[0-9a-f:.]+)\]|(?P<name>[\w.-]+))(?::\d*)?", re.ASCII)
+MAX_BYTES = 50_000_000  # of a picture file
+MAX_SECONDS = 10  # to prepare a picture
 
 
-def _(text: str, **fields: object) -> dict[str, str]:
-    """Return a text in every language."""
-    return {name: translated(text, name).format(**fields) for name in LANGUAGES}
-
-
-class RefusedError(Exception):
-    """A request that is refused, with a status and a sentence for a person."""
-
-    def __init__(self, status: int, sentence: dict[str, str]) -> None:
-        super().__init__(status)
-        self.status, self.sentence = status, sentence
-
-
-def serve(
-    checkpoint: str | os.PathLike[str] | None,
-    host: str,
-    port: int,
-    on_start: Callable[[str], object],
-) -> None:
+def serve(checkpoint: str | None, host: str, port: int, on_start: Callable[[str], object]) -> None:
     """Serve the page until Ctrl-C or SIGTERM; call `on_start` with its address once it answers."""
-    with _listening(host, port) as listener:
-        asyncio.run(_serve(App(checkpoint), host, listener, on_start))
+    with PageServer(host, port) as server:
+        # These import Keras, which takes seconds; meanwhile, the server's second process starts.
+        from fashion_cnn.app.page_model import page_model
+        from fashion_cnn.model import load_model
+
+        model, name = load_model(checkpoint), Path(checkpoint or "").name
+        server.files = page_files(*page_model(model, name=name))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):
+            on_start(server.url)
+            server.serve_forever()
+        server.preparer.lock.acquire()  # the picture in preparation is the last
 
 
 def is_of_this_machine(host: str) -> bool:
     """Tell whether only this machine reaches a server that listens on an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+    return host.lower() in ("localhost", "127.0.0.1", "::1")
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family)
-    except OSError as error:
-        raise OSError(
-            f"the page cannot listen on {host}, port {port}, which may be in use; "
-            "choose another port or host"
-        ) from error
+def page_files(manifest: dict[str, Any], weights: bytes) -> dict[str, bytes]:
+    """Return each file of the page, and the network in the form of `page_model`, by its path."""
+    files = {path.relative_to(PAGE).as_posix(): path.read_bytes() for path in PAGE.rglob("*.*")}
+    files["model/model.json"] = json.dumps(manifest | {"server": True}).encode()
+    files["model/weights.bin"] = weights
+    return {f"/{path}": content for path, content in files.items()}
 
 
-async def _serve(
-    app: "App", host: str, listener: socket.socket, on_start: Callable[[str], object]
-) -> None:
-    config = uvicorn.Config(
-        app.asgi(host),
-        http=_Connection,
-        loop="asyncio",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="critical",  # not of what clients do wrong
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        backlog=128,  # connections taken at once
-        timeout_keep_alive=KEPT_SECONDS,
-        timeout_graceful_shutdown=LAST_SECONDS,
-    )
-    server = _Server(config)
-    server.on_start = lambda: on_start(_address(host, listener.getsockname()[1]))
-    with _ended_by_signals(server):
-        async with app.preparer:
-            await server.serve(sockets=[listener])
+class PageServer(ThreadingTCPServer):
+    """A server like HTTPServer, but one that does not look up the name of this machine."""
+
+    daemon_threads = True
+    allow_reuse_address = os.name == "posix"  # on Windows, two servers could share a port
+
+    def __init__(self, host: str, port: int) -> None:
+        try:
+            self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            super().__init__((host, port), SameOriginOnly)
+        except OSError as error:
+            reason = f"the page cannot listen on {host}, port {port}: {error.strerror}"
+            raise OSError(f"{reason}; choose another port or host") from error
+        name = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+        self.url = f"http://{name}:{self.server_address[1]}/"
+        machine = socket.gethostname()
+        self.files: dict[str, bytes] = {}
+        self.preparer = Preparer()
+        self.names = {text.lower() for text in ("localhost", name, machine, f"{machine}.local")}
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print an error, unless a browser has merely closed its connection."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
-class _Server(uvicorn.Server):
-    on_start: Callable[[], object]
+class SameOriginOnly(BaseHTTPRequestHandler):
+    """Answer requests from the page; refuse those that another website makes a browser send.
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.on_start()
-
-
-@contextlib.contextmanager
-def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
-    """Let a signal end the server and not the program: uvicorn raises it anew after its end."""
-
-    def end(*_: object) -> None:
-        server.should_exit = True
-
-    previous = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _address(host: str, port: int) -> str:
-    """Return where a browser of this machine finds the page."""
-    try:
-        ip = ipaddress.ip_address(host)
-    except ValueError:
-        return f"http://{host}:{port}/"
-    if ip.is_unspecified:
-        return f"http://localhost:{port}/"
-    return f"http://[{ip}]:{port}/" if ip.version == 6 else f"http://{ip}:{port}/"
-
-
-class _Connection(H11Protocol):
-    """A connection that does not wait for a client for ever, as uvicorn's does.
-
-    uvicorn gives up on a client that is silent between requests, but not on one that sends a
-    request byte by byte, or does not take its answer. There are at most `MOST_CONNECTIONS`.
+    A website can let its name point to this machine: then ``Host`` is that name. Whatever a
+    website's pages send has that website as its ``Origin``.
     """
 
-    deadline: asyncio.TimerHandle | None = None
+    server: PageServer
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.since = self.loop.time()
-        self._watch()
-        if len(self.connections) > MOST_CONNECTIONS:
-            self._make_room()
+    def parse_request(self) -> bool:
+        """Read the headers of a request, and refuse it unless they name this page."""
+        if not super().parse_request():
+            return False
+        host = self.headers.get("Host", "").lower()
+        # The address at which a browser reached the page is no name that a website can have.
+        reached = self.connection.getsockname()[0].removeprefix("::ffff:")
+        is_known = re.sub(r":\d+$", "", host) in {*self.server.names, reached, f"[{reached}]"}
+        if is_known and self.headers.get("Origin", f"http://{host}") == f"http://{host}":
+            return True
+        self.send_error(403, explain="This server answers only requests from its page")
+        return False
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if self.deadline is not None:
-            self.deadline.cancel()
+    def do_GET(self) -> None:
+        """Answer with a file of the page."""
+        path = self.path.partition("?")[0]
+        path = "/network.html" if path == "/" else path
+        if path not in self.server.files:
+            return self.send_error(404)
+        self.answer(200, self.server.files[path], Path(path).suffix)
 
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._watch()
+    def do_POST(self) -> None:
+        """Answer a picture with the steps of its preparation, or say in a word why not."""
+        length = self.headers.get("Content-Length", "")
+        if self.path != "/prepare" or not length.isdecimal():
+            return self.send_error(404)
+        if (size := int(length)) > MAX_BYTES:
+            while size > 0 and self.rfile.read(min(size, 1_000_000)):
+                size -= 1_000_000  # a browser sends everything before it reads an answer
+            return self.answer(413, b'{"error": "heavy"}', ".json")
+        answer = self.server.preparer.prepare(self.rfile.read(size))
+        self.answer(422 if "error" in answer else 200, json.dumps(answer).encode(), ".json")
 
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._watch()
+    def answer(self, status: int, content: bytes, suffix: str) -> None:
+        """Send content, of the type of files with that suffix."""
+        self.send_response(status)
+        self.send_header("Content-Type", MEDIA_TYPES[suffix])
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._watch()
+    def end_headers(self) -> None:
+        """Add the headers that keep every answer safe, refusals too."""
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
 
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._watch()
-
-    def _watch(self) -> None:
-        """Start the clock if it is the client's turn, and stop it if it is the server's."""
-        is_our_turn = (
-            self.cycle is not None
-            and not self.cycle.response_complete
-            and (not self.cycle.more_body or self.flow.read_paused)
-            and not self.flow.write_paused
-        )
-        if not is_our_turn:
-            self.deadline = self.deadline or self.loop.call_later(
-                CLIENT_SECONDS, self.transport.abort
-            )
-        elif self.deadline is not None:
-            self.deadline.cancel()
-            self.deadline = None
-
-    def _make_room(self) -> None:
-        """Close a connection of the client with the most: the oldest, if possible an idle one."""
-        others = [c for c in self.connections if isinstance(c, _Connection) and c.deadline]
-        crowd = collections.Counter(_address_of(c.client) for c in others).most_common(1)[0][0]
-        oldest = min(
-            (c for c in others if _address_of(c.client) == crowd),
-            key=lambda c: (c.cycle is not None and not c.cycle.response_complete, c.since),
-        )
-        self.connections.discard(oldest)
-        oldest.transport.abort()
+    def log_message(self, format: str, *args: object) -> None:
+        """Do not log requests."""
 
 
-def _address_of(client: tuple[str, int] | None) -> str:
-    return client[0] if client else ""
+class Preparer:
+    """A process that prepares one picture at a time, and is replaced when one takes too long.
 
-
-class OnlyFromThisPage:
-    """Refuse requests that another website makes a visitor's browser send; send safe headers.
-
-    A website can let its name point to this machine: then ``Host`` has that name. What its own
-    pages send has that website as its ``Origin``.
+    A thread cannot be ended: Pillow and OpenCV return only when they are done.
     """
-
-    def __init__(self, app: ASGIApp, host: str) -> None:
-        self.app = app
-        self.names = {"localhost", "127.0.0.1", "::1", host.lower()} - {"0.0.0.0", "::"}
-        if not is_of_this_machine(host):
-            name = socket.gethostname().lower()
-            self.names |= {name, f"{name}.local"}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on if its headers name this page, or answer it with 403."""
-
-        async def send_safely(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
-            await send(message)
-
-        if self._is_own(scope):
-            return await self.app(scope, receive, send_safely)
-        answer = _refusal(403, _("This page answers only requests of its own."))
-        return await answer(scope, receive, send_safely)
-
-    def _is_own(self, scope: Scope) -> bool:
-        headers = Headers(scope=scope)
-        host = headers.get("host", "").lower()
-        found = HOST.fullmatch(host)
-        # The address that a client has reached is no name that a website can have.
-        names = {*self.names, scope["server"][0].removeprefix("::ffff:")}
-        is_ours = found is not None and (found["ip"] or found["name"]) in names
-        is_from_here = headers.get("origin", f"http://{host}").lower() == f"http://{host}"
-        if scope["method"] != "GET":
-            is_from_here &= headers.get("sec-fetch-site", "same-origin") == "same-origin"
-        return is_ours and is_from_here
-
-
-class Client:
-    """One address, from which pictures come."""
 
     def __init__(self) -> None:
-        self.waiting = 0
-        self.hands = asyncio.Semaphore(MOST_HELD)
-        self.turn = asyncio.Lock()  # so that each client has one picture in the line of all
+        self.lock = threading.Lock()
+        self.start()
 
+    def start(self) -> None:
+        """Start the process; it is ready after a few seconds, and ends when this one does."""
+        spawn = multiprocessing.get_context("spawn")  # the same on every system
+        self.pipe, theirs = spawn.Pipe()
+        self.process = spawn.Process(target=prepare_pictures, args=(theirs,), daemon=True)
+        self.process.start()
+        theirs.close()  # so that each side notices when the other has ended
 
-class App:
-    """The page with one network, and the pictures that wait to be prepared."""
+    def prepare(self, content: bytes) -> dict[str, Any]:
+        """Return ``steps`` and ``unlikeness`` of a picture as JSON data, or an ``error`` in a word.
 
-    def __init__(self, checkpoint: str | os.PathLike[str] | None) -> None:
-        self.model = load_model(checkpoint)
-        predict(self.model, np.zeros(IMAGE_SHAPE, np.float32), warn=False)  # the first takes longer
-        self.files = page_files(self.model, Path(checkpoint).name if checkpoint else "")
-        self.preparer = Preparer()
-        self.bodies = 0  # bytes that are held
-        self.waiting = 0  # pictures
-        self.clients: weakref.WeakValueDictionary[str, Client] = weakref.WeakValueDictionary()
-
-    def asgi(self, host: str) -> Starlette:
-        """Return the application."""
-        return Starlette(
-            routes=[
-                Route("/prepare", self.prepare, methods=["POST"]),
-                Route("/{path:path}", self.file),
-            ],
-            middleware=[Middleware(OnlyFromThisPage, host=host)],
-            exception_handlers={
-                RefusedError: _refused,
-                HTTPException: _not_found,
-                Exception: _failed,
-            },
-        )
-
-    async def file(self, request: Request) -> Response:
-        """Answer with a file of the page; nothing is read from the disk."""
-        path = request.path_params["path"] or "network.html"
-        if path not in self.files:
-            raise HTTPException(404)
-        content, media_type = self.files[path]
-        return Response(content, media_type=media_type)
-
-    async def prepare(self, request: Request) -> Response:
-        """Answer a picture with the steps of its preparation, and how unlike the data it is."""
-        change = change_of(request.query_params)
-        if int(request.headers.get("content-length", 0)) > MOST_BODY:
-            raise _too_large()
-        client = self.clients.setdefault(_address_of(request.client), Client())
-        with self._in_line(client):
-            async with client.hands, self._body(request) as content, client.turn:
-                if await request.is_disconnected():
-                    return Response()
-                try:
-                    answer = await self.preparer.prepare(content, change)
-                except PreparingError as error:
-                    raise _unusable(str(error)) from None
-        image = np.array(answer["image"], np.float32).reshape(*IMAGE_SHAPE, 1)
-        prediction = predict(self.model, image, warn=False)
-        answer |= {"unlikeness": prediction.unlikeness, "remark": _remark(prediction)}
-        return JSONResponse(answer)
-
-    @contextlib.contextmanager
-    def _in_line(self, client: Client) -> Iterator[None]:
-        """Count a picture among those that wait, unless they are too many."""
-        if client.waiting >= MOST_WAITING_OF_ONE:
-            raise RefusedError(
-                429, _("Too many of your pictures are waiting. Try again in a moment.")
-            )
-        if self.waiting >= MOST_WAITING:
-            raise _busy()
-        client.waiting += 1
-        self.waiting += 1
-        try:
-            yield
-        finally:
-            client.waiting -= 1
-            self.waiting -= 1
-
-    @contextlib.asynccontextmanager
-    async def _body(self, request: Request) -> AsyncIterator[bytearray]:
-        """Hold the body of a request, within the limits on bytes and time."""
-        body = bytearray()
-        try:
+        The word is the reason of a `PhotoError`, or ``slow``, or ``ended`` if the process crashed.
+        """
+        with self.lock:
+            if not self.process.is_alive():
+                self.start()
             try:
-                async with asyncio.timeout(BODY_SECONDS):
-                    async for piece in request.stream():
-                        body += piece
-                        self.bodies += len(piece)
-                        if len(body) > MOST_BODY:
-                            raise _too_large()
-                        if self.bodies > MOST_BODIES:
-                            raise _busy()
-            except TimeoutError:
-                raise RefusedError(
-                    408, _("The picture took too long to arrive. Try again, or send a smaller one.")
-                ) from None
-            except ClientDisconnect:
-                raise RefusedError(400, {}) from None  # nobody is there to read it
-            yield body
-        finally:
-            self.bodies -= len(body)
+                self.pipe.recv()  # that the process is ready
+                self.pipe.send(content)
+                if self.pipe.poll(MAX_SECONDS):
+                    return self.pipe.recv()
+                word = "slow"
+            except (EOFError, OSError):
+                word = "ended"
+            self.process.kill()
+            self.process.join()
+            return {"error": word}
 
 
-def page_files(model: keras.Sequential, name: str) -> dict[str, tuple[bytes, str]]:
-    """Return the content and the media type of each file of the page, by its path."""
-    files = {
-        path.relative_to(PAGE).as_posix(): (path.read_bytes(), MEDIA_TYPES[path.suffix])
-        for path in PAGE.rglob("*")
-        if path.is_file()
-    }
-    manifest, weights = page_model(model, name=name)
-    text = json.dumps(manifest | {"server": True}, ensure_ascii=False)
-    files["model/model.json"] = text.encode(), MEDIA_TYPES[".json"]
-    files["model/weights.bin"] = weights, MEDIA_TYPES[".bin"]
-    return files
+def prepare_pictures(pipe: Connection) -> None:
+    """Answer the pictures that come through a pipe, until the server has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server
+    # Imported only now, since it takes seconds.
+    from fashion_cnn.photo import PhotoError, photo_steps
+    from fashion_cnn.unlikeness import unlikeness
 
-
-def change_of(query: QueryParams) -> Change:
-    """Read what to change in a picture from a query such as ``turn=90&crop=0,0,0.5,1``."""
-    try:
-        turn, mirror = int(query.get("turn", 0)), int(query.get("mirror", 0))
-        x0, y0, x1, y1 = map(float, query.get("crop", "0,0,1,1").split(","))
-        is_well = turn in (0, *QUARTERS) and mirror in (0, 1)
-        if not (is_well and 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
-            raise ValueError(query)
-    except ValueError:
-        sentence = _(
-            "Expected turn=0, 90, 180 or 270, mirror=0 or 1, and crop=left,top,right,bottom, as "
-            "fractions of the picture."
-        )
-        raise RefusedError(400, sentence) from None
-    return Change((x0, y0, x1, y1), turn, bool(mirror))
-
-
-def _remark(prediction: Prediction) -> dict[str, str]:
-    """Return the remark in every language."""
-    before, remarks = current_language(), {}
-    try:
-        for language in LANGUAGES:
-            use_language(language)
-            remarks[language] = prediction.remark
-    finally:
-        use_language(before)
-    return remarks
-
-
-def _too_large() -> RefusedError:
-    size = MOST_BODY // 1_000_000
-    return RefusedError(
-        413, _("The file is larger than {size} MB. Make the picture smaller.", size=size)
-    )
-
-
-def _busy() -> RefusedError:
-    return RefusedError(503, _("Too many pictures are waiting. Try again in a moment."))
-
-
-def _unusable(reason: str) -> RefusedError:
-    """Return the refusal of a picture, for the reason that a `PreparingError` gives."""
-    sentences = {
-        "large": _(
-            "The picture has more than {pixels:,} pixels, or more than {side:,} along one "
-            "side. Make it smaller.",
-            pixels=MOST_PIXELS,
-            side=MOST_SIDE,
-        ),
-        "small": _(
-            "The longer side of the picture has fewer than {side} pixels. Take a larger one.",
-            side=SIDE,
-        ),
-        "nothing": _(
-            "Nothing stands out from the background. Photograph one garment on a plain background "
-            "of another colour, with some background all around it."
-        ),
-        "slow": _(
-            "The picture took more than {seconds} seconds to prepare. Save it again as JPEG or "
-            "PNG, or make it smaller.",
-            seconds=MOST_SECONDS,
-        ),
-        "unreadable": _("This file cannot be read as a picture. Save it again as JPEG or PNG."),
-        "ended": _("The picture could not be prepared. Save it again as JPEG or PNG."),
-    }
-    return RefusedError(422, sentences[reason])
-
-
-def _refusal(status: int, sentence: dict[str, str]) -> Response:
-    return JSONResponse({"error": sentence}, status)
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RefusedError)
-    return _refusal(error.status, error.sentence)
-
-
-async def _not_found(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return _refusal(error.status_code, _("There is nothing here for such a request."))
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    traceback.print_exception(error)
-    return _refusal(500, _("Something went wrong. The terminal of the server says what."))
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            pipe.send("ready")
+            try:
+                steps = photo_steps(pipe.recv())
+            except PhotoError as error:
+                answer: dict[str, Any] = {"error": error.reason}
+            else:
+                shades = {name: np.rint(255 * x).astype(int) for name, x in steps._asdict().items()}
+                answer = {"steps": {name: x.tolist() for name, x in shades.items()}}
+                answer["unlikeness"] = float(unlikeness(steps.centred[np.newaxis])[0])
+            pipe.send(answer)

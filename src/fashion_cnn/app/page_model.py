@@ -10,7 +10,7 @@ import numpy as np
 
 from fashion_cnn.images import CLASS_NAMES
 from fashion_cnn.language import LANGUAGES, translated
-from fashion_cnn.model import architecture, build_cnn, is_trained_on_stand_in
+from fashion_cnn.model import is_trained_on_stand_in
 
 KINDS = {
     "Conv2D": "conv",
@@ -41,18 +41,12 @@ def page_model(model: keras.Sequential, *, name: str = "") -> tuple[dict[str, An
         Little-endian, in C order: float16 if every weight survives that, as those of the package's
         network do, otherwise float32.
 
-    Raises
-    ------
-    ValueError
-        If the network is not of `build_cnn`'s architecture.
-
     Examples
     --------
     >>> manifest, weights = page_model(build_cnn(filters=(8, 16), dense_units=20))
     >>> manifest["dtype"], len(weights)
     ('float32', 68632)
     """
-    _check_architecture(model)
     arrays = model.get_weights()
     with np.errstate(over="ignore"):  # what is too large becomes infinite, so it does not survive
         is_half = all((array == array.astype(np.float16)).all() for array in arrays)
@@ -93,22 +87,3 @@ def write_model(
     place.mkdir(parents=True, exist_ok=True)
     (place / "model.json").write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
     (place / "weights.bin").write_bytes(weights)
-
-
-def _check_architecture(model: keras.Sequential) -> None:
-    """Refuse a network that the page would compute wrongly."""
-    try:
-        config = [layer.get_config() for layer in model.layers]
-        twin = build_cnn(
-            filters=(config[0]["filters"], config[2]["filters"]),
-            dense_units=config[5]["units"],
-            dropout_rate=config[6]["rate"],
-        )
-        is_alike = architecture(model) == architecture(twin)
-    except (AttributeError, IndexError, KeyError):
-        is_alike = False
-    if not is_alike:
-        raise ValueError(
-            "expected a network of build_cnn's architecture, got "
-            f"{', '.join(type(layer).__name__ for layer in getattr(model, 'layers', []))}"
-        )

@@ -1,9 +1,9 @@
 /* A person's own picture: dropped, pasted, chosen or photographed; turned, mirrored and cropped; then
  * prepared by the Python package if it is behind this page, otherwise simply, here. */
 
-import { announce, element, lang, t } from "./shell.js";
+import { announce, element, t } from "./shell.js";
 
-const SHOWN = 320, SIDE = 28, STEP = 8, LARGE = STEP * SIDE;
+const SHOWN = 320, SENT = 1024, SIDE = 28, STEP = 8, LARGE = STEP * SIDE; // pixels
 const NOTICEABLE = 0.12; // difference of a grey value from the background's
 const WHOLE = { left: 0, top: 0, right: 1, bottom: 1 };
 const $ = (id) => document.getElementById(id);
@@ -20,51 +20,48 @@ export function createPhoto(hasServer, { onPrepared }) {
     bitmap?.close();
     bitmap = await createImageBitmap(file).catch(() => null);
     section.hidden = false;
-    if (bitmap || hasServer) await prepare();
-    else {
-      $("steps").replaceChildren();
-      say(t("not a picture"));
-    }
     draw();
+    await prepare();
   }
 
   async function prepare() {
-    const mine = asked += 1; // of two answers, the later question's counts
+    const current = asked += 1; // of two answers, the later question's counts
     $("mirror").setAttribute("aria-pressed", isMirrored);
-    let next;
-    if (hasServer) {
-      say(t("preparing"));
-      next = await ask().catch(() => ({ failure: "no server" }));
-    } else {
-      next = prepareSimply(bitmap, crop, turns, isMirrored);
-    }
-    if (mine !== asked) return;
+    say(t("preparing"));
+    let next = { error: "unreadable" };
+    if (hasServer) next = await ask().catch(() => ({ error: "no server" }));
+    else if (bitmap) next = prepareSimply(bitmap, crop, turns, isMirrored);
+    if (current !== asked) return;
     answer = next;
     write();
-    if (answer.image) onPrepared(Float32Array.from(answer.image));
+    if (!answer.image) return;
+    bitmap ??= await createImageBitmap(answer.steps.upright); // what the browser could not read
+    draw();
+    onPrepared(answer.image);
   }
 
+  /** Let the package prepare the file, or the picture as it was changed here. */
   async function ask() {
-    const query = new URLSearchParams({ turn: 90 * turns, mirror: Number(isMirrored) });
-    if (crop !== WHOLE) {
-      query.set("crop", [crop.left, crop.top, crop.right, crop.bottom].map((x) => x.toFixed(4)).join());
-    }
-    const response = await fetch(`prepare?${query}`, { method: "POST", body: file });
-    return response.json();
+    const isChanged = crop !== WHOLE || turns > 0 || isMirrored;
+    const picture = isChanged && changedPicture(bitmap, crop, turns, isMirrored);
+    const body = picture ? await new Promise((done) => { picture.toBlob(done); }) : file;
+    const response = await fetch("prepare", { method: "POST", body });
+    const { error, steps, unlikeness } = await response.json();
+    if (error) return { error };
+    const image = Float32Array.from(steps.centred.flat(2), (value) => value / 255);
+    for (const name of Object.keys(steps)) steps[name] = pictureOf(steps[name].flat(), steps[name][0].length);
+    return { steps, image, unlikeness };
   }
 
   /** Write what was answered, in the language in use. */
   function write() {
     if (!answer) return;
-    $("steps").replaceChildren(...(answer.steps ?? []).map(({ name, png, picture }) => {
-      const image = picture ?? element("img", { src: `data:image/png;base64,${png}`, alt: "" });
-      return element("li", {}, image, element("span", { textContent: t(`step ${name}`) }));
-    }));
-    const lines = [answer.failure && t(answer.failure), answer.error?.[lang], answer.remark?.[lang]];
-    if (answer.unlikeness !== undefined) lines.push(t("unlikeness", { value: answer.unlikeness.toFixed(2) }));
-    if (answer.image && !hasServer) lines.push(t("simply"));
-    if (!bitmap && answer.image) lines.push(t("no preview"));
-    say(...lines.filter(Boolean));
+    const { error, steps = {}, unlikeness } = answer;
+    $("steps").replaceChildren(...Object.entries(steps).map(([name, picture]) => (
+      element("li", {}, picture, element("span", { textContent: t(`step ${name}`) })))));
+    if (error) say(t(error));
+    else if (!hasServer) say(t("simply"));
+    else say(...unlikeness > 1 ? [t("unlike")] : [], t("unlikeness", { value: unlikeness.toFixed(2) }));
   }
 
   function say(...lines) {
@@ -72,8 +69,7 @@ export function createPhoto(hasServer, { onPrepared }) {
   }
 
   function draw() {
-    canvas.hidden = !bitmap;
-    canvas.parentElement.hidden = !bitmap && !answer?.image;
+    canvas.parentElement.hidden = !bitmap;
     if (!bitmap) return;
     const zoom = SHOWN / Math.max(bitmap.width, bitmap.height);
     const width = Math.max(1, Math.round(bitmap.width * zoom)), height = Math.max(1, Math.round(bitmap.height * zoom));
@@ -167,21 +163,36 @@ export function createPhoto(hasServer, { onPrepared }) {
   return { write };
 }
 
-/** Make a picture grey, light on dark, trimmed and 28 by 28, on the assumption that its border is its
- *  background: the package tells a garment from its background by much more than that. */
-function prepareSimply(bitmap, { left, top, right, bottom }, turns, isMirrored) {
-  const canvas = square(), context = canvas.getContext("2d");
-  const width = (right - left) * bitmap.width, height = (bottom - top) * bitmap.height;
-  const zoom = LARGE / Math.max(width, height);
+/** Return a picture cropped, turned and mirrored, as large as the package needs it. */
+function changedPicture(bitmap, crop, turns, isMirrored) {
+  const width = (crop.right - crop.left) * bitmap.width, height = (crop.bottom - crop.top) * bitmap.height;
+  const zoom = Math.min(1, SENT / Math.max(width, height));
+  const sides = [width, height].map((side) => Math.max(1, Math.round(zoom * side)));
+  const canvas = element("canvas", { width: sides[turns % 2], height: sides[1 - turns % 2] });
+  drawChanged(canvas, zoom, bitmap, crop, turns, isMirrored);
+  return canvas;
+}
+
+/** Draw a part of a picture in the middle of a canvas, turned and then mirrored. */
+function drawChanged(canvas, zoom, bitmap, { left, top, right, bottom }, turns, isMirrored) {
+  const context = canvas.getContext("2d"), width = (right - left) * bitmap.width, height = (bottom - top) * bitmap.height;
   context.imageSmoothingQuality = "high";
-  context.translate(LARGE / 2, LARGE / 2);
+  context.translate(canvas.width / 2, canvas.height / 2);
   if (isMirrored) context.scale(-1, 1);
   context.rotate(turns * Math.PI / 2);
   context.drawImage(bitmap, left * bitmap.width, top * bitmap.height, width, height,
     -zoom * width / 2, -zoom * height / 2, zoom * width, zoom * height);
+}
+
+/** Make a picture grey, light on dark, trimmed and 28 by 28, on the assumption that its border is its
+ *  background: the package tells a garment from its background by much more than that. */
+function prepareSimply(bitmap, crop, turns, isMirrored) {
+  const canvas = square(), { left, top, right, bottom } = crop;
+  const zoom = LARGE / Math.max((right - left) * bitmap.width, (bottom - top) * bitmap.height);
+  drawChanged(canvas, zoom, bitmap, crop, turns, isMirrored);
   const { grey, ground } = greyOf(canvas);
   const seen = [...grey.keys()].filter((n) => Math.abs(grey[n] - ground) > NOTICEABLE);
-  if (seen.length === 0) return { failure: "nothing seen" };
+  if (seen.length === 0) return { error: "nothing" };
   const rows = seen.map((n) => Math.floor(n / LARGE)), columns = seen.map((n) => n % LARGE);
   const least = (list) => list.reduce((a, b) => Math.min(a, b)), most = (list) => list.reduce((a, b) => Math.max(a, b));
   const [x, y] = [least(columns), least(rows)], [w, h] = [most(columns) - x + 1, most(rows) - y + 1];
@@ -194,7 +205,7 @@ function prepareSimply(bitmap, { left, top, right, bottom }, turns, isMirrored) 
     const cell = Math.floor(n / LARGE / STEP) * SIDE + Math.floor(n % LARGE / STEP);
     image[cell] += Math.max(0, contrast || 0) / STEP ** 2;
   });
-  return { image, steps: [{ name: "upright", picture: canvas }, { name: "centred", picture: pictureOf(image) }] };
+  return { image, steps: { upright: canvas, centred: pictureOf(Array.from(image, (value) => 255 * value), SIDE) } };
 }
 
 function square() {
@@ -218,10 +229,13 @@ function greyOf(canvas) {
   return { grey, ground: edges.sort((a, b) => a - b)[edges.length >> 1] };
 }
 
-function pictureOf(image) {
-  const canvas = element("canvas", { width: SIDE, height: SIDE });
-  const picture = new ImageData(SIDE, SIDE);
-  image.forEach((value, n) => picture.data.set([255 * value, 255 * value, 255 * value, 255], 4 * n));
+/** Draw pixels, each a grey value or a list of red, green and blue, from 0 to 255. */
+function pictureOf(pixels, width) {
+  const picture = new ImageData(width, pixels.length / width), canvas = element("canvas", { width, height: picture.height });
+  pixels.forEach((pixel, n) => {
+    const [red, green = red, blue = red] = [pixel].flat();
+    picture.data.set([red, green, blue, 255], 4 * n);
+  });
   canvas.getContext("2d").putImageData(picture, 0, 0);
   return canvas;
 }

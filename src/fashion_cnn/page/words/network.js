@@ -181,17 +181,35 @@ export default {
   "step grey": { en: "light on black", ko: "검은 바탕에 밝게" },
   "step trimmed": { en: "trimmed", ko: "잘라 내기" },
   "step centred": { en: "28×28, centred", ko: "28×28, 가운데로" },
-  preparing: { en: "Preparing the picture …", ko: "사진을 준비하는 중입니다 …" },
+  preparing: { en: "Preparing the picture…", ko: "사진을 준비하는 중입니다…" },
   simply: {
     en: "Prepared simply, in this browser: put the garment on a plain background. The Python package tells it from its background by itself (fashion-cnn demo).",
-    ko: "브라우저에서 간단히 준비한 사진이므로 배경이 단순해야 합니다. 파이썬 패키지는 옷과 배경을 스스로 구분합니다(fashion-cnn demo).",
+    ko: "브라우저에서 간단히 준비한 사진이므로 배경에 무늬가 없어야 합니다. 파이썬 패키지는 옷과 배경을 스스로 구분합니다(fashion-cnn demo).",
   },
-  unlikeness: { en: "Unlike the clothes it learned from: {value} (above 1, do not rely on the answer).", ko: "훈련한 옷과 다른 정도: {value} (1을 넘으면 답을 믿지 마세요)." },
-  "not a picture": { en: "This file cannot be read as a picture.", ko: "이 파일은 그림으로 읽을 수 없습니다." },
-  "nothing seen": {
-    en: "Nothing stands out from the background. Try a garment on a plain background.",
-    ko: "배경에서 구분되는 것이 없습니다. 단순한 배경에 놓인 옷을 사용해 보세요.",
+  unlike: {
+    en: "This does not look like the clothes I learned from: try one garment on a plain background, from the front, or one shoe from the side.",
+    ko: "학습한 옷과 비슷하지 않습니다. 옷은 한 벌만 무늬 없는 배경에 놓고 정면에서, 신발은 한 짝만 옆에서 찍어 보세요.",
   },
+  unlikeness: { en: "Unlike the clothes it learned from: {value} (above 1, do not rely on the answer).", ko: "학습한 옷과 다른 정도: {value}(1을 넘으면 예측을 믿지 마세요)." },
+
+  unreadable: {
+    en: "This file cannot be read as a picture. Save it again as JPEG or PNG.",
+    ko: "이 파일은 그림으로 읽을 수 없습니다. JPEG나 PNG로 다시 저장해 주세요.",
+  },
+  heavy: { en: "The file is larger than 50 MB. Make the picture smaller.", ko: "파일이 50MB보다 큽니다. 그림의 크기를 줄여 주세요." },
+  large: { en: "The picture has more than 50 million pixels. Make it smaller.", ko: "그림의 픽셀이 5,000만 개보다 많습니다. 크기를 줄여 주세요." },
+  small: {
+    en: "The longer side of the picture has fewer than 28 pixels. Take a larger one.",
+    ko: "그림의 긴 변이 28픽셀보다 짧습니다. 더 큰 그림을 사용해 주세요.",
+  },
+  nothing: {
+    en: "Nothing stands out from the background. Photograph one garment on a plain background of another colour, with some background all around it.",
+    ko: "배경과 구분되는 것을 찾지 못했습니다. 옷 한 벌을 색이 다른 무늬 없는 배경 위에 놓고, 둘레에 배경이 보이도록 찍어 주세요.",
+  },
+  slow: {
+    en: "The picture took more than 10 seconds to prepare. Save it again as JPEG or PNG, or make it smaller.",
+    ko: "그림을 준비하는 데 10초가 넘게 걸렸습니다. JPEG나 PNG로 다시 저장하거나 크기를 줄여 주세요.",
+  },
+  ended: { en: "The picture could not be prepared. Save it again as JPEG or PNG.", ko: "그림을 준비하지 못했습니다. JPEG나 PNG로 다시 저장해 주세요." },
   "no server": { en: "The server does not answer. Is fashion-cnn demo still running?", ko: "서버가 응답하지 않습니다. fashion-cnn demo가 실행 중인지 확인해 주세요." },
-  "no preview": { en: "This browser cannot show the picture, but the package can read it.", ko: "브라우저가 이 사진을 보여 주지 못하지만 패키지는 읽을 수 있습니다." },
 };

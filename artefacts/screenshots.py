@@ -1,0 +1,67 @@
+"""Take the READMEs' pictures of the live page, ``docs/demo.png`` and ``docs/ko/demo.png``.
+
+It needs Chromium or Chrome. Korean is drawn in NanumGothic, which comes with the extra
+``[notebook]``, so that the pictures do not depend on the fonts of a machine.
+"""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+PHOTO = ROOT / "notebooks" / "drawings" / "winter-boot.png"
+PICTURES = {"en": ROOT / "docs" / "demo.png", "ko": ROOT / "docs" / "ko" / "demo.png"}
+BROWSERS = ("chromium", "chromium-browser", "chrome", "google-chrome")
+PORT = 7861
+
+
+def main() -> None:
+    """Serve the page, and take it with a photo in each language."""
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        sys.exit(f"expected one of {', '.join(BROWSERS)}; install Chromium")
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "fashion_cnn", "--language=en", "demo", f"--port={PORT}"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert demo.stdout is not None
+        demo.stdout.readline()  # the page answers
+        with tempfile.TemporaryDirectory() as fonts, sync_playwright() as playwright:
+            package = importlib.util.find_spec("koreanize_matplotlib")
+            assert package is not None
+            assert package.origin is not None
+            shutil.copytree(Path(package.origin).parent / "fonts", Path(fonts) / "fonts")
+            browser = playwright.chromium.launch(
+                executable_path=executable,
+                args=["--no-sandbox", "--disable-gpu"],
+                env={**os.environ, "XDG_DATA_HOME": fonts},  # where Linux looks for a user's fonts
+            )
+            for language, path in PICTURES.items():
+                take(browser, language, path)
+                print(path)
+    finally:
+        demo.terminate()
+        demo.wait()
+
+
+def take(browser: Browser, language: str, path: Path) -> None:
+    """Take the page in a language, once the photo is prepared and its cells are explained."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"http://127.0.0.1:{PORT}/?lang={language}&theme=light")
+    page.wait_for_selector(f"html[data-ready][lang={language}]")
+    page.locator("#file").set_input_files(PHOTO)
+    expect(page.locator("#steps canvas")).to_have_count(5, timeout=30_000)
+    page.wait_for_timeout(3000)  # the products of the chosen cell appear one by one
+    page.screenshot(path=path, full_page=True)
+
+
+if __name__ == "__main__":
+    main()
