@@ -53,7 +53,7 @@ lint: $(READY) ## check format, style and types
 	$(BIN)/mypy
 
 house: $(READY) ## draw which module imports which
-	$(BIN)/python tests/test_house.py docs/house.svg
+	$(BIN)/python artefacts/house.py
 
 docs: $(READY) ## build the site in docs/_build/html, offline (a minute)
 	$(BIN)/python docs/build.py
@@ -67,8 +67,8 @@ pretrained: $(READY) ## train the network of the package (an hour or less); PHOT
 unlikeness: $(READY) ## train the small network behind the warning (a few minutes)
 	$(BIN)/python artefacts/unlikeness_network.py
 
-screenshot: $(READY) ## take the picture of the web page (needs Chromium)
-	FASHION_CNN_SCREENSHOT=docs/demo.png $(BIN)/python -m pytest tests/app/test_demo.py -m slow -k screenshot
+screenshot: $(READY) ## take the pictures of the live page (needs Chromium)
+	$(BIN)/python artefacts/screenshots.py
 
 figure: $(READY) ## take the READMEs' pictures from the committed notebooks
 	$(BIN)/python artefacts/readme_figure.py

@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from fashion_cnn.quiet import without_machine_notes
+
 PAGE = Path(__file__).parents[1] / "page"
 MEDIA_TYPES = {  # the module mimetypes asks Windows, where .js can be plain text
     ".bin": "application/octet-stream",
@@ -47,9 +49,10 @@ MAX_SECONDS = 10  # to prepare a picture
 def serve(checkpoint: str | None, host: str, port: int, on_start: Callable[[str], object]) -> None:
     """Serve the page until Ctrl-C or SIGTERM; call `on_start` with its address once it answers."""
     with PageServer(host, port) as server:
-        # These import Keras, which takes seconds; meanwhile, the server's second process starts.
-        from fashion_cnn.app.page_model import page_model
-        from fashion_cnn.model import load_model
+        with without_machine_notes():
+            # They import Keras, which takes seconds; meanwhile, the second process starts.
+            from fashion_cnn.app.page_model import page_model
+            from fashion_cnn.model import load_model
 
         model, name = load_model(checkpoint), Path(checkpoint or "").name
         server.files = page_files(*page_model(model, name=name))

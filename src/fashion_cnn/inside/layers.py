@@ -33,8 +33,7 @@ def layer_outputs(model: keras.Sequential, images: ArrayLike) -> dict[str, NDArr
     >>> layer_outputs(model, data.train.images[:5])["conv1"].shape
     (5, 28, 28, 32)
     """
-    images = np.asarray(images)
-    batch = images if images.ndim == 4 and len(images) != 1 else as_batch(images)
+    batch = as_images(images)
     outputs = {}
     for layer in model.layers:
         batch = layer(batch, training=False)
@@ -71,7 +70,7 @@ def most_exciting(
     (3,)
     """
     maps = keras.Model(model.inputs, model.get_layer(layer_name).output[..., int(filter_number)])
-    largest = maps.predict(images, batch_size=500, verbose=0).max(axis=(1, 2))
+    largest = maps.predict(as_images(images), batch_size=500, verbose=0).max(axis=(1, 2))
     return largest.argsort()[::-1][:n]
 
 
