@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE, as_batch
+from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE, as_batch, as_images
 from fashion_cnn.inside.arithmetic import padded_cells
 
 
