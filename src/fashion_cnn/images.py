@@ -32,24 +32,11 @@ class Split(NamedTuple):
 
 
 def as_images(images: ArrayLike, name: str = "images") -> NDArray[np.float32]:
-    """Return one image or several in one form: the check at the door of every function.
+    """Return one image or several as float32 (n, 28, 28, 1) in [0, 1]: the check at every door.
 
-    Parameters
-    ----------
-    images : array_like, shape (28, 28), (28, 28, 1), (n, 28, 28) or (n, 28, 28, 1)
-        Grey values, light on dark: floats in [0, 1], or integers from 0 to 255.
-    name : str
-        What to call them in an error.
-
-    Returns
-    -------
-    ndarray of float32, shape (n, 28, 28, 1)
-        The same in [0, 1]. It is the given array itself if that has this form already.
-
-    Raises
-    ------
-    ValueError
-        If the shape, the type or a value is another; the message says how to fix it.
+    They may have shape (28, 28), (28, 28, 1), (n, 28, 28) or (n, 28, 28, 1), and be floats in
+    [0, 1] or integers from 0 to 255; others are refused in a ValueError that says how to fix them.
+    Images that have that form already are not copied.
 
     Examples
     --------
@@ -85,18 +72,14 @@ def as_labels(labels: ArrayLike, n: int, name: str = "labels") -> NDArray[np.int
     array = np.atleast_1d(labels)
     if array.shape != (n,):
         fix = "use labels.argmax(axis=1)" if array.ndim == 2 else "each image needs one label"
-        raise ValueError(f"expected {name} of shape ({n},), got {array.shape}; {fix}")
-    if not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(
-            f"expected {name} of an integer dtype, got {array.dtype}; "
-            "convert them with labels.astype(int)"
-        )
-    if array.min() < 0 or array.max() >= len(CLASS_NAMES):
-        raise ValueError(
-            f"expected {name} from 0 to {len(CLASS_NAMES) - 1}, "
-            f"got {array.min()} to {array.max()}; each label is an index into CLASS_NAMES"
-        )
-    return np.ascontiguousarray(array, np.int64)
+        problem = f"{array.shape}; {fix}"
+    elif not np.issubdtype(array.dtype, np.integer):
+        problem = f"dtype {array.dtype}, no integers; convert them with labels.astype(int)"
+    elif array.min() < 0 or array.max() >= len(CLASS_NAMES):
+        problem = f"{array.min()} to {array.max()}; each label is an index into CLASS_NAMES"
+    else:
+        return np.ascontiguousarray(array, np.int64)
+    raise ValueError(f"expected {name} from 0 to 9 of shape ({n},), got {problem}")
 
 
 def checked_split(split: Split, name: str) -> Split:
@@ -113,34 +96,25 @@ def checked_split(split: Split, name: str) -> Split:
 
 def check_values(array: NDArray[np.generic], name: str) -> int:
     """Refuse values that are no grey values; return what stands for white, 1 or 255 (integers)."""
-    is_integer = np.issubdtype(array.dtype, np.integer)
-    if not (is_integer or np.issubdtype(array.dtype, np.floating)):
-        raise ValueError(
-            f"expected {name} of floats in [0, 1] or integers from 0 to 255, got dtype "
-            f"{array.dtype}; convert them with np.asarray(images, dtype=np.float32)"
-        )
-    white = 255 if is_integer else 1
-    low, high = array.min(), array.max()  # NaN if any value is NaN
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError(
-            f"expected finite values in {name}, got NaN or infinity; find out where they come from"
-        )
-    if low < 0 or high > white:
-        fix = "scale them to that range" if is_integer else "divide by 255 if they were 0 to 255"
-        raise ValueError(
-            f"expected {name} of floats in [0, 1] or integers from 0 to 255, "
-            f"got {array.dtype} from {low:.9g} to {high:.9g}; {fix}"
-        )
-    if 0 < high <= np.float32(white / 255):
-        raise ValueError(
-            f"expected {name} with values up to {white}, got values up to {high:.3g}; "
-            "they may have been divided by 255 twice"
-        )
-    return white
+    is_number = array.dtype.kind in "iuf"
+    white = 1 if array.dtype.kind == "f" else 255
+    low, high = (array.min(), array.max()) if is_number else (0, 0)  # NaN if any value is NaN
+    if not is_number:
+        problem = f"dtype {array.dtype}; convert them with np.asarray(images, dtype=np.float32)"
+    elif not (np.isfinite(low) and np.isfinite(high)):
+        problem = "NaN or infinity; find out where they come from"
+    elif low < 0 or high > white:
+        fix = "divide by 255 if they were 0 to 255" if white == 1 else "scale them to that range"
+        problem = f"{array.dtype} from {low:.9g} to {high:.9g}; {fix}"
+    elif 0 < high <= np.float32(white / 255):
+        problem = f"values up to {high:.3g}; they may have been divided by 255 twice"
+    else:
+        return white
+    expected = f"{name} of floats in [0, 1] or integers from 0 to 255"
+    raise ValueError(f"expected {expected}, got {problem}")
 
 
 def _shape_fix(array: NDArray[np.generic]) -> str:
-    """Say what to do with an array that does not hold images."""
     if array.ndim == 0:
         return "For a photo, use prepare_photo(path)."
     if array.size == 0:
