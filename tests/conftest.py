@@ -3,10 +3,12 @@
 import http.server
 import os
 import shutil
+import signal
 import socket
 import threading
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 from playwright.sync_api import sync_playwright
 
@@ -17,6 +19,9 @@ from fashion_cnn.data import DATA_DIR_VARIABLE
 ROOT = Path(__file__).resolve().parents[1]
 TINY_DIR = ROOT / "data" / "tiny"
 
+plt.switch_backend("agg")
+# A background shell makes its children ignore Ctrl-C; with a handler here, ours do not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Tests start processes in other directories; a relative path is relative to this one.
 if os.environ.get(DATA_DIR_VARIABLE):
     os.environ[DATA_DIR_VARIABLE] = str(Path(os.environ[DATA_DIR_VARIABLE]).absolute())
@@ -30,10 +35,11 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
-def _english_afterwards():
-    """Undo what a test, or an example that it runs, chose for the whole process."""
+def _english_and_no_figures_afterwards():
+    """Undo what a test, or an example that it runs, did to the whole process."""
     yield
     fc.use_language("en")
+    plt.close("all")
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +67,12 @@ def trained(tiny, tmp_path_factory):
     model = fc.build_cnn()
     history = fc.train(model, tiny, checkpoint=checkpoint, seed=0, verbose=0)
     return model, history, checkpoint
+
+
+@pytest.fixture(scope="session")
+def packaged():
+    """The network that comes with the package."""
+    return fc.load_model()
 
 
 @pytest.fixture(scope="session")

@@ -20,18 +20,16 @@ from fashion_cnn import language
 from fashion_cnn.app.cli import commands
 from fashion_cnn.app.words import paragraphs
 
-plt.switch_backend("agg")
 # As the book names them.
 BOOK = "티셔츠,바지,스웨터,드레스,코트,샌달,셔츠,스니커즈,가방,앵클 부츠"
 SOURCE = ROOT / "src" / "fashion_cnn"
 
 
 @pytest.fixture(autouse=True)
-def _fonts_and_figures_afresh():
+def _fonts_afresh():
     language.korean_font.cache_clear()
     yield
     language.korean_font.cache_clear()
-    plt.close("all")
 
 
 def has_hangul(text):

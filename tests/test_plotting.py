@@ -13,17 +13,10 @@ from sklearn.metrics import confusion_matrix
 
 import fashion_cnn as fc
 
-plt.switch_backend("agg")
-
 
 @pytest.fixture(autouse=True)
-def _close_and_never_show(monkeypatch):
-    def show(*args, **kwargs):
-        raise AssertionError("a plot function called show()")
-
-    monkeypatch.setattr(plt, "show", show)
-    yield
-    plt.close("all")
+def _never_show(monkeypatch):
+    monkeypatch.setattr(plt, "show", lambda *args, **kwargs: pytest.fail("show() was called"))
 
 
 def titles(figure):

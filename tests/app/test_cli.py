@@ -211,8 +211,6 @@ def test_train_resumes_after_ctrl_c_and_saves_what_it_says(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
-            # A background shell makes its children ignore Ctrl-C.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     interrupted = start()

@@ -1,16 +1,7 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 import fashion_cnn as fc
-
-plt.switch_backend("agg")
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def test_expected_calibration_error_by_hand():

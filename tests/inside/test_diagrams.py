@@ -1,7 +1,6 @@
 import base64
 import itertools
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from IPython.core.formatters import DisplayFormatter
@@ -10,16 +9,8 @@ from scipy.signal import correlate2d
 
 import fashion_cnn as fc
 
-plt.switch_backend("agg")
-
 GRID = np.eye(3)
 KERNEL = np.array([[0.0, 1, 0], [0, 2, 0], [0, -1, 0]])
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def numbers(ax):

@@ -7,31 +7,26 @@ import pytest
 import fashion_cnn as fc
 
 
-@pytest.fixture(scope="module")
-def model():
-    return fc.load_model()
-
-
-def test_layer_outputs_are_the_models(model, tiny):
+def test_layer_outputs_are_the_models(packaged, tiny):
     images = tiny.test.images[:5]
-    outputs = fc.inside.layer_outputs(model, images)
-    assert list(outputs) == [layer.name for layer in model.layers]
-    kernels, biases = model.get_layer("conv1").get_weights()
+    outputs = fc.inside.layer_outputs(packaged, images)
+    assert list(outputs) == [layer.name for layer in packaged.layers]
+    kernels, biases = packaged.get_layer("conv1").get_weights()
     for image, maps in zip(images, outputs["conv1"], strict=True):
         np.testing.assert_allclose(
             maps, np.maximum(0, fc.inside.convolve(image, kernels, biases)), atol=1e-5
         )
-    np.testing.assert_allclose(outputs["output"], model.predict(images, verbose=0), atol=1e-6)
+    np.testing.assert_allclose(outputs["output"], packaged.predict(images, verbose=0), atol=1e-6)
     # Dropout does nothing in prediction, and one image is taken as predict takes it.
     np.testing.assert_array_equal(outputs["dropout"], outputs["hidden"])
-    one = fc.inside.layer_outputs(model, images[0, ..., 0])
+    one = fc.inside.layer_outputs(packaged, images[0, ..., 0])
     np.testing.assert_allclose(one["pool2"][0], outputs["pool2"][0], atol=1e-5)
 
 
-def test_most_exciting_by_looking_at_every_image(model, tiny):
+def test_most_exciting_by_looking_at_every_image(packaged, tiny):
     images = tiny.test.images[:60]
-    largest = fc.inside.layer_outputs(model, images)["conv2"][..., 7].max(axis=(1, 2))
-    found = fc.inside.most_exciting(model, images, "conv2", 7, n=5)
+    largest = fc.inside.layer_outputs(packaged, images)["conv2"][..., 7].max(axis=(1, 2))
+    found = fc.inside.most_exciting(packaged, images, "conv2", 7, n=5)
     np.testing.assert_allclose(largest[found], np.sort(largest)[::-1][:5], rtol=1e-5)
 
 
@@ -76,16 +71,16 @@ def test_receptive_field_refuses(where, message):
         fc.inside.receptive_field(fc.build_cnn(), *where)
 
 
-def test_occlusion_map_by_hiding_one_patch_at_a_time(model, tiny):
+def test_occlusion_map_by_hiding_one_patch_at_a_time(packaged, tiny):
     image = tiny.test.images[3]
     label = int(tiny.test.labels[3])
-    drops = fc.inside.occlusion_map(model, image, label, patch=5)
+    drops = fc.inside.occlusion_map(packaged, image, label, patch=5)
     assert drops.shape == (28, 28)
-    whole = model.predict(image[np.newaxis], verbose=0)[0, label]
+    whole = packaged.predict(image[np.newaxis], verbose=0)[0, label]
     for row, column in [(0, 0), (13, 14), (27, 5)]:
         hidden = image.copy()
         hidden[max(0, row - 2) : row + 3, max(0, column - 2) : column + 3] = 0
-        without = model.predict(hidden[np.newaxis], verbose=0)[0, label]
+        without = packaged.predict(hidden[np.newaxis], verbose=0)[0, label]
         assert drops[row, column] == pytest.approx(whole - without, abs=1e-5)
 
 
@@ -93,9 +88,9 @@ def test_occlusion_map_by_hiding_one_patch_at_a_time(model, tiny):
     ("label", "patch", "message"),
     [(10, 5, "label from 0 to 9, got 10"), (0, 4, "odd patch"), (0, 29, "odd patch")],
 )
-def test_occlusion_map_refuses(model, tiny, label, patch, message):
+def test_occlusion_map_refuses(packaged, tiny, label, patch, message):
     with pytest.raises(ValueError, match=message):
-        fc.inside.occlusion_map(model, tiny.test.images[0], label, patch=patch)
+        fc.inside.occlusion_map(packaged, tiny.test.images[0], label, patch=patch)
 
 
 def test_layer_table_is_the_published_one():

@@ -1,27 +1,13 @@
 import itertools
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 import fashion_cnn as fc
 
-plt.switch_backend("agg")
 
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
-
-
-@pytest.fixture(scope="module")
-def model():
-    return fc.load_model()
-
-
-def test_plot_filters_has_one_scale_for_all(model):
-    kernels = [net.get_layer("conv1").get_weights()[0][:, :, 0] for net in (fc.build_cnn(), model)]
+def test_plot_filters_has_one_scale_for_all(packaged):
+    kernels = [net.get_layer("conv1").get_weights()[0][:, :, 0] for net in (fc.build_cnn(), packaged)]
     figure = fc.inside.plot_filters(dict(zip(("before", "after"), kernels, strict=True)))
     panels = [ax for ax in figure.axes if ax.images]
     assert len(panels) == 64
@@ -58,8 +44,8 @@ def frames(ax):
     ]
 
 
-def test_receptive_fields_are_nested_squares(model, tiny):
-    figure = fc.inside.plot_receptive_fields(model, tiny.test.images[0], 3, 2)
+def test_receptive_fields_are_nested_squares(packaged, tiny):
+    figure = fc.inside.plot_receptive_fields(packaged, tiny.test.images[0], 3, 2)
     (ax,) = figure.axes
     sides = [width for *_, width, height in frames(ax) if width == height]
     assert sides == [3, 4, 8, 10]  # as in the published arithmetic, see layer_table
@@ -82,9 +68,9 @@ def test_patches_are_what_lies_in_the_frames(tiny):
         np.testing.assert_array_equal(ax.images[0].get_array(), image[..., 0][field])
 
 
-def test_plot_layers_shows_all_of_them(model, tiny):
+def test_plot_layers_shows_all_of_them(packaged, tiny):
     image = tiny.test.images[0]
-    outputs = fc.inside.layer_outputs(model, image)
+    outputs = fc.inside.layer_outputs(packaged, image)
     figure = fc.inside.plot_layers(image, outputs)
     shapes = [ax.get_title().split("\n") for ax in figure.axes]
     assert [name for name, _ in shapes] == ["input", *outputs]
@@ -111,13 +97,13 @@ def test_plot_occlusion_has_zero_in_the_middle_of_its_scale(tiny):
     assert shown.get_clim() == (-0.5, 0.5)
 
 
-def test_integers_are_drawn_as_predict_reads_them(model, tiny):
+def test_integers_are_drawn_as_predict_reads_them(packaged, tiny):
     image = tiny.test.images[0]
     integers = np.rint(255 * image[..., 0]).astype(np.uint8)
     for figure in (
-        fc.inside.plot_receptive_fields(model, integers, 3, 2),
+        fc.inside.plot_receptive_fields(packaged, integers, 3, 2),
         fc.inside.plot_patches([integers], [(slice(0, 8), slice(0, 8))], ["one"]),
-        fc.inside.plot_layers(integers, fc.inside.layer_outputs(model, image)),
+        fc.inside.plot_layers(integers, fc.inside.layer_outputs(packaged, image)),
         fc.inside.plot_occlusion(integers, np.zeros((28, 28))),
     ):
         shown = figure.axes[0].images[0].get_array()

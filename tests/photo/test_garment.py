@@ -211,4 +211,3 @@ def test_plot_photo_steps():
         for ax, name, image in zip(figure.axes, steps._fields, steps, strict=True):
             assert ax.get_title() == f"{name}, {image.shape[1]}×{image.shape[0]}"
             np.testing.assert_array_equal(ax.images[0].get_array(), np.squeeze(image))
-    plt.close("all")
