@@ -91,7 +91,10 @@ def inject(kills, scratch):
                 break
             seen["kills"] += 1
             seen["kills in the middle of a write"] += is_writing(often)
-            for name, load in (("best.keras", fc.load_model), ("best.training-state.npz", read_state)):
+            for name, load in (
+                ("best.keras", fc.load_model),
+                ("best.training-state.npz", read_state),
+            ):
                 if (often / name).exists():
                     load(often / name)  # raises ValueError unless it is whole
                     seen[f"{name} intact after a kill"] += 1

@@ -130,18 +130,6 @@ def test_validation_fraction_out_of_range(fraction):
         fc.load_fashion_mnist(TINY_DIR, validation_fraction=fraction)
 
 
-@pytest.mark.real_data
-def test_no_float64_copy_of_the_set(real_dir):
-    fc.load_fashion_mnist(TINY_DIR)  # imports
-    tracemalloc.start()
-    data = fc.load_fashion_mnist(real_dir)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    result = sum(split.images.nbytes for split in data[:3])
-    # A float64 copy of the training images alone would be 1.7 times the result.
-    assert peak < 1.75 * result
-
-
 def test_printed_as_one_line(tiny):
     sizes = "train: 800, validation: 200, test: 200 images"
     assert repr(tiny) == f"FashionMNIST({sizes}; {tiny.source})"

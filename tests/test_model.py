@@ -1,5 +1,3 @@
-import re
-
 import keras
 import numpy as np
 import pytest
@@ -7,40 +5,24 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 import fashion_cnn as fc
 
-# The table of the tutorial: kind, output shape, parameters.
-TUTORIAL_LAYERS = [
-    ("Conv2D", (None, 28, 28, 32), 320),
-    ("MaxPooling2D", (None, 14, 14, 32), 0),
-    ("Conv2D", (None, 14, 14, 64), 18_496),
-    ("MaxPooling2D", (None, 7, 7, 64), 0),
-    ("Flatten", (None, 3136), 0),
-    ("Dense", (None, 100), 313_700),
-    ("Dropout", (None, 100), 0),
-    ("Dense", (None, 10), 1_010),
-]
-
 
 def test_layers_are_the_tutorials():
+    """Kind, output shape, parameters."""
     model = fc.build_cnn()
     layers = [(type(x).__name__, x.output.shape, x.count_params()) for x in model.layers]
-    assert layers == TUTORIAL_LAYERS
+    assert layers == [
+        ("Conv2D", (None, 28, 28, 32), 320),
+        ("MaxPooling2D", (None, 14, 14, 32), 0),
+        ("Conv2D", (None, 14, 14, 64), 18_496),
+        ("MaxPooling2D", (None, 7, 7, 64), 0),
+        ("Flatten", (None, 3136), 0),
+        ("Dense", (None, 100), 313_700),
+        ("Dropout", (None, 100), 0),
+        ("Dense", (None, 10), 1_010),
+    ]
     assert model.count_params() == 333_526
     assert model.input_shape == (None, 28, 28, 1)
-    assert [model.get_layer(name).activation.__name__ for name in ("conv1", "conv2", "hidden")] == [
-        "relu"
-    ] * 3
     assert model.get_layer("dropout").rate == 0.4
-
-
-def test_summary_shows_the_tutorials_table():
-    lines = []
-    fc.build_cnn().summary(print_fn=lines.append)
-    text = "\n".join(lines)
-    shown = re.findall(r"\((\w+)\)\s+│ (\(None.*?\))\s+│\s+([\d,]+) │", text)
-    assert [(kind, shape, int(n.replace(",", ""))) for kind, shape, n in shown] == [
-        (kind, str(shape), count) for kind, shape, count in TUTORIAL_LAYERS
-    ]
-    assert "Total params: 333,526 (1.27 MB)" in text
 
 
 def convolution(images, kernel, bias):
@@ -75,18 +57,6 @@ def test_output_agrees_with_numpy(trained, tiny):
     images = tiny.test.images[:20]
     expected = forward_by_hand(model.get_weights(), images)
     np.testing.assert_allclose(model.predict(images, verbose=0), expected, atol=1e-5)
-
-
-def test_each_layer_agrees_with_numpy(trained, tiny):
-    model, *_ = trained
-    images = tiny.test.images[:3]
-    features = keras.Model(model.inputs[0], [layer.output for layer in model.layers[:4]])
-    conv1, pool1, conv2, pool2 = (np.asarray(x) for x in features(images))
-    kernel1, bias1, kernel2, bias2 = model.get_weights()[:4]
-    np.testing.assert_allclose(conv1, np.maximum(convolution(images, kernel1, bias1), 0), atol=1e-5)
-    np.testing.assert_array_equal(pool1, max_pooling(conv1))
-    np.testing.assert_allclose(conv2, np.maximum(convolution(pool1, kernel2, bias2), 0), atol=1e-5)
-    np.testing.assert_array_equal(pool2, max_pooling(conv2))
 
 
 def test_other_sizes():

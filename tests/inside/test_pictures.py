@@ -1,13 +1,14 @@
 import itertools
 
 import numpy as np
-import pytest
 
 import fashion_cnn as fc
 
 
 def test_plot_filters_has_one_scale_for_all(packaged):
-    kernels = [net.get_layer("conv1").get_weights()[0][:, :, 0] for net in (fc.build_cnn(), packaged)]
+    kernels = [
+        net.get_layer("conv1").get_weights()[0][:, :, 0] for net in (fc.build_cnn(), packaged)
+    ]
     figure = fc.inside.plot_filters(dict(zip(("before", "after"), kernels, strict=True)))
     panels = [ax for ax in figure.axes if ax.images]
     assert len(panels) == 64
