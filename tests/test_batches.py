@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import runpy
 
 import numpy as np
@@ -62,15 +63,6 @@ def test_passes_are_how_often_an_epoch_sees_the_images(ten, passes, sizes):
     np.testing.assert_array_equal(np.concatenate(later), seen[7:].ravel())
 
 
-@pytest.mark.slow
-def test_first_places_of_an_order_are_uniform(ten):
-    recipe = dataclasses.replace(PLAIN, epochs=2_000)
-    firsts = np.array([labels[0] for _, labels in batches(ten, recipe)[::STEPS]])
-    counts = np.bincount(firsts, minlength=10)
-    # Chi-squared with 9 degrees of freedom: above 33.7 once in 10,000.
-    assert ((counts - 200) ** 2 / 200).sum() < 33.7
-
-
 def test_later_epochs_are_the_same_when_earlier_ones_are_left_out(ten):
     recipe = dataclasses.replace(PLAIN, flip=True, shift=2, erasing=0.5, epochs=4)
     for (images, labels), (later_images, later_labels) in zip(
@@ -78,24 +70,17 @@ def test_later_epochs_are_the_same_when_earlier_ones_are_left_out(ten):
     ):
         np.testing.assert_array_equal(images, later_images)
         np.testing.assert_array_equal(labels, later_labels)
+        assert (images.dtype, images.shape[1:]) == (np.float32, (28, 28, 1))
+        assert 0 <= images.min() <= images.max() <= 1
     for (images, _), (other_images, _) in zip(
         batches(ten, recipe), batches(ten, recipe, seed=4), strict=True
     ):
         assert (images != other_images).any()
 
 
-@pytest.mark.parametrize(
-    ("flip", "shift"),
-    [(True, 0), (False, 1), pytest.param(True, 2, marks=pytest.mark.slow)],
-)
-def test_flips_and_shifts_are_all_there_equally_often(ten, flip, shift):
+def test_flips_and_shifts_are_all_there_equally_often(ten):
     """SciPy moves the images; every way must occur about equally often."""
-    ways = [
-        (mirrored, down, right)
-        for mirrored in ((False, True) if flip else (False,))
-        for down in range(-shift, shift + 1)
-        for right in range(-shift, shift + 1)
-    ]
+    ways = list(itertools.product((False, True), (-1, 0, 1), (-1, 0, 1)))
 
     def moved(image, way):
         mirrored, down, right = way
@@ -105,7 +90,7 @@ def test_flips_and_shifts_are_all_there_equally_often(ten, flip, shift):
     expected = {
         (label, way): moved(ten.images[label], way).tobytes() for label in range(10) for way in ways
     }
-    recipe = dataclasses.replace(PLAIN, flip=flip, shift=shift, epochs=40 * len(ways))
+    recipe = dataclasses.replace(PLAIN, flip=True, shift=1, epochs=20 * len(ways))
     found = dict.fromkeys(ways, 0.0)
     for images, labels in batches(ten, recipe):
         for image, label in zip(images, labels, strict=True):
@@ -114,8 +99,8 @@ def test_flips_and_shifts_are_all_there_equally_often(ten, flip, shift):
             assert same
             for way in same:
                 found[way] += 1 / len(same)
-    # Each way is expected 400 times, with a standard deviation below 20.
-    assert all(300 < count < 500 for count in found.values())
+    # Each way is expected 200 times, with a standard deviation below 15.
+    assert all(130 < count < 270 for count in found.values())
 
 
 def test_erasing_paints_one_grey_rectangle_over_some_images(ten):
@@ -138,15 +123,6 @@ def test_erasing_paints_one_grey_rectangle_over_some_images(ten):
     assert 0 <= min(greys) < 0.05
     assert 0.95 < max(greys) < 1
     assert covered.all()
-
-
-def test_values_stay_in_range(ten):
-    recipe = dataclasses.replace(PLAIN, flip=True, shift=2, erasing=0.5)
-    for images, _ in batches(ten, recipe):
-        assert images.dtype == np.float32
-        assert images.shape[1:] == (28, 28, 1)
-        assert images.min() >= 0
-        assert images.max() <= 1
 
 
 def test_evaluation_batches_are_the_split_in_order(ten):

@@ -3,13 +3,10 @@ import hashlib
 import runpy
 import shutil
 import struct
-import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
-import pooch
 import pytest
 from conftest import ROOT, TINY_DIR
 from sklearn.model_selection import train_test_split
@@ -40,10 +37,6 @@ def write_sums(directory, encoding="utf-8", line="{}  {}\n"):
         for name in FILES
     ]
     (directory / "SHA256SUMS").write_text("".join(lines), encoding)
-
-
-def unpack(path):
-    path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
 
 
 def idx(array):
@@ -108,9 +101,8 @@ def test_real_data_same_as_keras_and_scikit_learn(real, real_dir, tmp_path, monk
 @pytest.mark.real_data
 def test_real_data_unpacked_is_fashion_mnist(real, real_dir, tmp_path):
     for name in FILES:
-        shutil.copy(real_dir / name, tmp_path)
-        unpack(tmp_path / name)
-        (tmp_path / name).unlink()
+        content = gzip.decompress((real_dir / name).read_bytes())
+        (tmp_path / name).with_suffix("").write_bytes(content)
     data = fc.load_fashion_mnist(tmp_path)
     assert_same(data, real)
     assert data.source.is_fashion_mnist
@@ -153,35 +145,25 @@ def test_home_directory_is_written_as_tilde(copy, monkeypatch):
     assert "~/copy" in str(fc.load_fashion_mnist("~/copy").source)
 
 
-def test_unpacked_files_are_used_as_they_are(bare, tiny, keras_cache):
+def test_unpacked_and_packed_again_files_are_used_as_they_are(bare, tiny, monkeypatch):
     """Kaggle, torchvision and Safari leave them so; some leave the packed ones beside them."""
-    unpack(bare / TRAIN_IMAGES)
-    (bare / TRAIN_IMAGES).unlink()
-    unpack(bare / TEST_LABELS)
-    (bare / TEST_LABELS).write_bytes(b"cut short")
+    names = [name.removesuffix(".gz") for name in FILES]
+    content = {name: gzip.decompress((bare / f"{name}.gz").read_bytes()) for name in names}
     # The sums of the unpacked files are published, too.
+    lines = [f"{hashlib.sha256(content[name]).hexdigest()}  {name}\n" for name in names]
     sums = bare.parent / "sums"
-    names = [path for path in bare.iterdir() if path.name != TEST_LABELS]
-    lines = [f"{pooch.file_hash(str(path))}  {path.name}" for path in names]
-    packed = (TINY_DIR / "SHA256SUMS").read_text()
-    sums.write_text(packed + "\n".join(lines))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data_module, "PUBLISHED_SUMS", sums)
-        data = fc.load_fashion_mnist(bare)
-        assert_same(data, tiny)
-        assert data.source.is_fashion_mnist
-        assert data.source.files == (
-            bare / "train-images-idx3-ubyte",
-            bare / TRAIN_LABELS,
-            bare / TEST_IMAGES,
-            bare / "t10k-labels-idx1-ubyte",
-        )
-        # Packed again: other bytes, the same content.
-        (bare / TRAIN_IMAGES).write_bytes(
-            gzip.compress((bare / "train-images-idx3-ubyte").read_bytes(), 1)
-        )
-        (bare / "train-images-idx3-ubyte").unlink()
-        assert fc.load_fashion_mnist(bare).source.files[0] == bare / TRAIN_IMAGES
+    sums.write_text((TINY_DIR / "SHA256SUMS").read_text() + "".join(lines))
+    monkeypatch.setattr(data_module, "PUBLISHED_SUMS", sums)
+    for name in (names[0], names[3]):
+        (bare / name).write_bytes(content[name])
+    (bare / TRAIN_IMAGES).unlink()
+    (bare / TEST_LABELS).write_bytes(b"cut short")
+    (bare / TEST_IMAGES).write_bytes(gzip.compress(content[names[2]], 1))  # other bytes
+    data = fc.load_fashion_mnist(bare)
+    assert_same(data, tiny)
+    assert data.source.is_fashion_mnist
+    used = names[0], TRAIN_LABELS, TEST_IMAGES, names[3]
+    assert data.source.files == tuple(bare / name for name in used)
 
 
 @pytest.mark.parametrize(
@@ -330,25 +312,6 @@ def test_only_in_the_cache_a_damaged_file_is_replaced(bare, keras_cache, serve, 
     fc.load_fashion_mnist()
     assert (keras_cache / TEST_LABELS).read_bytes() == (TINY_DIR / TEST_LABELS).read_bytes()
     assert [path for path, _ in requests] == [f"/{TEST_LABELS}"]
-
-
-@pytest.mark.slow
-def test_four_processes_at_once(tmp_path, serve):
-    url, _ = serve(TINY_DIR)
-    code = f"""if True:
-        import pathlib
-        import fashion_cnn as fc
-        from fashion_cnn import data
-        data.PUBLISHED_SUMS = pathlib.Path({str(TINY_DIR / "SHA256SUMS")!r})
-        data.MIRRORS = ({url!r},)
-        assert len(fc.load_fashion_mnist().test.labels) == 200
-    """
-    environment = {"KERAS_HOME": str(tmp_path), "PATH": "", "PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, "-W", "error", "-c", code]
-    processes = [subprocess.Popen(command, env=environment) for _ in range(4)]
-    assert [process.wait() for process in processes] == [0] * 4
-    cache = tmp_path / "datasets" / "fashion-mnist"
-    assert sorted(path.name for path in cache.iterdir()) == sorted(FILES)
 
 
 # The stand-in data

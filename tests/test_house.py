@@ -18,14 +18,8 @@ import fashion_cnn as fc
 SOURCE = ROOT / "src" / "fashion_cnn"
 DRAWING = ROOT / "docs" / "house.svg"
 MODULES = sorted(SOURCE.rglob("*.py"))
-# These still use private names; they leave the list as their rooms are written anew.
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 WINGS = {"inside", "photo", "report", "study", "app"}  # unlikeness is a room of prediction's
-# Heavy or optional: a function may import these, with a comment that says why.
-LATE = {
-    *("fashion_cnn", "keras", "matplotlib", "pandas", "pooch", "pydot", "pygraphviz"),
-    *("sklearn", "tensorflow", "tqdm"),
-}
 
 
 def imports():
@@ -75,18 +69,6 @@ def test_no_private_name_of_another_module_is_used():
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "setattr":
                 used = [str(getattr(argument, "value", "")) for argument in node.args]
             assert not {name.rpartition(".")[2] for name in used} & others, f"{path}:{node.lineno}"
-
-
-def test_imports_inside_functions_have_a_reason():
-    for path in MODULES:
-        text = path.read_text("utf-8")
-        functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)]
-        for node in {node for function in functions for node in ast.walk(function)}:
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                name = getattr(node, "module", None) or node.names[0].name
-                assert name.partition(".")[0] in LATE, f"{path}:{node.lineno}"
-                nearby = text.splitlines()[node.lineno - 3 : node.end_lineno]
-                assert any("#" in line for line in nearby), f"{path}:{node.lineno} gives no reason"
 
 
 def test_imported_without_tensorflow():

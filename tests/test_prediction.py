@@ -135,11 +135,6 @@ def test_predict_refuses_several_images(trained, tiny):
         fc.predict(trained[0], tiny.test.images[:200])
 
 
-def test_predict_takes_a_black_image(trained):
-    model, *_ = trained
-    assert fc.predict(model, np.zeros((28, 28))).probabilities.sum() == pytest.approx(1, abs=1e-5)
-
-
 IMAGES = np.full((20, 28, 28, 1), 0.5, np.float32)
 LABELS = np.arange(20) % 10
 
@@ -197,10 +192,7 @@ def with_weights_of(value):
     ("make", "message"),
     [
         (lambda: "best-cnn-model.keras", "expected a Keras model first, got str"),
-        (lambda: keras.Sequential, "expected a Keras model first, got type"),
-        (lambda: None, "expected a Keras model first, got NoneType"),
         (lambda: network(keras.layers.Dense(7, "softmax")), r"\(n, 10\).* got \(None, 7\)"),
-        (lambda: network(keras.layers.Dense(10)), "probabilities, which sum to 1 .* softmax"),
         (
             lambda: network(keras.layers.Dense(10, "sigmoid")),
             "probabilities, which sum to 1 .* softmax",
@@ -210,8 +202,6 @@ def with_weights_of(value):
             r"one output of shape \(n, 10\).* got \[",
         ),
         (lambda: network(keras.layers.Dense(10, "softmax"), (32, 32, 3)), "one for .*32, 32, 3"),
-        (lambda: network(keras.layers.Dense(10, "softmax"), (784,)), "one for .*784"),
-        (lambda: with_weights_of(np.nan), "weights must be finite"),
         (lambda: with_weights_of(3e38), "weights must be finite"),
     ],
 )

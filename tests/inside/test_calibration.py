@@ -39,15 +39,3 @@ def test_plot_reliability_sorts_by_confidence():
     assert [text.get_text() for text in ax.texts] == ["2", "2"]
     error = 0.5 * abs(0.65 - 0.5) + 0.5 * abs(0.93 - 1)
     assert ax.get_title() == f"number of images at each dot; ECE {error:.4f}"
-
-
-def test_plot_reliability_shows_how_many_images_a_dot_stands_for():
-    rng = np.random.default_rng(0)
-    probabilities = rng.dirichlet(np.full(10, 0.2), size=500)
-    (ax,) = fc.inside.plot_reliability(rng.integers(10, size=500), probabilities).axes
-    confidence = probabilities.max(axis=1)
-    counts = [np.sum((confidence >= low / 10) & (confidence < low / 10 + 0.1)) for low in range(10)]
-    expected = [count for count in counts if count]
-    assert [int(text.get_text()) for text in ax.texts] == expected
-    areas = ax.collections[0].get_sizes()
-    assert np.array_equal(np.argsort(areas), np.argsort(expected))

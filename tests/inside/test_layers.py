@@ -45,19 +45,6 @@ def test_receptive_field_by_changing_every_pixel(layer_name):
         np.testing.assert_array_equal(changes[:, row, column].reshape(28, 28), expected)
 
 
-def test_receptive_field_with_valid_padding_and_strides():
-    network = keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            keras.layers.Conv2D(1, 5, strides=2, name="one"),
-            keras.layers.Conv2D(1, 3, strides=2, name="two"),
-        ]
-    )
-    # By hand: cell 2 of `two` starts at cell 4 of `one`, which starts at pixel 8; 5 + 2 · 2 pixels.
-    expected = slice(8, 17), slice(0, 9)
-    assert fc.inside.receptive_field(network, "two", 2, 0) == expected
-
-
 @pytest.mark.parametrize(
     ("where", "message"),
     [
