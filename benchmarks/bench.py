@@ -31,7 +31,8 @@ def main() -> None:
     for part in arguments.parts or PARTS[:-1]:
         module = importlib.import_module(part)
         if not arguments.table_only:
-            keep_results(part, module.measure(arguments.photos))
+            inputs = [arguments.photos] if part == "photos" else []
+            keep_results(part, module.measure(*inputs))
         for (document, name), table in tables_of(part).items():
             write_table(document, name, table)
         if hasattr(module, "draw"):

@@ -6,7 +6,6 @@ The epochs are those of the trainings, which must have been measured on this mac
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -54,7 +53,7 @@ def matrix_product_rate(dtype: tf.DType) -> float:
     return 2 * MATRIX**3 / min(seconds_of(lambda: multiply(matrix).numpy()) for _ in range(5))
 
 
-def measure(_: Path | None) -> Results:
+def measure() -> Results:
     """Measure everything."""
     data = fc.load_fashion_mnist()
     model = fc.build_cnn()

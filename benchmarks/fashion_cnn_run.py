@@ -17,7 +17,8 @@ from fashion_cnn.training import chosen_precision
 seed, checkpoint, recipe = int(sys.argv[1]), sys.argv[2], getattr(fc, sys.argv[3])
 data = fc.load_fashion_mnist()
 if sys.argv[4:] == ["all"]:
-    images, labels = map(np.concatenate, zip(data.train, data.validation, strict=True))
+    images = np.concatenate([data.train.images, data.validation.images])
+    labels = np.concatenate([data.train.labels, data.validation.labels])
     data = data._replace(train=fc.Split(images, labels))
 model = fc.build_cnn()
 

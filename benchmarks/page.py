@@ -13,7 +13,6 @@ import sys
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from measure import ROOT, Results, Tables, machine, note, table_of, timed_python
@@ -80,7 +79,7 @@ def stroke_milliseconds(page: Page) -> list[float]:
     return milliseconds[WARM_UPS:]
 
 
-def measure(_: Path | None) -> Results:
+def measure() -> Results:
     """Measure everything."""
     results = machine() | {"help": command_seconds("--help"), "data": command_seconds("data")}
     results["starts"] = []

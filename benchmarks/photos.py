@@ -16,7 +16,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
-from measure import ROOT, Results, Tables, machine, note, table_of, timed_python
+from measure import ROOT, Results, Tables, below_table, machine, note, table_of, timed_python
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from real_photos import GARMENTS, RIGHT, prepared, read_photos
@@ -37,6 +37,13 @@ TURNS = (
 )
 DRAWINGS = ROOT / "notebooks" / "drawings"
 FIGURES = {"en": ROOT / "docs" / "photos.png", "ko": ROOT / "docs" / "ko" / "photos.png"}
+# Beside the figures of the photos on which everything was chosen.
+TEST_SPLIT = (
+    "The test split of the same data set, 372 photographs on which nothing was chosen, was "
+    "measured at commit 8ef59cc: 66.9% of 245 garments are classified correctly; 48% of them are "
+    "warned about, and so are 88% of 127 other things. Of all photos without a warning, 75.5% are "
+    "classified correctly; of 73 photos of shoes in pairs, 1 is."
+)
 # The words of the figure, and its folders, in Korean.
 KOREAN = {
     "dress": "드레스",
@@ -310,7 +317,8 @@ def render_real_table(results: Results) -> str:
     header = (
         "| photos, and what counts as right | n | right | warned about | right, if not warned |"
     )
-    return table_of(header, lines) + note(words, "make bench PARTS=photos", results)
+    text = table_of(header, lines) + note(words, "make bench PARTS=photos", results)
+    return f"{text}\n{below_table(TEST_SPLIT)}\n"
 
 
 def render_table(results: Results) -> str:

@@ -60,7 +60,7 @@ SHORT = {
 }
 
 
-def measure(_: Path | None) -> Results:
+def measure() -> Results:
     """Run what is missing."""
     source = fc.load_fashion_mnist().source
     assert source.is_fashion_mnist, source
