@@ -83,11 +83,7 @@ def main() -> None:
     recorder = Recorder(data, images)
     keras.utils.set_random_seed(SEED)
     fc.build_cnn().fit(
-        *data.train,
-        epochs=EPOCHS,
-        validation_data=data.validation,
-        callbacks=[recorder],
-        verbose=0,
+        *data.train, epochs=EPOCHS, validation_data=data.validation, callbacks=[recorder], verbose=0
     )
     versions = {name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy")}
     pixels = [base64.b64encode(image).decode() for image in np.rint(images * 255).astype(np.uint8)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import hardware, table_of, versions, write_table
+from measure import machine, table_of, write_table
 from numpy.typing import NDArray
 from real_photos import RealPhotos, read_photos
 from robust import ROBUST, photo_augmentation
@@ -35,13 +35,7 @@ def main() -> None:
     data, model = fc.load_fashion_mnist(), fc.build_cnn()
     assert data.source.is_fashion_mnist, data.source
     fc.train(
-        model,
-        data,
-        ROBUST,
-        checkpoint=CHECKPOINT,
-        seed=SEED,
-        augment=photo_augmentation,
-        verbose=2,
+        model, data, ROBUST, checkpoint=CHECKPOINT, seed=SEED, augment=photo_augmentation, verbose=2
     )
     temperature, shifts = calibration(model, photos)
     # The calibration is in the weights of the last layer, and all are stored in float16.
@@ -93,7 +87,7 @@ def facts(
         "test accuracy": f"{test.accuracy:.4f}",
         "garments on real photos": f"{garments.mean():.1%} of {len(garments)} right",
         "calibration": f"temperature {temperature:.2f}, shifts of the logits {shifted}",
-        "made with": f"{versions()}; {hardware()}",
+        "made with": "{versions}; {hardware}".format(**machine()),
     }
 
 

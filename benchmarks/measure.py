@@ -61,31 +61,25 @@ class Run:
         print(json.dumps(found | {"peak_memory": self.peak_memory, "precision": precision}))
 
 
-def hardware() -> str:
-    """Return the processor's name, its instructions, and the cores this process may use."""
-    text = Path("/proc/cpuinfo").read_text()
-    name = re.findall(r"model name\s*: (.*)", text)[0]
-    known = [words for flag, words in INSTRUCTIONS.items() if re.search(rf"\b{flag}\b", text)]
-    return (
-        f"{name}{f' ({known[0]})' if known else ''}, {len(os.sched_getaffinity(0))} cores, no GPU"
-    )
-
-
 def has_torch() -> bool:
     """Tell whether PyTorch can be measured."""
     return importlib.util.find_spec("torch") is not None
 
 
-def versions() -> str:
-    """Return the versions that decide the figures."""
-    packages = ["tensorflow", "keras", "numpy", *(["torch"] if has_torch() else [])]
-    named = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
-    return f"Python {platform.python_version()}, {named}"
-
-
 def machine() -> Results:
     """Return where and with what it is measured: a part of every result."""
-    return {"hardware": hardware(), "versions": versions()}
+    text = Path("/proc/cpuinfo").read_text()
+    name = re.findall(r"model name\s*: (.*)", text)[0]
+    known = [
+        f" ({words})" for flag, words in INSTRUCTIONS.items() if re.search(rf"\b{flag}\b", text)
+    ]
+    cores = len(os.sched_getaffinity(0))
+    packages = ["tensorflow", "keras", "numpy", *(["torch"] if has_torch() else [])]
+    versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
+    return {
+        "hardware": f"{name}{''.join(known[:1])}, {cores} cores, no GPU",
+        "versions": f"Python {platform.python_version()}, {versions}",
+    }
 
 
 def timed_python(*words: str, **environment: str) -> tuple[str, float]:

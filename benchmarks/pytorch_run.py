@@ -20,17 +20,15 @@ torch.manual_seed(seed)
 precision = "bfloat16" if "bf16" in Path("/proc/cpuinfo").read_text() else "float32"
 
 
-def dataset(split: fc.Split) -> TensorDataset:
-    """Return images (n, 1, 28, 28) and labels as tensors."""
-    return TensorDataset(
-        torch.from_numpy(split.images).permute(0, 3, 1, 2), torch.from_numpy(split.labels)
-    )
+def loader_of(split: fc.Split, batch_size: int = 256, shuffle: bool = False) -> DataLoader:
+    """Return batches of images (n, 1, 28, 28) and labels."""
+    images = torch.from_numpy(split.images).permute(0, 3, 1, 2)
+    return DataLoader(TensorDataset(images, torch.from_numpy(split.labels)), batch_size, shuffle)
 
 
 data = fc.load_fashion_mnist()
-train_loader = DataLoader(dataset(data.train), batch_size=32, shuffle=True)
-validation_loader = DataLoader(dataset(data.validation), batch_size=256)
-test_loader = DataLoader(dataset(data.test), batch_size=256)
+train_loader = loader_of(data.train, batch_size=32, shuffle=True)
+validation_loader = loader_of(data.validation)
 
 model = nn.Sequential(
     nn.Conv2d(1, 32, 3, padding=1),
@@ -91,6 +89,6 @@ run.end()
 run.write(
     accuracies,
     validation=evaluate(validation_loader),
-    test=evaluate(test_loader),
+    test=evaluate(loader_of(data.test)),
     precision=precision,
 )

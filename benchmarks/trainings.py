@@ -73,6 +73,7 @@ def measure() -> Results:
             raise SystemExit(f"{UNFINISHED} is from another machine, versions or code; delete it")
     with tempfile.TemporaryDirectory() as scratch:
         # All sides read the same files, each from where its users have them.
+        environment = {"KERAS_HOME": scratch, "FASHION_CNN_DATA_DIR": str(source.directory)}
         cache = Path(scratch, "datasets", "fashion-mnist")
         cache.mkdir(parents=True)
         for path in source.files:
@@ -81,14 +82,8 @@ def measure() -> Results:
             if seed < len(results["runs"][side]):
                 continue
             script, *words = SIDES[side]
-            printed, seconds = timed_python(
-                str(HERE / script),
-                str(seed),
-                f"{scratch}/best.keras",
-                *words,
-                KERAS_HOME=scratch,
-                FASHION_CNN_DATA_DIR=str(source.directory),
-            )
+            command = [str(HERE / script), str(seed), f"{scratch}/best.keras", *words]
+            printed, seconds = timed_python(*command, **environment)
             run = json.loads(printed.splitlines()[-1])
             results["runs"][side].append({"seed": seed} | run | {"process_seconds": seconds})
             UNFINISHED.write_text(json.dumps(results))
