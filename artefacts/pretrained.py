@@ -1,8 +1,8 @@
-"""Train the network that comes with the package, and write its card: ``make pretrained``.
+"""Train the network that comes with the package, and fill in its card: ``make pretrained``.
 
-With PHOTOS, the directory of real photos that docs/photos.md describes, its certainty is
-calibrated on them. An interrupted training resumes. The same versions give the same weights, up to
-rounding; where the processor rounds differently, a long training may end a little elsewhere.
+Its certainty is calibrated on PHOTOS, the directory of real photos that docs/photos.md describes.
+An interrupted training resumes. The same versions give the same weights, up to rounding; where the
+processor rounds differently, a long training may end a little elsewhere.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import below_table, hardware, versions
+from measure import machine, table_of, write_table
 from numpy.typing import NDArray
 from real_photos import RealPhotos, read_photos
 from robust import ROBUST, photo_augmentation
@@ -20,42 +20,30 @@ from scipy.special import softmax
 
 import fashion_cnn as fc
 from fashion_cnn.model import PRETRAINED
-from fashion_cnn.recipe import BOOK
 
 SEED = 0
-CARD = PRETRAINED.with_name("README.md")
+CARD = "src/fashion_cnn/pretrained/README.md"
 CHECKPOINT = "robust-model.keras"
 PENALTY = 3.0  # of a shift by 1, in nats: about as much as three photos weigh
 
 
 def main() -> None:
-    """Train, calibrate, and write weights and card."""
+    """Train, calibrate, and write the weights and the table of the card."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path, required=True, help="directory of the real photos")
-    parser.add_argument("--model", help="a model trained so already (default: train it)")
-    arguments = parser.parse_args()
-    data = fc.load_fashion_mnist()
-    if not data.source.is_fashion_mnist:
-        raise SystemExit(f"the network needs Fashion-MNIST, got {data.source}")
-    if arguments.model:
-        model = fc.load_model(arguments.model)
-    else:
-        model = fc.build_cnn()
-        fc.train(
-            model,
-            data,
-            ROBUST,
-            checkpoint=CHECKPOINT,
-            seed=SEED,
-            augment=photo_augmentation,
-            verbose=2,
-        )
-    photos = read_photos(arguments.photos)
+    photos = read_photos(parser.parse_args().photos)
+    data, model = fc.load_fashion_mnist(), fc.build_cnn()
+    assert data.source.is_fashion_mnist, data.source
+    fc.train(
+        model, data, ROBUST, checkpoint=CHECKPOINT, seed=SEED, augment=photo_augmentation, verbose=2
+    )
     temperature, shifts = calibration(model, photos)
-    write_weights(model, temperature, shifts)
-    card = render_card(fc.load_model(), data, photos, temperature, shifts)
-    CARD.write_text(card, "utf-8")
-    print(card)
+    # The calibration is in the weights of the last layer, and all are stored in float16.
+    weights: list[NDArray[Any]] = model.get_weights()
+    weights[-2:] = [weights[-2] / temperature, weights[-1] / temperature + shifts]
+    np.savez_compressed(PRETRAINED, *[array.astype(np.float16) for array in weights])
+    rows = facts(data, photos, temperature, shifts).items()
+    write_table(CARD, "card", table_of("| | |", rows))
 
 
 def calibration(model: Any, photos: RealPhotos) -> tuple[float, NDArray[np.float64]]:
@@ -82,57 +70,32 @@ def calibration(model: Any, photos: RealPhotos) -> tuple[float, NDArray[np.float
     return float(np.exp(best[0])), shifts_of(best[1:])
 
 
-def write_weights(model: Any, temperature: float, shifts: NDArray[np.float64]) -> None:
-    """Store the weights in float16, the calibration already in those of the last layer."""
-    weights: list[NDArray[Any]] = model.get_weights()
-    weights[-2:] = [weights[-2] / temperature, weights[-1] / temperature + shifts]
-    PRETRAINED.parent.mkdir(exist_ok=True)
-    np.savez_compressed(PRETRAINED, *[array.astype(np.float16) for array in weights])
-
-
-def render_card(
-    model: Any,
-    data: fc.FashionMNIST,
-    photos: RealPhotos,
-    temperature: float,
-    shifts: NDArray[np.float64],
-) -> str:
-    """Return what to know about the network, as Markdown."""
+def facts(
+    data: fc.FashionMNIST, photos: RealPhotos, temperature: float, shifts: NDArray[np.float64]
+) -> dict[str, str]:
+    """Return what was measured of the packaged network, and how it was made."""
+    model = fc.load_model()
     test, validation = fc.evaluate(model, data.test), fc.evaluate(model, data.validation)
-    changed = {name: value for name, value in asdict(ROBUST).items() if value != asdict(BOOK)[name]}
-    settings = ", ".join(f"{name} {value}" for name, value in changed.items())
-    right = photos.right(model.predict(photos.images, verbose=0))
-    garments = right[photos.is_garment]
+    garments = photos.right(model.predict(photos.images, verbose=0))[photos.is_garment]
     shifted = ", ".join(
         f"{name} {shift:+.2f}" for name, shift in zip(fc.CLASS_NAMES, shifts, strict=True) if shift
     )
-    rows = {
-        "trained on": f"the training split of Fashion-MNIST, {len(data.train.labels):,} images "
-        "(MIT licence, © 2017 Zalando SE)",
-        "recipe": f"`ROBUST` of artefacts/robust.py, seed {SEED}: {settings}",
+    return {
+        "recipe": recipe_in_words(),
         "stored": f"{PRETRAINED.stat().st_size / 1e6:.2f} MB, float16",
         "validation accuracy": f"{validation.accuracy:.4f}",
         "test accuracy": f"{test.accuracy:.4f}",
-        "garments on real photos": f"{garments.mean():.1%} of {len(garments)} right "
-        "([docs/photos.md](../../../docs/photos.md))",
-        "calibration": f"temperature {temperature:.2f}, shifts of the logits {shifted}, stored in "
-        "the last layer's weights. They suit the probabilities to real photos of garments; on "
-        "images of the data set, the network is then less sure than it could be",
-        "made with": f"{versions()}; {hardware()}",
-        "to retrain": "`make pretrained PHOTOS=path`",
+        "garments on real photos": f"{garments.mean():.1%} of {len(garments)} right",
+        "calibration": f"temperature {temperature:.2f}, shifts of the logits {shifted}",
+        "made with": "{versions}; {hardware}".format(**machine()),
     }
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    text = below_table(
-        "It knows ten classes and nothing else: one garment at a time, from the front, shoes from "
-        "the side. Recipe and calibration were chosen on the validation split and on real photos; "
-        "no photo was trained on."
-    )
-    intro = below_table(
-        f"`fashion_cnn.load_model()` returns the tutorial's network of {model.count_params():,} "
-        "parameters, trained on images changed in many ways, so that it works for photographs."
-    )
-    title = "# The network that comes with the package"
-    return f"{title}\n\n{intro}\n\n| | |\n|---|---|\n{table}\n\n{text}\n"
+
+
+def recipe_in_words() -> str:
+    """Return the seed, and the settings that differ from BOOK's."""
+    book = asdict(fc.BOOK)
+    changed = [f"{name} {x}" for name, x in asdict(ROBUST).items() if x != book[name]]
+    return f"`ROBUST` of artefacts/robust.py, seed {SEED}: {', '.join(changed)}"
 
 
 if __name__ == "__main__":

@@ -176,8 +176,7 @@ def examples(split: fc.Split, seed: int) -> tuple[Images, NDArray[np.float32]]:
 def main() -> None:
     """Train, let 1 % of the validation images be above 1, and write the weights."""
     data = fc.load_fashion_mnist()
-    if not data.source.is_fashion_mnist:
-        raise SystemExit(f"the network needs Fashion-MNIST, got {data.source}")
+    assert data.source.is_fashion_mnist, data.source
     keras.utils.set_random_seed(SEED)
     images, is_strange = examples(data.train, SEED)
     model = keras.Sequential(

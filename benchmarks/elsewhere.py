@@ -3,14 +3,13 @@
 The epochs are those of the trainings, which must have been measured on this machine.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
-from measure import below_table, machine, results_of, timed_python, write_table
+from measure import Results, Tables, machine, note, results_of, table_of, timed_python
 from trainings import epoch_seconds, ratio
 
 import fashion_cnn as fc
@@ -54,7 +53,7 @@ def matrix_product_rate(dtype: tf.DType) -> float:
     return 2 * MATRIX**3 / min(seconds_of(lambda: multiply(matrix).numpy()) for _ in range(5))
 
 
-def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+def measure() -> Results:
     """Measure everything."""
     data = fc.load_fashion_mnist()
     model = fc.build_cnn()
@@ -80,19 +79,13 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def write(results: dict[str, Any]) -> None:
-    """Write the table."""
-    table = render_table(results, results_of("trainings"))
-    print(table)
-    write_table("elsewhere", table)
-
-
-def render_table(results: dict[str, Any], trainings: dict[str, Any]) -> str:
-    """Return the Markdown table."""
+def tables(results: Results) -> Tables:
+    """Return the table, by document and name."""
+    trainings = results_of("trainings")
     runs = trainings["runs"]
     if any(results[name] != trainings[name] for name in ("hardware", "versions")):
         raise SystemExit("trainings and elsewhere are from different machines or versions")
-    memory = ratio(runs["BOOK"], runs["plain Keras"], lambda run: run["peak_memory"])
+    memory = ratio(runs["BOOK"], runs["plain Keras"], "peak_memory")
     rows = [
         ("`import fashion_cnn`, without TensorFlow", f"{results['import']:.2f} s"),
         ("import and `load_fashion_mnist`: verify, read, scale, split", f"{results['load']:.2f} s"),
@@ -104,28 +97,19 @@ def render_table(results: dict[str, Any], trainings: dict[str, Any]) -> str:
         ("peak memory of a BOOK run", f"{memory:.2f} of plain Keras"),
     ]
     for side in ("BOOK", "FAST", "BEST"):
-        recipe = getattr(fc, side)
-        dtype = runs[side][0]["precision"]
+        recipe, dtype = getattr(fc, side), runs[side][0]["precision"]
         floor = epoch_flop(recipe) / results["rates"][dtype]
         seconds = statistics.median(map(epoch_seconds, runs[side]))
-        rows.append(
-            (
-                f"an epoch of {side}, batch {recipe.batch_size}, {dtype}",
-                f"{seconds:.1f} s, {seconds / floor:.1f} × its floor of {floor:.1f} s",
-            )
-        )
-    lines = ["| what | measured |", "|---|---|", *(f"| {what} | {how} |" for what, how in rows)]
+        what = f"an epoch of {side}, batch {recipe.batch_size}, {dtype}"
+        rows.append((what, f"{seconds:.1f} s, {seconds / floor:.1f} × its floor of {floor:.1f} s"))
     rates = ", ".join(
         f"{rate / 1e12:.2f} TFLOP/s in {name}" for name, rate in results["rates"].items()
     )
-
-    def flop(recipe: fc.Recipe) -> str:
-        return f"{epoch_flop(recipe) / 1e12:.2f}"
-
-    note = below_table(
-        f"Medians. The floor is an epoch's arithmetic ({flop(fc.BOOK)} TFLOP in BOOK and BEST, "
-        f"{flop(fc.FAST)} in FAST) at the rate of a large matrix product ({rates}); the epochs "
-        "include validation and saving, those of FAST tracing, too. `make bench`; "
-        f"{results['hardware']}; {results['versions']}."
+    book, fast = (f"{epoch_flop(recipe) / 1e12:.2f}" for recipe in (fc.BOOK, fc.FAST))
+    words = (
+        f"Medians. The floor is an epoch's arithmetic ({book} TFLOP in BOOK and BEST, {fast} in "
+        f"FAST) at the rate of a large matrix product ({rates}); the epochs include validation and "
+        "saving, those of FAST tracing, too."
     )
-    return "\n".join([*lines, "", note, ""])
+    table = table_of("| what | measured |", rows) + note(words, "make bench", results)
+    return {("docs/benchmarks.md", "elsewhere"): table}

@@ -1,4 +1,4 @@
-"""What all measurements share: this machine, whole processes, results.json, and tables."""
+"""What all measurements share: this machine (Linux), processes, runs, results.json and tables."""
 
 import importlib.metadata
 import importlib.util
@@ -11,23 +11,13 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS = HERE / "results.json"
-READMES = (ROOT / "README.md", ROOT / "README.ko.md")
-# Which document holds which table.
-DOCUMENTS = {
-    "runs": ROOT / "docs" / "benchmarks.md",
-    "growth": ROOT / "docs" / "benchmarks.md",
-    "elsewhere": ROOT / "docs" / "benchmarks.md",
-    "page": ROOT / "docs" / "benchmarks.md",
-    "real": ROOT / "docs" / "photos.md",
-    "photos": ROOT / "docs" / "photos.md",
-}
 # What makes training faster, as Linux names it, the fastest first.
 INSTRUCTIONS = {
     "amx_bf16": "AMX",
@@ -35,17 +25,40 @@ INSTRUCTIONS = {
     "avx512f": "AVX-512",
     "avx2": "AVX2",
 }
+Results = dict[str, Any]  # of a part, or of one run
+Tables = dict[tuple[str, str], str]  # by the path of their document and their name in it
 
 
-def hardware() -> str:
-    """Return the processor's name, its instructions, and the cores this process may use."""
-    cpu_info = Path("/proc/cpuinfo")
-    text = cpu_info.read_text() if cpu_info.exists() else ""
-    found = re.search(r"model name\s*: (.*)", text)
-    name = found.group(1) if found else platform.processor() or platform.machine()
-    known = [words for flag, words in INSTRUCTIONS.items() if re.search(rf"\b{flag}\b", text)]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}{f' ({known[0]})' if known else ''}, {cores} cores, no GPU"
+class Run:
+    """The clock of one training, which starts at once, and what the training came to."""
+
+    def __init__(self) -> None:
+        self.epoch_ends: list[float] = []
+        self.start = time.perf_counter()
+
+    def end_epoch(self, *_: Any) -> None:
+        """Note that an epoch has ended; Keras calls it with arguments that do not matter."""
+        self.epoch_ends.append(time.perf_counter() - self.start)
+
+    def end(self) -> None:
+        """Note that the training has ended, before the network is evaluated."""
+        self.seconds = time.perf_counter() - self.start
+        self.peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9  # GB
+
+    def write(
+        self,
+        accuracies: list[float],
+        validation: Iterable[float],
+        test: Iterable[float],
+        precision: str = "float32",
+    ) -> None:
+        """Print everything as a line of JSON; `validation` and `test` are loss and accuracy."""
+        found: Results = {"epochs": len(self.epoch_ends)}
+        found["validation_loss"], found["validation_accuracy"] = validation
+        found["test_loss"], found["test_accuracy"] = test
+        found |= {"seconds": self.seconds, "epoch_ends": self.epoch_ends}
+        found |= {"epoch_validation_accuracies": accuracies}
+        print(json.dumps(found | {"peak_memory": self.peak_memory, "precision": precision}))
 
 
 def has_torch() -> bool:
@@ -53,24 +66,28 @@ def has_torch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def versions() -> str:
-    """Return the versions that decide the figures."""
-    packages = ["tensorflow", "keras", "numpy", *(["torch"] if has_torch() else [])]
-    named = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
-    return f"Python {platform.python_version()}, {named}"
-
-
-def machine() -> dict[str, str]:
+def machine() -> Results:
     """Return where and with what it is measured: a part of every result."""
-    return {"hardware": hardware(), "versions": versions()}
+    text = Path("/proc/cpuinfo").read_text()
+    name = re.findall(r"model name\s*: (.*)", text)[0]
+    known = [
+        f" ({words})" for flag, words in INSTRUCTIONS.items() if re.search(rf"\b{flag}\b", text)
+    ]
+    cores = len(os.sched_getaffinity(0))
+    packages = ["tensorflow", "keras", "numpy", *(["torch"] if has_torch() else [])]
+    versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
+    return {
+        "hardware": f"{name}{''.join(known[:1])}, {cores} cores, no GPU",
+        "versions": f"Python {platform.python_version()}, {versions}",
+    }
 
 
-def timed_python(*words: str, environment: Mapping[str, str] | None = None) -> tuple[str, float]:
+def timed_python(*words: str, **environment: str) -> tuple[str, float]:
     """Run Python in a fresh process; return what it prints, and its seconds from start to end."""
     start = time.perf_counter()
     process = subprocess.run(
         [sys.executable, *words],
-        env=os.environ | (environment or {}),
+        env=os.environ | environment,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -78,35 +95,25 @@ def timed_python(*words: str, environment: Mapping[str, str] | None = None) -> t
     return process.stdout, time.perf_counter() - start
 
 
-def peak_memory() -> float:
-    """Return the peak memory of this process, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-
-
-def results_of(part: str) -> dict[str, Any]:
+def results_of(part: str) -> Results:
     """Return what was measured last."""
-    results: dict[str, Any] = json.loads(RESULTS.read_text())[part]
+    results: Results = json.loads(RESULTS.read_text())[part]
     return results
 
 
-def keep_results(part: str, results: dict[str, Any]) -> None:
+def keep_results(part: str, results: Results) -> None:
     """Put what was measured in place of what was measured before."""
-    kept = json.loads(RESULTS.read_text()) | {part: results}
-    RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+    text = json.dumps(json.loads(RESULTS.read_text()) | {part: results}, indent=1)
+    # Each run, an object without objects, and each other list of numbers has a line of its own.
+    innermost = re.compile(r"\{[^{}]*\}|\[[^\[\]{}]*\]")
+    text = innermost.sub(lambda match: json.dumps(json.loads(match[0])), text)
+    RESULTS.write_text(text + "\n")
 
 
-def table_in(name: str, document: Path | None = None) -> str:
-    """Return what stands between the marks of a table."""
-    text = (document or DOCUMENTS[name]).read_text("utf-8")
-    (table,) = _between_marks(name).findall(text)
-    return table
-
-
-def write_table(name: str, table: str, document: Path | None = None) -> None:
-    """Put a table between its marks."""
-    document = document or DOCUMENTS[name]
-    text = _between_marks(name).sub(lambda _: table, document.read_text("utf-8"))
-    document.write_text(text, "utf-8")
+def table_of(header: str, rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table; the header is its first line."""
+    lines = [header, "|" + "---|" * (header.count("|") - 1)]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
 
 
 def below_table(text: str) -> str:
@@ -114,7 +121,17 @@ def below_table(text: str) -> str:
     return textwrap.fill(text, 114, break_long_words=False, break_on_hyphens=False)
 
 
-def _between_marks(name: str) -> re.Pattern[str]:
-    return re.compile(
+def note(text: str, command: str, results: Results) -> str:
+    """Return the paragraph below a table, which ends with how and where it was measured."""
+    source = f"`{command}`; {results['hardware']}; {results['versions']}."
+    return f"\n{below_table(f'{text} {source}')}\n"
+
+
+def write_table(document: str, name: str, table: str) -> None:
+    """Put a table between its marks in a document, and print it."""
+    print(table)
+    path = ROOT / document
+    between = re.compile(
         rf"(?<=<!-- {name} table -->\n).*?(?=<!-- end of {name} table -->)", re.DOTALL
     )
+    path.write_text(between.sub(lambda _: table, path.read_text("utf-8")), "utf-8")

@@ -4,7 +4,6 @@ It serves the page with the package's network, drops a photo of 12 megapixels on
 in a real browser.
 """
 
-import argparse
 import base64
 import io
 import shutil
@@ -12,12 +11,11 @@ import statistics
 import subprocess
 import sys
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
-import requests
-from measure import ROOT, below_table, machine, timed_python, write_table
+from measure import ROOT, Results, Tables, machine, note, table_of, timed_python
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
@@ -32,7 +30,7 @@ DROP = """async () => {
     files.items.add(window.photo);
     const shown = new Promise(resolve => {
         const observer = new MutationObserver(() => {
-            if (steps.querySelectorAll("img").length < 5) return;
+            if (steps.querySelectorAll("canvas").length < 5) return;
             observer.disconnect();
             resolve();
         });
@@ -41,7 +39,6 @@ DROP = """async () => {
     const start = performance.now();
     dispatchEvent(new DragEvent("drop", {dataTransfer: files, cancelable: true}));
     await shown;
-    await Promise.all([...steps.querySelectorAll("img")].map(image => image.decode()));
     return performance.now() - start;
 }"""
 KEEP = """async content => {
@@ -82,28 +79,18 @@ def stroke_milliseconds(page: Page) -> list[float]:
     return milliseconds[WARM_UPS:]
 
 
-def prepare(path: str) -> None:
-    """Send a picture to the page, as it does itself."""
-    content = (DRAWINGS / path).read_bytes()
-    requests.post(f"{URL}prepare", data=content, timeout=300).raise_for_status()
-
-
-def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+def measure() -> Results:
     """Measure everything."""
-    results: dict[str, Any] = machine() | {
-        "help": command_seconds("--help"),
-        "data": command_seconds("data"),
-        "starts": [],
-    }
+    results = machine() | {"help": command_seconds("--help"), "data": command_seconds("data")}
+    results["starts"] = []
     for number in range(STARTS):
         start = time.perf_counter()
-        with subprocess.Popen(
-            [sys.executable, *PROGRAM, "demo", "--port", str(PORT)], stdout=subprocess.PIPE
-        ) as server:
+        command = [sys.executable, *PROGRAM, "demo", "--port", str(PORT)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
             try:
                 assert server.stdout is not None
                 server.stdout.readline()
-                requests.get(URL, timeout=60).raise_for_status()
+                urllib.request.urlopen(URL).close()
                 results["starts"].append(time.perf_counter() - start)
                 if number == STARTS - 1:
                     results |= measure_page()
@@ -112,7 +99,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
-def measure_page() -> dict[str, Any]:
+def measure_page() -> Results:
     """Measure the page that is served."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -126,43 +113,36 @@ def measure_page() -> dict[str, Any]:
         page.reload(wait_until="networkidle")
         strokes = stroke_milliseconds(page)
         browser.close()
-    names = sorted(path.name for path in DRAWINGS.glob("*.png"))
+    drawings = [path.read_bytes() for path in sorted(DRAWINGS.glob("*.png"))]
+    sent = [drawings[number % len(drawings)] for number in range(AT_ONCE)]
     start = time.perf_counter()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(prepare, [names[number % len(names)] for number in range(AT_ONCE)]))
+        list(
+            pool.map(lambda content: urllib.request.urlopen(f"{URL}prepare", content).read(), sent)
+        )
     return {"drops": drops, "strokes": strokes, "at_once": time.perf_counter() - start}
 
 
-def write(results: dict[str, Any]) -> None:
-    """Write the table."""
-    table = render_table(results)
-    print(table)
-    write_table("page", table)
-
-
-def render_table(results: dict[str, Any]) -> str:
-    """Return the Markdown table."""
+def tables(results: Results) -> Tables:
+    """Return the table, by document and name."""
+    start = statistics.median(results["starts"])
     rows = [
         ("`fashion-cnn --help`, the whole process", f"{results['help']:.2f} s"),
         ("`fashion-cnn data`, the whole process", f"{results['data']:.2f} s"),
-        (
-            "`fashion-cnn demo`, until the page answers",
-            f"{statistics.median(results['starts']):.1f} s",
-        ),
-        ("a stroke on the page: all layers computed and drawn", _spread(results["strokes"])),
-        ("a photo of 12 megapixels, from its drop to its five steps", _spread(results["drops"])),
+        ("`fashion-cnn demo`, until the page answers", f"{start:.1f} s"),
+        ("a stroke on the page: all layers computed and drawn", spread(results["strokes"])),
+        ("a photo of 12 megapixels, from its drop to its five steps", spread(results["drops"])),
         (f"{AT_ONCE} drawings sent at once, all answered", f"{results['at_once']:.1f} s"),
     ]
-    lines = ["| what | measured |", "|---|---|", *(f"| {what} | {how} |" for what, how in rows)]
-    note = below_table(
+    words = (
         f"Commands: median of {COMMANDS}; the start of the page: of {len(results['starts'])}. "
         f"{len(results['strokes'])} strokes and {len(results['drops'])} drops in sequence, once "
-        f"warm, in headless Chromium on the same machine. `make bench PARTS=page`; "
-        f"{results['hardware']}; {results['versions']}."
+        "warm, in headless Chromium on the same machine."
     )
-    return "\n".join([*lines, "", note, ""])
+    table = table_of("| what | measured |", rows) + note(words, "make bench PARTS=page", results)
+    return {("docs/benchmarks.md", "page"): table}
 
 
-def _spread(milliseconds: list[float]) -> str:
-    middle, slowest = statistics.median(milliseconds), max(milliseconds)
-    return f"median {middle:.0f} ms, slowest {slowest:.0f} ms"
+def spread(milliseconds: list[float]) -> str:
+    """Return median and maximum as text."""
+    return f"median {statistics.median(milliseconds):.0f} ms, slowest {max(milliseconds):.0f} ms"

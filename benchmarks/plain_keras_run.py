@@ -1,14 +1,12 @@
 """The tutorial in plain Keras, as its users would write it: the baseline.
 
-Run by bench.py: ``python benchmarks/plain_keras_run.py SEED CHECKPOINT`` prints a line of JSON.
+Run by trainings.py: ``python benchmarks/plain_keras_run.py SEED CHECKPOINT`` prints a line of JSON.
 """
 
-import json
 import sys
-import time
 
 import keras
-from measure import peak_memory
+from measure import Run
 from sklearn.model_selection import train_test_split
 
 seed, checkpoint = int(sys.argv[1]), sys.argv[2]
@@ -33,8 +31,7 @@ model.add(keras.layers.Dropout(0.4))
 model.add(keras.layers.Dense(10, activation="softmax"))
 model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 
-epoch_ends = []
-start = time.perf_counter()
+run = Run()
 history = model.fit(
     train_images,
     train_labels,
@@ -43,31 +40,13 @@ history = model.fit(
     callbacks=[
         keras.callbacks.ModelCheckpoint(checkpoint, save_best_only=True),
         keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True),
-        keras.callbacks.LambdaCallback(
-            on_epoch_end=lambda epoch, logs: epoch_ends.append(time.perf_counter() - start)
-        ),
+        keras.callbacks.LambdaCallback(on_epoch_end=run.end_epoch),
     ],
     verbose=0,
 )
-seconds = time.perf_counter() - start
-memory = peak_memory()
-
-validation_loss, validation_accuracy = model.evaluate(
-    validation_images, validation_labels, verbose=0
-)
-test_loss, test_accuracy = model.evaluate(test_images, test_labels, verbose=0)
-print(
-    json.dumps(
-        {
-            "epochs": len(history.epoch),
-            "validation_loss": validation_loss,
-            "validation_accuracy": validation_accuracy,
-            "test_loss": test_loss,
-            "test_accuracy": test_accuracy,
-            "seconds": seconds,
-            "epoch_ends": epoch_ends,
-            "epoch_validation_accuracies": history.history["val_accuracy"],
-            "peak_memory": memory,
-        }
-    )
+run.end()
+run.write(
+    history.history["val_accuracy"],
+    validation=model.evaluate(validation_images, validation_labels, verbose=0),
+    test=model.evaluate(test_images, test_labels, verbose=0),
 )

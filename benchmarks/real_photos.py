@@ -29,11 +29,10 @@ GARMENTS = tuple(RIGHT)[:6]  # what the network can be expected to know
 
 
 class RealPhotos(NamedTuple):
-    """Prepared photos: images (n, 28, 28, 1), their folders, and how many could not be prepared."""
+    """Prepared photos: images (n, 28, 28, 1), and the folder of each."""
 
     images: NDArray[np.float32]
     folders: NDArray[np.str_]
-    refused: int
 
     @property
     def is_garment(self) -> NDArray[np.bool_]:
@@ -50,16 +49,18 @@ class RealPhotos(NamedTuple):
         return self.is_right[np.arange(len(self.folders)), probabilities.argmax(axis=1)]
 
 
+def prepared(photo: Path | bytes) -> NDArray[np.float32]:
+    """Prepare a photo. One that is refused becomes a black image, which counts as misclassified."""
+    try:
+        return fc.prepare_photo(photo)
+    except ValueError:
+        return np.zeros((28, 28, 1), np.float32)
+
+
 def read_photos(directory: Path) -> RealPhotos:
-    """Prepare all photos. One that is refused counts as a black image: nobody was told rightly."""
+    """Prepare all photos in the ten folders of a directory."""
     paths = [path for folder in RIGHT for path in sorted((directory / folder).glob("*.jpg"))]
     if not paths:
         raise SystemExit(f"expected the photos' ten folders in {directory}, found no photo")
-    images, refused = [], 0
-    for path in paths:
-        try:
-            images.append(fc.prepare_photo(path))
-        except ValueError:
-            images.append(np.zeros((28, 28, 1), np.float32))
-            refused += 1
-    return RealPhotos(np.array(images), np.array([path.parent.name for path in paths]), refused)
+    folders = np.array([path.parent.name for path in paths])
+    return RealPhotos(np.array([prepared(path) for path in paths]), folders)

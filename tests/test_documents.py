@@ -1,5 +1,7 @@
 """What the READMEs and the other documents promise: commands, examples, links, tables."""
 
+import importlib
+import json
 import re
 import runpy
 import subprocess
@@ -74,28 +76,32 @@ def test_readme_pictures_are_the_notebooks():
 def test_tables_are_the_benchmarks(monkeypatch):
     """The tables match the committed results, to the letter, in both languages."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    measure, trainings, *others = (
-        runpy.run_path(str(ROOT / "benchmarks" / f"{name}.py"))
-        for name in ("measure", "trainings", "growth", "photos", "page", "elsewhere")
+    bench, measure = map(importlib.import_module, ("bench", "measure"))
+    tables: dict[tuple[str, str], str] = {}
+    for part in bench.PARTS:
+        tables |= importlib.import_module(part).tables(measure.results_of(part))
+    for (document, name), table in tables.items():
+        marked = f"<!-- {name} table -->\n{table}<!-- end of {name} table -->"
+        assert marked in (ROOT / document).read_text("utf-8"), name
+    documents = {document for document, _ in tables}
+    assert documents == {*READMES, "docs/benchmarks.md", "docs/photos.md"}
+    assert len(tables) == sum(
+        (ROOT / document).read_text("utf-8").count("<!-- end of") for document in documents
     )
-    results = {
-        part: measure["results_of"](part) for part in ("trainings", "growth", "photos", "page")
-    }
-    tables = {
-        "runs": trainings["render_table"](results["trainings"]),
-        "growth": others[0]["render_table"](results["growth"]),
-        "photos": others[1]["render_table"](results["photos"]),
-        "real": others[1]["render_real_table"](results["photos"]),
-        "page": others[2]["render_table"](results["page"]),
-        "elsewhere": others[3]["render_table"](
-            measure["results_of"]("elsewhere"), results["trainings"]
-        ),
-    }
-    for name, table in tables.items():
-        assert measure["table_in"](name) == table
-    for readme in measure["READMES"]:
-        short = trainings["render_short_table"](results["trainings"], readme)
-        assert measure["table_in"]("short", readme) == short
+
+
+def test_the_results_have_a_line_for_each_run(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    measure = importlib.import_module("measure")
+    text = measure.RESULTS.read_text()
+    copy = tmp_path / "results.json"
+    copy.write_text(json.dumps(json.loads(text)))
+    monkeypatch.setattr(measure, "RESULTS", copy)
+    measure.keep_results("page", measure.results_of("page"))
+    assert copy.read_text() == text
+    runs = json.loads(text)["trainings"]["runs"]
+    lines = [line.strip().removesuffix(",") for line in text.splitlines()]
+    assert all(json.dumps(run) in lines for side in runs.values() for run in side)
 
 
 @pytest.mark.slow
