@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import keras
 import numpy as np
 import pytest
-from conftest import TINY_DIR
+from conftest import TINY_DIR, MakesDirectory
 
 import fashion_cnn as fc
 from fashion_cnn import checkpoint as checkpoint_module
@@ -162,11 +162,6 @@ def test_state_of_another_run_is_refused_by_name(tiny, interrupted, name, change
     with pytest.raises(ValueError, match=rf"with another {name}\. .*resume=False"):
         train(interrupted, data, **change)
     assert (interrupted.parent / STATE).read_bytes() == before
-
-
-class MakesDirectory:
-    def __reduce__(self):
-        return os.mkdir, ("proof",)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from conftest import MakesDirectory
 
 import fashion_cnn as fc
 from fashion_cnn.model import PRETRAINED
@@ -103,18 +104,6 @@ def test_the_ending_does_not_matter(good, tmp_path):
 # No code from a file runs
 
 
-class MakesDirectory:
-    """An object whose unpickling makes a directory."""
-
-    def __init__(self, place):
-        self.place = place
-
-    def __reduce__(self):
-        import os
-
-        return os.mkdir, (str(self.place),)
-
-
 def test_objects_that_a_configuration_names_are_not_built(changed, good, tmp_path):
     """Keras would look them up and call them when it builds its layers."""
     proof = tmp_path / "proof"
@@ -152,15 +141,15 @@ def test_layers_of_another_kind(changed, tmp_path, module, class_name):
 
 
 @pytest.mark.parametrize("member", ["config.json", "model.weights.h5", "whole"])
-def test_pickles_are_not_read(changed, tmp_path, member):
-    proof = tmp_path / "proof"
-    content = pickle.dumps(MakesDirectory(proof))
+def test_pickles_are_not_read(changed, tmp_path, monkeypatch, member):
+    monkeypatch.chdir(tmp_path)
+    content = pickle.dumps(MakesDirectory())
     path = changed(members={member: content})
     if member == "whole":
         path.write_bytes(content)
     with pytest.raises(ValueError, match="expected a saved model"):
         fc.load_model(path)
-    assert not proof.exists()
+    assert not (tmp_path / "proof").exists()
 
 
 @pytest.mark.parametrize("name", ["../evil", "assets/../../evil"])

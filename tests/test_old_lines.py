@@ -1,7 +1,6 @@
 """Check what the notebook's table says about the lines of the note that no longer work."""
 
 import logging
-import re
 import subprocess
 import sys
 import warnings
@@ -9,7 +8,6 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT
 
 import fashion_cnn as fc
 
@@ -54,9 +52,3 @@ def test_plot_model_without_graphviz_prints_and_returns_nothing(tmp_path):
     assert not (tmp_path / "model.png").exists()
     assert "None is returned" in finished.stdout
     assert "graphviz" in finished.stdout.lower()
-
-
-def test_the_package_has_none_of_these_lines():
-    for path in (ROOT / "src" / "fashion_cnn").glob("*.py"):
-        code = path.read_text("utf-8")
-        assert not re.search(r"metrics=[\"']|input_shape=|keras\.utils\.plot_model\(", code), path

@@ -115,10 +115,11 @@ def test_help_is_complete_in_both_languages(name, run, monkeypatch):
         assert len({width(text[0]) for text in texts if text}) == 1
 
 
-def test_help_and_data_do_without_tensorflow_and_a_pipe_may_end_early(tmp_path):
+def test_import_help_and_data_do_without_tensorflow_and_a_pipe_may_end_early(tmp_path):
     code = (
-        "import sys\n"
+        "import sys, fashion_cnn as fc, fashion_cnn.photo\n"
         "from fashion_cnn.app.cli import commands\n"
+        "fc.predict, fc.plot_images\n"
         "for args in (['--help'], ['train', '--help'], ['data']):\n"
         "    try: commands(args)\n"
         "    except SystemExit as end: assert not end.code, end.code\n"

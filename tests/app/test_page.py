@@ -7,14 +7,11 @@ import re
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT
-from live_page import PAGE, PHONE, scrolls_sideways, without_a_name
+from conftest import PAGE, PHONE, ROOT, scrolls_sideways, without_a_name
 from playwright.sync_api import expect
 
 import fashion_cnn as fc
 from fashion_cnn.app.page_model import page_model
-
-pytest_plugins = ["live_page"]
 
 TOLERANCE = 1e-4
 EXAMPLES = [

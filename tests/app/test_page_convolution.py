@@ -6,12 +6,10 @@ import re
 import keras
 import numpy as np
 import pytest
-from live_page import PHONE, scrolls_sideways, without_a_name
+from conftest import PHONE, scrolls_sideways, without_a_name
 from playwright.sync_api import expect
 
 import fashion_cnn as fc
-
-pytest_plugins = ["live_page"]
 
 CASES = list(itertools.product([(5, 5), (6, 7), (8, 8), (9, 9)], (1, 2, 3, 5), (1, 2, 3)))
 COMPUTE = """async ({image, kernel, bias, sliding}) => {

@@ -7,13 +7,10 @@ import re
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT
-from live_page import PAGE, PHONE, scrolls_sideways
+from conftest import PAGE, PHONE, ROOT, scrolls_sideways
 from playwright.sync_api import expect
 
 import fashion_cnn as fc
-
-pytest_plugins = ["live_page"]
 
 RECORD = json.loads((PAGE / "learning.json").read_text("utf-8"))
 POINTS = RECORD["points"]
