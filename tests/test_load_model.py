@@ -193,7 +193,6 @@ def test_weights_only_and_a_saved_model_are_named(tmp_path):
         (3, "padding", "valid", r"expected padding='same' in layer 3 \(Conv2D\), got 'valid'"),
         (3, "padding", None, r"expected padding='same' in layer 3 \(Conv2D\), got None"),
         (6, "units", 100, "must match"),
-        (7, "rate", 2, "between 0 and 1"),
     ],
 )
 def test_configurations_of_other_networks(changed, layer, setting, value, message):

@@ -1,8 +1,6 @@
 """Check what the notebook's table says about the lines of the note that no longer work."""
 
 import logging
-import subprocess
-import sys
 import warnings
 
 import keras
@@ -32,23 +30,3 @@ def test_input_shape_in_a_layer_warns_and_an_input_does_not():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fc.build_cnn()
-
-
-@pytest.mark.slow
-def test_plot_model_without_graphviz_prints_and_returns_nothing(tmp_path):
-    code = (
-        "import IPython.core.magics.namespace  # how Keras recognises a notebook\n"
-        "import keras, fashion_cnn as fc\n"
-        "print(keras.utils.plot_model(fc.build_cnn()), 'is returned')\n"
-    )
-    finished = subprocess.run(
-        [sys.executable, "-c", code],
-        env={"PATH": "", "HOME": str(tmp_path / "home")},
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    assert not (tmp_path / "model.png").exists()
-    assert "None is returned" in finished.stdout
-    assert "graphviz" in finished.stdout.lower()

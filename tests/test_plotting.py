@@ -33,15 +33,6 @@ def test_plot_images_names_each_image(tiny):
     assert sum(bool(ax.images) for ax in figure.axes) == 12
 
 
-def test_plot_images_marks_wrong_predictions(tiny):
-    images, labels = tiny.test
-    predicted = labels[:3].copy()
-    predicted[1] = (predicted[1] + 1) % 10
-    figure = fc.plot_images(images[:3], labels[:3], predicted)
-    assert ["✗" in title for title in titles(figure)] == [False, True, False]
-    assert titles(figure)[1].endswith(fc.CLASS_NAMES[predicted[1]])
-
-
 def test_plot_images_takes_a_figure_and_one_image_with_its_label(tiny):
     figure = plt.figure()
     assert fc.plot_images(tiny.test.images[0], 8, 6, 0.5, figure=figure) is figure

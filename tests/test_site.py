@@ -155,11 +155,6 @@ def test_live_views_stand_on_the_pages(site, pages, edition):
     assert f"lang={language}&amp;embed=1" in text
 
 
-def test_the_live_page_has_the_packages_network(site):
-    weights = (site / "play" / "model" / "weights.bin").stat().st_size
-    assert weights == 2 * fc.load_model().count_params()
-
-
 @pytest.fixture
 def visit(site, browser):
     """Open pages of the site in a browser; at the end, none had a fault."""

@@ -12,7 +12,6 @@ from trousers import BLACK, CREAM, NAVY, WHITE, assert_close, drawn_trousers
 import fashion_cnn as fc
 
 DRAWINGS = ROOT / "notebooks" / "drawings"
-REAL_PHOTOS = ROOT.parent / "shared" / "real-photos"
 GREY = 0.6  # the median of every garment
 
 
@@ -163,19 +162,6 @@ def test_drawings_are_right_or_remarked_on(benchmark):
         for seen in (image, image[:, ::-1]):
             answer = fc.predict(model, seen)
             assert answer.class_name == right or answer.remark, name
-
-
-@pytest.mark.real_data
-@pytest.mark.skipif(not REAL_PHOTOS.exists(), reason="needs the photographs by strangers")
-def test_strangers_photos(benchmark):
-    photos = benchmark("real_photos.py")["read_photos"](REAL_PHOTOS)
-    answers = [fc.predict(fc.load_model(), image) for image in photos.images]
-    right = photos.right(np.array([answer.probabilities for answer in answers]))
-    is_garment, remarked = photos.is_garment, np.array([bool(a.remark) for a in answers])
-    assert right[is_garment].mean() >= 0.68
-    assert remarked[~is_garment].mean() >= 0.75
-    assert remarked[is_garment].mean() <= 0.5
-    assert right[is_garment & ~remarked].mean() >= 0.8
 
 
 def test_predict_photos_is_a_table(tmp_path):
