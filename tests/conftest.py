@@ -34,6 +34,13 @@ if os.environ.get(DATA_DIR_VARIABLE):
     os.environ[DATA_DIR_VARIABLE] = str(Path(os.environ[DATA_DIR_VARIABLE]).absolute())
 
 
+def assert_equal_weights(*models):
+    """Check that networks have the same weights, bit for bit."""
+    for arrays in zip(*(model.get_weights() for model in models), strict=True):
+        for array in arrays:
+            np.testing.assert_array_equal(array, arrays[0])
+
+
 class MakesDirectory:
     """An object whose unpickling makes the directory ``proof``."""
 

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import keras
 import numpy as np
 import pytest
-from conftest import TINY_DIR, MakesDirectory
+from conftest import TINY_DIR, MakesDirectory, assert_equal_weights
 
 import fashion_cnn as fc
 from fashion_cnn import checkpoint as checkpoint_module
@@ -48,12 +48,6 @@ def train(path, data, recipe=RECIPE, *, model=None, stop=None, **arguments):
     with pytest.raises(KeyboardInterrupt, match=message):
         fc.train(model, data, recipe, callbacks=[stop_in(stop)], **arguments)
     return model, None
-
-
-def assert_equal_weights(*models):
-    for arrays in zip(*(model.get_weights() for model in models), strict=True):
-        for array in arrays:
-            np.testing.assert_array_equal(array, arrays[0])
 
 
 @pytest.fixture(scope="module")

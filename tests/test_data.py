@@ -185,25 +185,17 @@ def test_a_mistyped_directory_is_named_and_not_made(tmp_path, monkeypatch):
         assert not mistyped.exists()
 
 
-def damage(path, other):
-    path.write_bytes(path.read_bytes()[:-1])
+SPOIL = {
+    "damage": lambda path, other: path.write_bytes(path.read_bytes()[:-1]),
+    "swap": lambda path, other: path.write_bytes(other.read_bytes()),
+    "bomb": lambda path, other: path.write_bytes(gzip.compress(bytes(200_000_000), 1)),
+    "remove": lambda path, other: path.unlink(),
+}
 
 
-def swap(path, other):
-    path.write_bytes(other.read_bytes())
-
-
-def remove(path, other):
-    path.unlink()
-
-
-def bomb(path, other):
-    path.write_bytes(gzip.compress(bytes(200_000_000), 1))
-
-
-@pytest.mark.parametrize("spoil", [damage, swap, bomb])
+@pytest.mark.parametrize("spoil", ["damage", "swap", "bomb"])
 def test_files_that_are_not_fashion_mnist(bare, spoil):
-    spoil(bare / TRAIN_IMAGES, bare / TEST_IMAGES)
+    SPOIL[spoil](bare / TRAIN_IMAGES, bare / TEST_IMAGES)
     before = (bare / TRAIN_IMAGES).read_bytes()
     message = r"no intact train-images.*damaged, cut short.*MNIST digits.*Delete it and run again"
     for fallback in (None, TINY_DIR):  # which is not for damaged data
@@ -212,9 +204,9 @@ def test_files_that_are_not_fashion_mnist(bare, spoil):
     assert (bare / TRAIN_IMAGES).read_bytes() == before
 
 
-@pytest.mark.parametrize("spoil", [damage, swap, remove])
+@pytest.mark.parametrize("spoil", ["damage", "swap", "remove"])
 def test_files_that_do_not_match_their_own_sums(copy, spoil):
-    spoil(copy / TRAIN_LABELS, copy / TEST_LABELS)
+    SPOIL[spoil](copy / TRAIN_LABELS, copy / TEST_LABELS)
     with pytest.raises(fc.DatasetError, match=r"no intact train-labels.*sha256sum \*.gz > SHA256"):
         fc.load_fashion_mnist(copy)
 

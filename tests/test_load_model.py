@@ -10,7 +10,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import MakesDirectory
+from conftest import MakesDirectory, assert_equal_weights
 
 import fashion_cnn as fc
 from fashion_cnn.model import PRETRAINED
@@ -35,10 +35,7 @@ def test_a_trained_network_comes_with_the_package(tmp_path):
         assert stored[name].dtype == np.float16
         np.testing.assert_array_equal(stored[name], weights)
     model.save(tmp_path / "copy.keras")
-    np.testing.assert_array_equal(
-        fc.load_model(tmp_path / "copy.keras").predict(IMAGES, verbose=0),
-        model.predict(IMAGES, verbose=0),
-    )
+    assert_equal_weights(fc.load_model(tmp_path / "copy.keras"), model)
 
 
 @pytest.mark.real_data
@@ -56,8 +53,7 @@ def test_reads_other_sizes_and_optimizers_and_gives_a_compiled_model(tmp_path, t
     model.optimizer.build(model.trainable_variables)
     model.save(tmp_path / "small.keras")
     loaded = fc.load_model(str(tmp_path / "small.keras"))
-    for array, expected in zip(loaded.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(array, expected)
+    assert_equal_weights(loaded, model)
     assert loaded.get_layer("dropout").rate == 0.1
     loaded.evaluate(*tiny.test, verbose=0)
 
@@ -118,9 +114,7 @@ def test_objects_that_a_configuration_names_are_not_built(changed, good, tmp_pat
         }
         layers[1]["build_config"] = {"input_shape": f"__import__('os').mkdir({str(proof)!r})"}
 
-    np.testing.assert_array_equal(
-        fc.load_model(changed(config=edit)).get_weights()[0], fc.load_model(good).get_weights()[0]
-    )
+    assert_equal_weights(fc.load_model(changed(config=edit)), fc.load_model(good))
     assert not proof.exists()
 
 

@@ -5,17 +5,13 @@ import random
 import keras
 import numpy as np
 import pytest
+from conftest import assert_equal_weights
 
 import fashion_cnn as fc
 from fashion_cnn.checkpoint import load_history
 
 SMALL = {"filters": (4, 8), "dense_units": 16}
 ONE_EPOCH = fc.Recipe(learning_rate=1e-3, batch_size=32, epochs=1, patience=2)
-
-
-def assert_equal_weights(one, other):
-    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 def test_learns_the_stand_in_data_and_stops_early(trained, tiny):

@@ -147,20 +147,14 @@ def test_a_small_picture_or_its_negative_stays_as_it_is():
         assert_close(fc.prepare_photo(picture), image[..., np.newaxis] / np.float32(255), 1e-6)
 
 
-@pytest.fixture
-def benchmark(monkeypatch):
-    """Return a function that gives the names in a script of benchmarks/."""
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return lambda script: runpy.run_path(str(ROOT / "benchmarks" / script))
-
-
 @pytest.mark.slow
-def test_drawings_are_right_or_remarked_on(benchmark):
-    model = fc.load_model()
-    for name, right in benchmark("photos.py")["DRAWN"].items():
+def test_drawings_are_right_or_remarked_on(packaged, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    drawn = runpy.run_path(str(ROOT / "benchmarks" / "photos.py"))["DRAWN"]
+    for name, right in drawn.items():
         image = fc.prepare_photo(DRAWINGS / f"{name}.png")
         for seen in (image, image[:, ::-1]):
-            answer = fc.predict(model, seen)
+            answer = fc.predict(packaged, seen)
             assert answer.class_name == right or answer.remark, name
 
 
