@@ -1,5 +1,7 @@
-"""Shared fixtures: data, Keras's cache, mirrors on this machine, and no network."""
+"""Shared fixtures: data, networks, mirrors on this machine, the live page; and no network."""
 
+import contextlib
+import functools
 import http.server
 import os
 import shutil
@@ -9,15 +11,20 @@ import threading
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
 
 import fashion_cnn as fc
 from fashion_cnn import data as data_module
+from fashion_cnn.app.page_model import write_model
 from fashion_cnn.data import DATA_DIR_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY_DIR = ROOT / "data" / "tiny"
+PAGE = ROOT / "src" / "fashion_cnn" / "page"
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+POLICY = "default-src 'self'; img-src 'self' data: blob:"  # nothing inline, no other host
 
 plt.switch_backend("agg")
 # A background shell makes its children ignore Ctrl-C; with a handler here, ours do not.
@@ -27,11 +34,27 @@ if os.environ.get(DATA_DIR_VARIABLE):
     os.environ[DATA_DIR_VARIABLE] = str(Path(os.environ[DATA_DIR_VARIABLE]).absolute())
 
 
+def assert_equal_weights(*models):
+    """Check that networks have the same weights, bit for bit."""
+    for arrays in zip(*(model.get_weights() for model in models), strict=True):
+        for array in arrays:
+            np.testing.assert_array_equal(array, arrays[0])
+
+
+class MakesDirectory:
+    """An object whose unpickling makes the directory ``proof``."""
+
+    def __reduce__(self):
+        return os.mkdir, ("proof",)
+
+
 def pytest_collection_modifyitems(items):
     """Mark tests that need the real data or a browser as slow."""
     for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
         if item.get_closest_marker("real_data") or item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.slow)
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)
@@ -103,33 +126,40 @@ def tiny_is_real(monkeypatch):
     monkeypatch.setattr(data_module, "PUBLISHED_SUMS", TINY_DIR / "SHA256SUMS")
 
 
+@contextlib.contextmanager
+def served(directory, headers=(), requests=None):
+    """Serve the files of a directory, with headers of their own; yield the address."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def end_headers(self):
+            for header in headers:
+                self.send_header(*header)
+            super().end_headers()
+
+        def log_request(self, code="-", size="-"):
+            if requests is not None:
+                requests.append((self.path, int(code)))
+
+        def log_message(self, *args):
+            pass
+
+    handler = functools.partial(Handler, directory=directory)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
 @pytest.fixture
 def serve():
     """Start web servers on this machine; each serves a directory and counts its requests."""
-    servers = []
+    with contextlib.ExitStack() as servers:
 
-    def start(directory):
-        requests = []
+        def start(directory):
+            requests = []
+            return servers.enter_context(served(directory, requests=requests)), requests
 
-        class Handler(http.server.SimpleHTTPRequestHandler):
-            def __init__(self, *args):
-                super().__init__(*args, directory=str(directory))
-
-            def log_request(self, code="-", size="-"):
-                requests.append((self.path, int(code)))
-
-            def log_message(self, format, *args):
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}/", requests
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+        yield start
 
 
 @pytest.fixture
@@ -152,3 +182,84 @@ def browser():
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=chromium, args=flags)
+
+
+# The live page in a real browser
+
+
+def watched(browser, home, ignoring=(), **kwargs):
+    """Return a new page, and the list of what it will say, throw, miss or ask of other hosts."""
+    page = browser.new_context(**kwargs).new_page()
+    faults = []
+    page.on("console", lambda m: m.type in ignoring or faults.append(m.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
+    page.on(
+        "request",
+        lambda request: (
+            request.url.startswith((home, "data:", "blob:")) or faults.append(request.url)
+        ),
+    )
+    return page, faults
+
+
+@pytest.fixture(scope="session")
+def models(packaged):
+    """The package's network, and one of other sizes with weights that need 32 bits."""
+    small = fc.build_cnn(filters=(8, 16), dense_units=20)
+    rng = np.random.default_rng(0)
+    small.set_weights([w + rng.normal(0, 0.05, w.shape) for w in small.get_weights()])
+    return {"model": packaged, "small": small}
+
+
+@pytest.fixture(scope="session")
+def play(models, tmp_path_factory):
+    """The directory of the page with its models, which is not the root of its host."""
+    directory = tmp_path_factory.mktemp("site") / "play"
+    shutil.copytree(PAGE, directory)
+    for name, model in models.items():
+        write_model(model, directory / name)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def home(play):
+    """The address of the page, served as files with nothing behind them."""
+    with served(play.parent, [("Content-Security-Policy", POLICY)]) as url:
+        yield f"{url}play/"
+
+
+@pytest.fixture
+def open_view(browser, home):
+    """Open views; at the end, none has logged a message, missed a file or asked another host."""
+    visits = []
+
+    def opened(name, query="lang=en&theme=light", routes=None, **kwargs):
+        visits.append(watched(browser, home, **kwargs))
+        page = visits[-1][0]
+        for pattern, answer in (routes or {}).items():
+            page.route(pattern, answer)
+        page.goto(f"{home}{name}.html?{query}")
+        page.wait_for_selector("html[data-ready], #reading:not(:empty)", state="attached")
+        return page
+
+    yield opened
+    for page, _ in visits:
+        page.context.close()
+    assert [fault for _, faults in visits for fault in faults] == []
+
+
+def scrolls_sideways(page):
+    """Tell whether a view is wider than its window."""
+    return page.evaluate("document.documentElement.scrollWidth > innerWidth")
+
+
+def without_a_name(page):
+    """Return what can be operated but has no name that a screen reader could say."""
+    return page.evaluate(
+        """[...document.querySelectorAll("button, input, a, [tabindex], [role=img], [role=grid]")]
+            .filter((node) => node.checkVisibility() && node.tagName !== "MAIN" && !node.ariaLabel
+                && !node.labels?.length && !node.textContent.trim()
+                && !node.hasAttribute("aria-labelledby"))
+            .map((node) => node.outerHTML.slice(0, 120))"""
+    )

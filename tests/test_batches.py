@@ -1,11 +1,9 @@
 import dataclasses
 import itertools
-import runpy
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT
 from scipy import ndimage
 
 import fashion_cnn as fc
@@ -147,23 +145,3 @@ def test_an_augmentation_of_ones_own_comes_first_and_is_given_a_seed(ten):
     first = list(factors(3))
     assert len(set(first)) == 2 * STEPS  # another one in every step
     assert first == list(factors(3)) != list(factors(4))
-
-
-def test_the_augmentation_for_photos(tiny):
-    """artefacts/robust.py: half of the images are warped, half of them get another grey."""
-    module = runpy.run_path(str(ROOT / "artefacts" / "robust.py"))
-    square = np.zeros((1_000, 28, 28, 1), np.float32)
-    square[:, 4:24, 8:20] = 0.5
-    moved = module["moved"](square, (1, 2)).numpy()[..., 0]
-    as_they_were = np.array(
-        [((image == 0) | (image == 0.5)).all() and (image > 0).sum() == 240 for image in moved]
-    )
-    assert 450 < as_they_were.sum() < 550  # 3 standard deviations
-    light = np.minimum(moved / 0.5, 1)
-    heights, widths = light.sum(axis=1).max(axis=1), light.sum(axis=2).max(axis=1)
-    assert heights.min() > 20 / (1 + module["ZOOM"]) - 1
-    assert 1.2 * 12 / 20 < (widths / heights).max() < 1.2 * (1 + module["STRETCH"]) * 12 / 20
-    toned = module["toned"](square, (1, 2)).numpy()
-    assert 450 < (toned != square).any(axis=(1, 2, 3)).sum() < 550
-    np.testing.assert_array_equal(toned > 0, square > 0)
-    assert toned.max() <= 1

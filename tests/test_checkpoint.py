@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import keras
 import numpy as np
 import pytest
-from conftest import TINY_DIR
+from conftest import TINY_DIR, MakesDirectory, assert_equal_weights
 
 import fashion_cnn as fc
 from fashion_cnn import checkpoint as checkpoint_module
@@ -25,19 +25,17 @@ def build(**sizes):
     return fc.build_cnn(**({"filters": (4, 8), "dense_units": 16} | sizes))
 
 
-class Stop(keras.callbacks.Callback):
+def stop_in(epoch):
     """Raise what Ctrl-C raises in the middle of an epoch, counted from 0."""
+    begun = []
 
-    def __init__(self, epoch):
-        super().__init__()
-        self.last_epoch = epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self.epoch == self.last_epoch and batch >= 9:
+    def stop(batch, logs):
+        if begun[-1] == epoch and batch >= 9:
             raise KeyboardInterrupt
+
+    return keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: begun.append(epoch), on_train_batch_end=stop
+    )
 
 
 def train(path, data, recipe=RECIPE, *, model=None, stop=None, **arguments):
@@ -48,14 +46,8 @@ def train(path, data, recipe=RECIPE, *, model=None, stop=None, **arguments):
         return model, fc.train(model, data, recipe, **arguments)
     message = f"interrupted in epoch {stop + 1}; train again with the same arguments"
     with pytest.raises(KeyboardInterrupt, match=message):
-        fc.train(model, data, recipe, callbacks=[Stop(stop)], **arguments)
+        fc.train(model, data, recipe, callbacks=[stop_in(stop)], **arguments)
     return model, None
-
-
-def assert_equal_weights(*models):
-    for arrays in zip(*(model.get_weights() for model in models), strict=True):
-        for array in arrays:
-            np.testing.assert_array_equal(array, arrays[0])
 
 
 @pytest.fixture(scope="module")
@@ -109,32 +101,31 @@ def test_resumed_run_is_bit_equal_even_when_killed_after_the_last_epoch(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", [fc.FAST, fc.BEST], ids=["FAST", "BEST"])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        dataclasses.replace(fc.FAST, epochs=3),
+        dataclasses.replace(fc.BEST, epochs=3),
+        dataclasses.replace(RECIPE, learning_rate=3e-2, epochs=20, patience=1),
+    ],
+    ids=["FAST", "BEST", "stops early"],
+)
 def test_every_recipe_resumes_bit_equal_in_its_precision(tiny, tmp_path, monkeypatch, recipe):
-    recipe = dataclasses.replace(recipe, epochs=3)
+    """It is interrupted, then killed after the last epoch."""
     (tmp_path / "cpuinfo").write_text("amx_bf16")
     monkeypatch.setattr(training_module, "CPU_INFO", tmp_path / "cpuinfo")
     expected, expected_history = train(tmp_path / "never.keras", tiny, recipe)
+    assert len(expected_history.epoch) < 20
     train(tmp_path / "best.keras", tiny, recipe, stop=1)
     assert read_state(tmp_path / STATE)["run"]["precision"] == "bfloat16"
     (tmp_path / "cpuinfo").unlink()  # it is resumed on another processor
-    model, history = train(tmp_path / "best.keras", tiny, recipe)
-    assert history.history == expected_history.history
-    assert_equal_weights(model, expected)
-
-
-@pytest.mark.slow
-def test_a_run_that_stopped_early_has_stopped(tiny, tmp_path, monkeypatch):
-    recipe = dataclasses.replace(RECIPE, learning_rate=3e-2, epochs=20, patience=1)
-    expected_model, expected = train(tmp_path / "other.keras", tiny, recipe)
-    assert len(expected.epoch) < recipe.epochs
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint_module.KeepProgress, "on_train_end", FULL)
         with pytest.raises(OSError, match="No space"):
             train(tmp_path / "best.keras", tiny, recipe)
     model, history = train(tmp_path / "best.keras", tiny, recipe)
-    assert history.history == expected.history
-    assert_equal_weights(model, expected_model, fc.load_model(tmp_path / "best.keras"))
+    assert history.history == expected_history.history
+    assert_equal_weights(model, expected, fc.load_model(tmp_path / "best.keras"))
 
 
 # What is refused; it never loses what existed before
@@ -162,11 +153,6 @@ def test_state_of_another_run_is_refused_by_name(tiny, interrupted, name, change
     with pytest.raises(ValueError, match=rf"with another {name}\. .*resume=False"):
         train(interrupted, data, **change)
     assert (interrupted.parent / STATE).read_bytes() == before
-
-
-class MakesDirectory:
-    def __reduce__(self):
-        return os.mkdir, ("proof",)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ import importlib
 import json
 import re
 import runpy
-import subprocess
-import tarfile
 
 import click
 import pytest
@@ -102,21 +100,3 @@ def test_the_results_have_a_line_for_each_run(monkeypatch, tmp_path):
     runs = json.loads(text)["trainings"]["runs"]
     lines = [line.strip().removesuffix(",") for line in text.splitlines()]
     assert all(json.dumps(run) in lines for side in runs.values() for run in side)
-
-
-@pytest.mark.slow
-def test_the_source_distribution_holds_what_the_documents_show(tmp_path):
-    build = [ROOT / ".venv/bin/python"] if (ROOT / ".venv").exists() else ["python"]
-    command = [*build, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (archive,) = tmp_path.glob("*.tar.gz")
-    with tarfile.open(archive) as file:
-        names = {name.partition("/")[2] for name in file.getnames()}
-    for readme in READMES:
-        assert readme in names
-        text = (ROOT / readme).read_text("utf-8")
-        links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
-        for link in links:
-            place = ROOT / link
-            found = names if place.is_file() else {n.partition("/")[0] for n in names}
-            assert link.rstrip("/") in found or any(n.startswith(link) for n in names), link

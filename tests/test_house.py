@@ -5,13 +5,11 @@ import graphlib
 import importlib
 import inspect
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import grimp
 import pytest
-from conftest import ROOT, TINY_DIR
+from conftest import ROOT
 
 import fashion_cnn as fc
 
@@ -69,15 +67,6 @@ def test_no_private_name_of_another_module_is_used():
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "setattr":
                 used = [str(getattr(argument, "value", "")) for argument in node.args]
             assert not {name.rpartition(".")[2] for name in used} & others, f"{path}:{node.lineno}"
-
-
-def test_imported_without_tensorflow():
-    code = (
-        "import sys, fashion_cnn as fc, fashion_cnn.photo, fashion_cnn.app.cli\n"
-        f"fc.load_fashion_mnist({str(TINY_DIR)!r}), fc.predict, fc.plot_images\n"
-        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("package", ["fashion_cnn", "fashion_cnn.inside"])

@@ -10,6 +10,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from conftest import MakesDirectory, assert_equal_weights
 
 import fashion_cnn as fc
 from fashion_cnn.model import PRETRAINED
@@ -34,10 +35,7 @@ def test_a_trained_network_comes_with_the_package(tmp_path):
         assert stored[name].dtype == np.float16
         np.testing.assert_array_equal(stored[name], weights)
     model.save(tmp_path / "copy.keras")
-    np.testing.assert_array_equal(
-        fc.load_model(tmp_path / "copy.keras").predict(IMAGES, verbose=0),
-        model.predict(IMAGES, verbose=0),
-    )
+    assert_equal_weights(fc.load_model(tmp_path / "copy.keras"), model)
 
 
 @pytest.mark.real_data
@@ -55,8 +53,7 @@ def test_reads_other_sizes_and_optimizers_and_gives_a_compiled_model(tmp_path, t
     model.optimizer.build(model.trainable_variables)
     model.save(tmp_path / "small.keras")
     loaded = fc.load_model(str(tmp_path / "small.keras"))
-    for array, expected in zip(loaded.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(array, expected)
+    assert_equal_weights(loaded, model)
     assert loaded.get_layer("dropout").rate == 0.1
     loaded.evaluate(*tiny.test, verbose=0)
 
@@ -103,18 +100,6 @@ def test_the_ending_does_not_matter(good, tmp_path):
 # No code from a file runs
 
 
-class MakesDirectory:
-    """An object whose unpickling makes a directory."""
-
-    def __init__(self, place):
-        self.place = place
-
-    def __reduce__(self):
-        import os
-
-        return os.mkdir, (str(self.place),)
-
-
 def test_objects_that_a_configuration_names_are_not_built(changed, good, tmp_path):
     """Keras would look them up and call them when it builds its layers."""
     proof = tmp_path / "proof"
@@ -129,9 +114,7 @@ def test_objects_that_a_configuration_names_are_not_built(changed, good, tmp_pat
         }
         layers[1]["build_config"] = {"input_shape": f"__import__('os').mkdir({str(proof)!r})"}
 
-    np.testing.assert_array_equal(
-        fc.load_model(changed(config=edit)).get_weights()[0], fc.load_model(good).get_weights()[0]
-    )
+    assert_equal_weights(fc.load_model(changed(config=edit)), fc.load_model(good))
     assert not proof.exists()
 
 
@@ -152,15 +135,15 @@ def test_layers_of_another_kind(changed, tmp_path, module, class_name):
 
 
 @pytest.mark.parametrize("member", ["config.json", "model.weights.h5", "whole"])
-def test_pickles_are_not_read(changed, tmp_path, member):
-    proof = tmp_path / "proof"
-    content = pickle.dumps(MakesDirectory(proof))
+def test_pickles_are_not_read(changed, tmp_path, monkeypatch, member):
+    monkeypatch.chdir(tmp_path)
+    content = pickle.dumps(MakesDirectory())
     path = changed(members={member: content})
     if member == "whole":
         path.write_bytes(content)
     with pytest.raises(ValueError, match="expected a saved model"):
         fc.load_model(path)
-    assert not proof.exists()
+    assert not (tmp_path / "proof").exists()
 
 
 @pytest.mark.parametrize("name", ["../evil", "assets/../../evil"])
@@ -204,7 +187,6 @@ def test_weights_only_and_a_saved_model_are_named(tmp_path):
         (3, "padding", "valid", r"expected padding='same' in layer 3 \(Conv2D\), got 'valid'"),
         (3, "padding", None, r"expected padding='same' in layer 3 \(Conv2D\), got None"),
         (6, "units", 100, "must match"),
-        (7, "rate", 2, "between 0 and 1"),
     ],
 )
 def test_configurations_of_other_networks(changed, layer, setting, value, message):

@@ -1,15 +1,11 @@
 """Check what the notebook's table says about the lines of the note that no longer work."""
 
 import logging
-import re
-import subprocess
-import sys
 import warnings
 
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT
 
 import fashion_cnn as fc
 
@@ -34,29 +30,3 @@ def test_input_shape_in_a_layer_warns_and_an_input_does_not():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fc.build_cnn()
-
-
-@pytest.mark.slow
-def test_plot_model_without_graphviz_prints_and_returns_nothing(tmp_path):
-    code = (
-        "import IPython.core.magics.namespace  # how Keras recognises a notebook\n"
-        "import keras, fashion_cnn as fc\n"
-        "print(keras.utils.plot_model(fc.build_cnn()), 'is returned')\n"
-    )
-    finished = subprocess.run(
-        [sys.executable, "-c", code],
-        env={"PATH": "", "HOME": str(tmp_path / "home")},
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    assert not (tmp_path / "model.png").exists()
-    assert "None is returned" in finished.stdout
-    assert "graphviz" in finished.stdout.lower()
-
-
-def test_the_package_has_none_of_these_lines():
-    for path in (ROOT / "src" / "fashion_cnn").glob("*.py"):
-        code = path.read_text("utf-8")
-        assert not re.search(r"metrics=[\"']|input_shape=|keras\.utils\.plot_model\(", code), path

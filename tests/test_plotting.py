@@ -33,15 +33,6 @@ def test_plot_images_names_each_image(tiny):
     assert sum(bool(ax.images) for ax in figure.axes) == 12
 
 
-def test_plot_images_marks_wrong_predictions(tiny):
-    images, labels = tiny.test
-    predicted = labels[:3].copy()
-    predicted[1] = (predicted[1] + 1) % 10
-    figure = fc.plot_images(images[:3], labels[:3], predicted)
-    assert ["✗" in title for title in titles(figure)] == [False, True, False]
-    assert titles(figure)[1].endswith(fc.CLASS_NAMES[predicted[1]])
-
-
 def test_plot_images_takes_a_figure_and_one_image_with_its_label(tiny):
     figure = plt.figure()
     assert fc.plot_images(tiny.test.images[0], 8, 6, 0.5, figure=figure) is figure
@@ -180,17 +171,8 @@ def test_plot_model_without_the_dot_program(tmp_path):
     text = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", svg))
     for shape in ("28, 28, 1", "28, 28, 32", "14, 14, 32", "14, 14, 64", "7, 7, 64", "3136", "10"):
         assert f"(None, {shape})" in text
-    kinds = (
-        "Conv2D",
-        "MaxPooling2D",
-        "Conv2D",
-        "MaxPooling2D",
-        "Flatten",
-        "Dense",
-        "Dropout",
-        "Dense",
-    )
-    assert re.findall(r"\(([A-Z]\w+)\)", text) == list(kinds)
+    kinds = "Conv2D MaxPooling2D Conv2D MaxPooling2D Flatten Dense Dropout Dense"
+    assert re.findall(r"\(([A-Z]\w+)\)", text) == kinds.split()
     with Image.open(tmp_path / "model.png") as picture:
         assert picture.width > 1000  # sharp
         assert len(set(picture.convert("L").resize((200, 200)).tobytes())) > 10

@@ -92,13 +92,10 @@ def test_text_and_table_show_every_figure(tiny):
     assert (report.map(len) < 50).all(axis=None)  # pandas cuts off what is longer
 
 
-def test_stand_in_data_means_nothing(tiny):
+def test_stand_in_data_and_a_model_trained_on_it_mean_nothing(trained, tiny):
+    """Even on the real data, and after it was saved and loaded."""
     report = make_report(tiny, is_real=False)
     assert set(verdicts(report).values()) == {"stand-in data: means nothing"}
-
-
-def test_a_model_trained_on_stand_in_data_means_nothing(trained, tiny):
-    """Even on the real data, and after it was saved and loaded."""
     report = make_report(tiny, model=fc.load_model(trained[-1]))
     assert set(verdicts(report).values()) == {"trained on stand-in data: means nothing"}
 

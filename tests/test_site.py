@@ -14,8 +14,7 @@ import filelock
 import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import ROOT
-from live_page import served, watched
+from conftest import ROOT, served, watched
 from playwright.sync_api import expect
 
 import fashion_cnn as fc
@@ -28,7 +27,6 @@ def refuse(*args, **kwargs):
     raise OSError("the site is built offline")
 socket.getaddrinfo = socket.socket.connect = refuse
 """
-pytest_plugins = ["live_page"]
 pytestmark = pytest.mark.slow
 
 
@@ -85,15 +83,6 @@ def test_every_public_name_is_documented_in_both_sites(pages):
     for root in ("", "ko/"):
         api = [page for name, page in pages.items() if name.startswith(f"{root}api/")]
         assert {f"fashion_cnn.{name}" for name in public} <= set().union(*(p.ids for p in api))
-
-
-def test_types_lead_to_the_documentation_of_others(pages):
-    for name, link in (
-        ("training", "https://www.tensorflow.org/api_docs/python/tf/keras/Sequential"),
-        ("pictures", "https://matplotlib.org/stable/api/_as_gen/matplotlib.figure.Figure.html"),
-        ("inside", "https://numpy.org/doc/stable/reference/generated/numpy.ndarray.html"),
-    ):
-        assert link in pages[f"api/{name}.html"].links
 
 
 def test_links_and_pictures_inside_the_site_exist(site, pages):
@@ -164,11 +153,6 @@ def test_live_views_stand_on_the_pages(site, pages, edition):
     text = pages[f"{edition}notebooks/inside_the_cnn.html"].text
     assert text.index("animate_convolution") < text.index("<iframe")
     assert f"lang={language}&amp;embed=1" in text
-
-
-def test_the_live_page_has_the_packages_network(site):
-    weights = (site / "play" / "model" / "weights.bin").stat().st_size
-    assert weights == 2 * fc.load_model().count_params()
 
 
 @pytest.fixture

@@ -1,23 +1,17 @@
 import dataclasses
 import os
 import random
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
+from conftest import assert_equal_weights
 
 import fashion_cnn as fc
 from fashion_cnn.checkpoint import load_history
 
 SMALL = {"filters": (4, 8), "dense_units": 16}
 ONE_EPOCH = fc.Recipe(learning_rate=1e-3, batch_size=32, epochs=1, patience=2)
-
-
-def assert_equal_weights(one, other):
-    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 def test_learns_the_stand_in_data_and_stops_early(trained, tiny):
@@ -124,7 +118,6 @@ def network(*layers):
         ({"data": ()}, r"expected a FashionMNIST, the whole data set .* got tuple; call train\("),
         ({"recipe": "FAST"}, "expected a Recipe, such as fashion_cnn.FAST without quotes, got str"),
         ({"seed": 1.5}, "expected an int from 0 to 4,294,967,295 as seed, got 1.5"),
-        ({"seed": -1}, "as seed, got -1"),
         ({"seed": 2**32}, "as seed, got 4294967296"),
         ({"checkpoint": "best.h5"}, r"ends in \.keras.*best\.h5"),
         ({"checkpoint": "directory.keras"}, r"ends in \.keras.*directory\.keras"),
@@ -157,17 +150,6 @@ def test_another_backend_is_refused(tiny, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(RuntimeError, match=r"got torch; set KERAS_BACKEND=tensorflow before"):
         fc.train(fc.build_cnn(), tiny)
-
-
-@pytest.mark.slow
-def test_a_backend_that_is_not_installed_is_named():
-    done = subprocess.run(
-        [sys.executable, "-c", "import fashion_cnn as fc; fc.train"],
-        env=os.environ | {"KERAS_BACKEND": "jax"},
-        capture_output=True,
-        text=True,
-    )
-    assert "jax" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.real_data

@@ -1,9 +1,6 @@
-import runpy
-
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT
 
 from fashion_cnn.unlikeness import NETWORK, unlikeness
 
@@ -31,22 +28,6 @@ def test_unlikeness_is_what_keras_computes(tiny):
     expected = 2 * network.predict(images, verbose=0)[:, 0]
     np.testing.assert_allclose(unlikeness(images), expected, atol=1e-4)
     assert NETWORK.stat().st_size < 60_000
-
-
-@pytest.mark.slow
-def test_nothing_of_other_kinds_looks_like_clothes(monkeypatch):
-    """The kinds that need no data set; digits, crops and letters were not trained on."""
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    benchmark = runpy.run_path(str(ROOT / "benchmarks" / "photos.py"))
-    random = np.random.default_rng(1)
-    kinds = {"digits": 0.92, "crops": 0.92, "noise": 1, "almost_blank": 1, "shapes": 0.67}
-    for kind, least in kinds.items():
-        images = np.array([np.reshape(x, (28, 28, 1)) for x in benchmark[kind](None, random)])
-        assert np.mean(unlikeness(images.astype(np.float32)) > 1) >= least, kind
-    for alphabet, fonts in (("LATIN", "DEJAVU"), ("CYRILLIC", "STIX")):
-        letters = benchmark["letters_of"](benchmark[fonts], benchmark[alphabet])(None, None)
-        images = np.array([np.reshape(x, (28, 28, 1)) for x in letters], np.float32)
-        assert np.mean(unlikeness(images) > 1) >= 0.92
 
 
 @pytest.mark.real_data

@@ -249,7 +249,6 @@ def upload(page, content):
     return response.value
 
 
-@pytest.mark.browser
 def test_the_page_shows_how_the_answer_comes_about(page):
     values = upload(page, BOOT).json()["steps"]["centred"]
     image = fc.prepare_photo(BOOT)
@@ -260,7 +259,6 @@ def test_the_page_shows_how_the_answer_comes_about(page):
     expect(page.locator("#remark")).to_contain_text(f"{prediction.unlikeness:.2f}")
 
 
-@pytest.mark.browser
 @pytest.mark.parametrize("kind", ["png", "tiff"])  # TIFF is shown as the package has read it
 def test_the_page_crops_turns_and_mirrors(page, kind):
     photo = Image.open(DRAWINGS / "winter-boot.png").convert("RGB").resize((200, 160))
@@ -281,7 +279,6 @@ def test_the_page_crops_turns_and_mirrors(page, kind):
     assert np.abs(np.asarray(changed.resize(expected.shape[1::-1]), int) - expected).mean() < 5
 
 
-@pytest.mark.browser
 def test_the_page_says_in_both_languages_what_is_wrong(page):
     sentences = {
         "unreadable": ("cannot be read as a picture", "그림으로 읽을 수 없습니다"),
@@ -301,7 +298,6 @@ def test_the_page_says_in_both_languages_what_is_wrong(page):
             page.locator("#language").click()
 
 
-@pytest.mark.browser
 def test_a_drawing_never_reaches_the_server(page):
     asked = []
     page.on("request", lambda request: asked.append(request.url))

@@ -6,12 +6,9 @@ import re
 import keras
 import numpy as np
 import pytest
-from live_page import PHONE, scrolls_sideways, without_a_name
 from playwright.sync_api import expect
 
 import fashion_cnn as fc
-
-pytest_plugins = ["live_page"]
 
 CASES = list(itertools.product([(5, 5), (6, 7), (8, 8), (9, 9)], (1, 2, 3, 5), (1, 2, 3)))
 COMPUTE = """async ({image, kernel, bias, sliding}) => {
@@ -230,21 +227,3 @@ def test_everything_by_keyboard(page):
     page.locator("#last").click()
     expected = fc.inside.convolve(numbers_of(page, "picture"), kernel, [0])[..., 0]
     assert_close(numbers_of(page, "map"), expected)
-
-
-def test_a_window_always_fits_the_picture_and_a_phone(open_view):
-    """Whatever is chosen, in whatever order, some window fits and nothing is logged."""
-    page = open_view("convolution", **PHONE)
-    page.locator("#picture").tap(position={"x": 310, "y": 310})
-    assert place_of_window(page) == (8, 8)
-    rng = np.random.default_rng(0)
-    groups = ("operation", "window", "stride", "padding", "pictures", "filters")
-    for _ in range(50):
-        buttons = page.locator(f"#{rng.choice(groups)} button:enabled:visible")
-        if buttons.count():
-            buttons.nth(int(rng.integers(buttons.count()))).click()
-        page.locator("#last").click()
-        assert np.isfinite(numbers_of(page, "map")).all()
-        assert "NaN" not in page.locator("main").inner_text()
-        assert not scrolls_sideways(page)
-        assert without_a_name(page) == []

@@ -52,30 +52,18 @@ def test_windows_are_what_a_loop_cuts_out():
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("name", "arguments", "message"),
     [
-        (lambda: fc.inside.output_size(0, 3), "at least 1, got size=0"),
-        (lambda: fc.inside.output_size(5, 3, 0), "stride=0"),
-        (lambda: fc.inside.output_size(2, 3), "window of at most 2 cells, got 3"),
-        (
-            lambda: fc.inside.output_size(5, 3, 1, "full"),  # type: ignore[arg-type]
-            "'same' or 'valid', got 'full'",
-        ),
-        (
-            lambda: fc.inside.windows(np.zeros((2, 5, 5, 1)), 3),
-            r"one image.*got shape \(2, 5, 5, 1\)",
-        ),
-        (lambda: fc.inside.convolve(np.zeros((5, 5)), np.zeros((3, 3)), [0]), "kernels of shape"),
-        (
-            lambda: fc.inside.convolve(np.zeros((5, 5)), np.zeros((3, 3, 1, 2)), [0]),
-            "expected 2 biases",
-        ),
-        (
-            lambda: fc.inside.convolve(np.zeros((5, 5, 2)), np.zeros((3, 3, 1, 1)), [0]),
-            "image of 1 channels",
-        ),
+        ("output_size", (0, 3), "at least 1, got size=0"),
+        ("output_size", (5, 3, 0), "stride=0"),
+        ("output_size", (2, 3), "window of at most 2 cells, got 3"),
+        ("output_size", (5, 3, 1, "full"), "'same' or 'valid', got 'full'"),
+        ("windows", (np.zeros((2, 5, 5, 1)), 3), r"one image.*got shape \(2, 5, 5, 1\)"),
+        ("convolve", (np.eye(5), np.eye(3), [0]), "kernels of shape"),
+        ("convolve", (np.eye(5), np.zeros((3, 3, 1, 2)), [0]), "expected 2 biases"),
+        ("convolve", (np.zeros((5, 5, 2)), np.zeros((3, 3, 1, 1)), [0]), "image of 1 channels"),
     ],
 )
-def test_impossible_arithmetic_is_refused(call, message):
+def test_impossible_arithmetic_is_refused(name, arguments, message):
     with pytest.raises(ValueError, match=message):
-        call()
+        getattr(fc.inside, name)(*arguments)

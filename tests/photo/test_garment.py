@@ -12,7 +12,6 @@ from trousers import BLACK, CREAM, NAVY, WHITE, assert_close, drawn_trousers
 import fashion_cnn as fc
 
 DRAWINGS = ROOT / "notebooks" / "drawings"
-REAL_PHOTOS = ROOT.parent / "shared" / "real-photos"
 GREY = 0.6  # the median of every garment
 
 
@@ -148,34 +147,15 @@ def test_a_small_picture_or_its_negative_stays_as_it_is():
         assert_close(fc.prepare_photo(picture), image[..., np.newaxis] / np.float32(255), 1e-6)
 
 
-@pytest.fixture
-def benchmark(monkeypatch):
-    """Return a function that gives the names in a script of benchmarks/."""
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return lambda script: runpy.run_path(str(ROOT / "benchmarks" / script))
-
-
 @pytest.mark.slow
-def test_drawings_are_right_or_remarked_on(benchmark):
-    model = fc.load_model()
-    for name, right in benchmark("photos.py")["DRAWN"].items():
+def test_drawings_are_right_or_remarked_on(packaged, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    drawn = runpy.run_path(str(ROOT / "benchmarks" / "photos.py"))["DRAWN"]
+    for name, right in drawn.items():
         image = fc.prepare_photo(DRAWINGS / f"{name}.png")
         for seen in (image, image[:, ::-1]):
-            answer = fc.predict(model, seen)
+            answer = fc.predict(packaged, seen)
             assert answer.class_name == right or answer.remark, name
-
-
-@pytest.mark.real_data
-@pytest.mark.skipif(not REAL_PHOTOS.exists(), reason="needs the photographs by strangers")
-def test_strangers_photos(benchmark):
-    photos = benchmark("real_photos.py")["read_photos"](REAL_PHOTOS)
-    answers = [fc.predict(fc.load_model(), image) for image in photos.images]
-    right = photos.right(np.array([answer.probabilities for answer in answers]))
-    is_garment, remarked = photos.is_garment, np.array([bool(a.remark) for a in answers])
-    assert right[is_garment].mean() >= 0.68
-    assert remarked[~is_garment].mean() >= 0.75
-    assert remarked[is_garment].mean() <= 0.5
-    assert right[is_garment & ~remarked].mean() >= 0.8
 
 
 def test_predict_photos_is_a_table(tmp_path):
