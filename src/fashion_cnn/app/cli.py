@@ -23,7 +23,6 @@ from fashion_cnn.app.words import choose_language, gather, in_language, spread
 from fashion_cnn.data import DATA_DIR_VARIABLE, DatasetError, NotAvailableError, data_source
 from fashion_cnn.language import LANGUAGE_VARIABLE, LANGUAGES
 from fashion_cnn.language import gettext as _
-from fashion_cnn.quiet import without_machine_notes
 
 if TYPE_CHECKING:
     import keras
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 PROGRAM = "fashion-cnn"
 RECIPES = {"book": fc.BOOK, "fast": fc.FAST, "best": fc.BEST}
-INTERRUPTED = 130  # 128 plus the number of SIGINT, as in a shell
 
 data_dir_option = click.option(
     "--data-dir",
@@ -47,12 +45,6 @@ checkpoint_option = click.option(
 )
 
 
-class InterruptedRun(click.ClickException):
-    """A training run that Ctrl-C ended; the message says where it resumes."""
-
-    exit_code = INTERRUPTED
-
-
 def main() -> NoReturn:
     """Run the command line; exit with 0, 1 (failure), 2 (wrong usage) or 130 (interrupted)."""
     warnings.showwarning = lambda message, *_: _say(str(message))
@@ -65,13 +57,12 @@ def main() -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)  # of a wrong usage
-        message = error.format_message()
+        message, context = error.format_message(), getattr(error, "ctx", None)  # of a wrong usage
         _say(f"{message.rstrip('.')}. {context.get_usage()}" if context else message)
         sys.exit(error.exit_code)
-    except click.Abort:
-        _say(_("interrupted"))
-        sys.exit(INTERRUPTED)
+    except click.Abort as error:  # Click's word for Ctrl-C; after it, `train` says where it resumes
+        _say(str(error.__cause__ or "") or _("interrupted"))
+        sys.exit(130)  # 128 plus the number of SIGINT, as in a shell
     except Exception as error:
         _say(_line(error))
         sys.exit(1)
@@ -96,7 +87,13 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "show_default": True,
+    }
+)
 @click.option(
     "--language",
     type=click.Choice(LANGUAGES),
@@ -123,7 +120,6 @@ def commands() -> None:
     "--recipe",
     type=click.Choice(list(RECIPES), case_sensitive=False),
     default="book",
-    show_default=True,
     help="book: as in the book; fast: nearly as accurate in one epoch; best: as accurate as "
     "possible.",
 )
@@ -134,11 +130,10 @@ def commands() -> None:
     help="Where to save the best model; an existing one is replaced. By default "
     "best-cnn-model.keras, or stand-in-model.keras for stand-in data.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=42, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=42)
 @click.option(
     "--resume/--no-resume",
     default=True,
-    show_default=True,
     help="Resume an interrupted run, or start over.",
 )
 def train(
@@ -159,21 +154,16 @@ def train(
         model = fc.build_cnn()
         from fashion_cnn.checkpoint import default_checkpoint  # imports Keras, which is heavy
 
-        checkpoint = str(default_checkpoint(data.source)) if checkpoint is None else checkpoint
-        try:
-            history = fc.train(
-                model,
-                data,
-                RECIPES[recipe],
-                checkpoint=checkpoint,
-                seed=seed,
-                resume=resume,
-                verbose=1 if sys.stderr.isatty() else 2,
-            )
-        except KeyboardInterrupt as interrupt:
-            click.echo()  # Keras leaves its line unfinished
-            message = str(interrupt) or _("interrupted; train again to resume")
-            raise InterruptedRun(message) from None
+        checkpoint = checkpoint or str(default_checkpoint(data.source))
+        history = fc.train(
+            model,
+            data,
+            RECIPES[recipe],
+            checkpoint=checkpoint,
+            seed=seed,
+            resume=resume,
+            verbose=1 if sys.stderr.isatty() else 2,
+        )
         loss, accuracy = fc.evaluate(model, data.validation)
     message = _("validation accuracy {accuracy:.4f}, loss {loss:.4f}, epochs: {n}")
     click.echo(message.format(accuracy=accuracy, loss=loss, n=len(history.epoch)))
@@ -194,9 +184,7 @@ def evaluate(checkpoint: str, data_dir: str | None) -> None:
     """
     import pandas as pd  # heavy
 
-    model = _load(checkpoint)
-    data = fc.load_fashion_mnist(data_dir)
-    _say(str(data.source))
+    model, data = _load_both(checkpoint, data_dir)
     rows = {}
     for name, split in ((_("validation"), data.validation), (_("test"), data.test)):
         loss, accuracy = fc.evaluate(model, split)
@@ -271,8 +259,8 @@ def predict(
             if true_label is not None:
                 title += _(" (it is: {name})").format(name=names[true_label])
             ranked = probabilities.set_axis(list(names)).sort_values(ascending=False)
-            rows = _aligned(ranked.map("{:.2%}".format))
-            click.echo("\n".join([title, textwrap.indent(rows, "  ")]))
+            rows = textwrap.indent(_aligned(ranked.map("{:.2%}".format)), "  ")
+            click.echo(f"{title}\n{rows}")
     if as_json:
         click.echo(json.dumps(answers, indent=2))
     sys.exit(len(answers) < len(images))
@@ -299,15 +287,13 @@ def report(checkpoint: str, data_dir: str | None) -> None:
     Example:
       fashion-cnn report best-cnn-model.keras
     """
-    model = _load(checkpoint)
+    model, data = _load_both(checkpoint, data_dir)
     from fashion_cnn.checkpoint import load_history  # imports Keras, which is heavy
 
-    data = fc.load_fashion_mnist(data_dir)
     history = load_history(checkpoint)
     if history is None:
         message = _("no history of {checkpoint} found beside it: its epochs and steps are unknown")
         _say(message.format(checkpoint=checkpoint))
-    _say(str(data.source))
     validation, test = fc.evaluate(model, data.validation), fc.evaluate(model, data.test)
     table = fc.reproduction_report(model, data, history, validation=validation, test=test)
     click.echo(_aligned(table))
@@ -353,10 +339,9 @@ def doctor(data_dir: str | None) -> None:
 @click.option(
     "--host",
     default="127.0.0.1",
-    show_default=True,
     help="Which address to listen on. 0.0.0.0 admits everyone who can reach this machine.",
 )
-@click.option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=7860)
 def demo(checkpoint: str | None, host: str, port: int) -> None:
     """Serve a web page on this machine that shows how your pictures are classified.
 
@@ -364,11 +349,10 @@ def demo(checkpoint: str | None, host: str, port: int) -> None:
     Example:
       fashion-cnn demo --port 8000
     """
-    click.echo(_("Starting the page …"), err=True)
-    with without_machine_notes():
-        from fashion_cnn.app.demo import is_of_this_machine, serve  # imports Keras, which is heavy
+    from fashion_cnn.app.demo import serve  # a web server, which no other command needs
 
-    if not is_of_this_machine(host):
+    click.echo(_("Starting the page …"), err=True)
+    if host.lower() not in ("localhost", "127.0.0.1", "::1"):
         message = _(
             "everyone who can reach this machine at {host} can open the page and send it "
             "pictures; there is no password, and the pictures are not encrypted on their way"
@@ -387,3 +371,10 @@ def _load(checkpoint: str | None) -> "keras.Sequential":
         message = _("{checkpoint} was trained on stand-in data: its answers mean nothing")
         _say(message.format(checkpoint=checkpoint))
     return model
+
+
+def _load_both(checkpoint: str, data_dir: str | None) -> tuple["keras.Sequential", fc.FashionMNIST]:
+    """Load a model and the data set, and say which data it is."""
+    model, data = _load(checkpoint), fc.load_fashion_mnist(data_dir)
+    _say(str(data.source))
+    return model, data

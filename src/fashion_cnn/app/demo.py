@@ -64,11 +64,6 @@ def serve(checkpoint: str | None, host: str, port: int, on_start: Callable[[str]
         server.preparer.lock.acquire()  # the picture in preparation is the last
 
 
-def is_of_this_machine(host: str) -> bool:
-    """Tell whether only this machine reaches a server that listens on an address."""
-    return host.lower() in ("localhost", "127.0.0.1", "::1")
-
-
 def page_files(manifest: dict[str, Any], weights: bytes) -> dict[str, bytes]:
     """Return each file of the page, and the network in the form of `page_model`, by its path."""
     files = {path.relative_to(PAGE).as_posix(): path.read_bytes() for path in PAGE.rglob("*.*")}

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import sys
 from collections.abc import Callable, Iterator
 
 from fashion_cnn.data import NotAvailableError, data_source
@@ -55,12 +54,9 @@ def _fix(error: Exception) -> str | None:
 
 
 def _python() -> str:
-    version = platform.python_version()
-    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        reason = _("expected Python 3.11 to 3.13, got {version}").format(version=version)
-        raise FixableError(reason, "make PYTHON=python3.13 setup")
     message = _("{version} on {system}, {machine}")
-    return message.format(version=version, system=platform.system(), machine=platform.machine())
+    system, machine = platform.system(), platform.machine()
+    return message.format(version=platform.python_version(), system=system, machine=machine)
 
 
 def _tensorflow() -> str:
@@ -73,11 +69,10 @@ def _tensorflow() -> str:
 def _keras() -> str:
     import keras  # heavy, and it may be broken
 
-    if keras.backend.backend() != "tensorflow":
-        reason = _("expected the backend tensorflow, got {backend}")
-        raise FixableError(
-            reason.format(backend=keras.backend.backend()), "KERAS_BACKEND=tensorflow"
-        )
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        reason = _("expected the backend tensorflow, got {backend}").format(backend=backend)
+        raise FixableError(reason, "KERAS_BACKEND=tensorflow")
     return str(keras.__version__)
 
 

@@ -12,13 +12,7 @@ from fashion_cnn.images import CLASS_NAMES
 from fashion_cnn.language import LANGUAGES, translated
 from fashion_cnn.model import is_trained_on_stand_in
 
-KINDS = {
-    "Conv2D": "conv",
-    "MaxPooling2D": "pool",
-    "Flatten": "flatten",
-    "Dense": "dense",
-    "Dropout": "dropout",
-}
+KINDS = {"Conv2D": "conv", "MaxPooling2D": "pool"}  # others keep their names, in small letters
 
 
 def page_model(model: keras.Sequential, *, name: str = "") -> tuple[dict[str, Any], bytes]:
@@ -51,31 +45,29 @@ def page_model(model: keras.Sequential, *, name: str = "") -> tuple[dict[str, An
     with np.errstate(over="ignore"):  # what is too large becomes infinite, so it does not survive
         is_half = all((array == array.astype(np.float16)).all() for array in arrays)
     dtype = np.dtype(np.float16 if is_half else np.float32)
-    layers, parts, offset = [], [], 0
+    layers, weights = [], b""
     for layer in model.layers:
-        places = []
+        kind, places = type(layer).__name__, []
         for array in layer.get_weights():
-            places.append({"shape": list(array.shape), "offset": offset})
-            parts.append(array.astype(dtype.newbyteorder("<")).tobytes())
-            offset += len(parts[-1])
+            places.append({"shape": list(array.shape), "offset": len(weights)})
+            weights += array.astype(dtype.newbyteorder("<")).tobytes()
         layers.append(
             {
                 "name": layer.name,
-                "kind": KINDS[type(layer).__name__],
+                "kind": KINDS.get(kind, kind.lower()),
                 "shape": list(layer.output.shape[1:]),
                 "weights": places,
             }
         )
+    names = {language: [translated(n, language) for n in CLASS_NAMES] for language in LANGUAGES}
     manifest = {
         "name": name,
         "stand_in": is_trained_on_stand_in(model),
         "dtype": dtype.name,
-        "class_names": {
-            language: [translated(name, language) for name in CLASS_NAMES] for language in LANGUAGES
-        },
+        "class_names": names,
         "layers": layers,
     }
-    return manifest, b"".join(parts)
+    return manifest, weights
 
 
 def write_model(

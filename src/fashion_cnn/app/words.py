@@ -38,23 +38,20 @@ def choose_language(args: Sequence[str]) -> None:
     python_gettext.textdomain(DOMAIN)
 
 
-def in_language(command: click.Command, parent: click.Context | None = None) -> click.Command:
+def in_language(command: click.Command) -> click.Command:
     """Return a copy of a command, and of those below it, with its texts in the language in use."""
-    command = copy.copy(command)
-    context = click.Context(command, parent, **command.context_settings)
-    command.context_class = _Context
-    command.help = _translated_help(command.help)
-    command.options_metavar = gettext(command.options_metavar or "")
-    command.params = [copy.copy(param) for param in command.get_params(context)]
-    command.add_help_option = False  # get_params has added it
-    for param in command.params:
-        param.metavar = gettext(param.make_metavar(context))
-        if isinstance(param, click.Option):
-            param.help = _translated_help(param.help)
+    command = copy.deepcopy(command)
+    context = click.Context(command)
     if isinstance(command, click.Group):
         command.subcommand_metavar = gettext(command.subcommand_metavar)
-        items = command.commands.items()
-        command.commands = {name: in_language(below, context) for name, below in items}
+    for each in (command, *getattr(command, "commands", {}).values()):
+        each.context_class = _Context
+        each.help = _translated_help(each.help)
+        each.options_metavar = gettext(each.options_metavar or "")
+        for param in each.params:
+            param.metavar = gettext(param.make_metavar(context))
+            if isinstance(param, click.Option):
+                param.help = _translated_help(param.help)
     return command
 
 

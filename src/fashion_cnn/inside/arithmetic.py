@@ -61,20 +61,13 @@ def padded_cells(
 
     Parameters
     ----------
-    size, window, stride : int
-        In cells, at least 1.
-    padding : {"same", "valid"}
-        As in Keras; with valid padding there are none.
+    size, window, stride, padding
+        As for `output_size`, which raises the same errors.
 
     Returns
     -------
     tuple of int
         Before and after. If their sum is odd, the extra cell comes after.
-
-    Raises
-    ------
-    ValueError
-        As `output_size`.
 
     Examples
     --------
@@ -151,10 +144,8 @@ def convolve(
         The weights, as ``layer.get_weights()`` gives them.
     biases : array_like, shape (filters,)
         One for each filter.
-    stride : int
-        In cells, the same down and across.
-    padding : {"same", "valid"}
-        As in Keras.
+    stride, padding
+        As for `windows`.
 
     Returns
     -------

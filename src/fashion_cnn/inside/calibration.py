@@ -57,12 +57,8 @@ def plot_reliability(
 
     Parameters
     ----------
-    true_labels : array_like of int, shape (n,)
-        Labels 0 to 9.
-    probabilities : array_like, shape (n, 10)
-        What ``model.predict`` returned.
-    bins : int
-        How many bins of equal width the confidence is sorted into.
+    true_labels, probabilities, bins
+        As for `expected_calibration_error`, which raises the same errors.
 
     Returns
     -------

@@ -45,10 +45,10 @@ class Animation:
             If the name ends otherwise.
         """
         path = Path(path).expanduser()
-        kinds = {".png": "PNG", ".gif": "GIF"}
-        if path.suffix.lower() not in kinds:
+        kind = path.suffix[1:].upper()
+        if kind not in ("PNG", "GIF"):
             raise ValueError(f"expected a name that ends in .png or .gif, got {str(path)!r}")
-        path.write_bytes(self._encoded(kinds[path.suffix.lower()]))
+        path.write_bytes(self._encoded(kind))
 
     def _encoded(self, kind: str) -> bytes:
         (first, *others), buffer = self.frames, io.BytesIO()
@@ -133,10 +133,8 @@ def plot_channel_sums(
         The output of the layer before.
     kernel : array_like, shape (window, window, channels)
         The weights of one filter.
-    bias : float
-        Its bias.
-    row, column : int
-        Which cell of its feature map, from 0.
+    bias, row, column
+        As for `plot_convolution_step`.
 
     Returns
     -------

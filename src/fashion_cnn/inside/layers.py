@@ -121,7 +121,6 @@ def _field(layers: list[Any], cell: int, axis: int) -> slice:
     first, last = cell, cell
     for layer in reversed(layers):
         window, stride = _window_and_stride(layer)
-        assert window is not None
         size = layer.input.shape[axis]
         before, _ = padded_cells(size, window, stride, getattr(layer, "padding", "valid"))
         first = max(first * stride - before, 0)
@@ -168,11 +167,10 @@ def occlusion_map(
     if not 1 <= patch <= min(IMAGE_SHAPE) or patch % 2 == 0:
         raise ValueError(f"expected an odd patch from 1 to 27, got {patch}")
     batch = as_batch(image)
-    middles = np.indices(IMAGE_SHAPE).reshape(2, -1)  # (2, 784): a row and a column each
-    pixels = np.indices(IMAGE_SHAPE)[:, np.newaxis]
-    distances = np.abs(pixels - middles[..., np.newaxis, np.newaxis])
-    is_hidden = distances.max(axis=0) <= patch // 2  # (784, 28, 28)
-    hidden = np.where(is_hidden[..., np.newaxis], np.float32(0), batch)
+    pixels = np.arange(IMAGE_SHAPE[0])
+    is_near = np.abs(np.subtract.outer(pixels, pixels)) <= patch // 2  # along one axis
+    is_hidden = np.einsum("ri,cj->rcij", is_near, is_near).reshape(-1, *IMAGE_SHAPE, 1)
+    hidden = np.where(is_hidden, np.float32(0), batch)
     # Quicker than model.predict, which sets up an input pipeline first.
     probabilities = np.asarray(model.predict_on_batch(np.concatenate([batch, hidden])))
     drops = probabilities[0, label] - probabilities[1:, label]
@@ -208,14 +206,13 @@ def layer_table(model: keras.Sequential) -> pd.DataFrame:
     measured = _measured_receptive_fields(model)
     for layer in model.layers:
         window, stride = _window_and_stride(layer)
-        if window is None:
+        field, step = field + (window - 1) * step, step * stride
+        if isinstance(layer, keras.layers.Dense):  # each unit sees everything
             field = max(IMAGE_SHAPE)
-        else:
-            field += (window - 1) * step
-            step *= stride
+        inputs = window**2 * layer.input.shape[-1] + getattr(layer, "use_bias", False)
         rows[layer.name] = {
             "output": tuple(layer.output.shape[1:]),
-            "parameters": _worked_out_parameters(layer),
+            "parameters": inputs * getattr(layer, "filters", getattr(layer, "units", 0)),
             "counted by Keras": layer.count_params(),
             "receptive field": min(field, max(IMAGE_SHAPE)),
             "measured": measured[layer.name],
@@ -223,25 +220,10 @@ def layer_table(model: keras.Sequential) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("layer")
 
 
-def _window_and_stride(layer: Any) -> tuple[int | None, int]:
-    """Return the side of a layer's window and its stride; None if it sees everything at once."""
-    if isinstance(layer, keras.layers.Conv2D):
-        return layer.kernel_size[0], layer.strides[0]
-    if isinstance(layer, keras.layers.MaxPooling2D | keras.layers.AveragePooling2D):
-        return layer.pool_size[0], layer.strides[0]
-    if isinstance(layer, keras.layers.Dense):
-        return None, 1
-    return 1, 1  # Flatten and Dropout: each number for itself
-
-
-def _worked_out_parameters(layer: Any) -> int:
-    """Count the weights of each filter or unit, and its bias, by the layer's sizes."""
-    if isinstance(layer, keras.layers.Conv2D):
-        window, channels = layer.kernel_size[0], layer.input.shape[-1]
-        return (window * window * channels + layer.use_bias) * layer.filters
-    if isinstance(layer, keras.layers.Dense):
-        return (layer.input.shape[-1] + layer.use_bias) * layer.units
-    return 0
+def _window_and_stride(layer: Any) -> tuple[int, int]:
+    """Return the side of a convolution's or pooling's window and its stride; else 1 and 1."""
+    window = getattr(layer, "kernel_size", getattr(layer, "pool_size", (1, 1)))
+    return window[0], getattr(layer, "strides", (1, 1))[0]
 
 
 def _measured_receptive_fields(model: keras.Sequential) -> dict[str, int]:
@@ -253,12 +235,10 @@ def _measured_receptive_fields(model: keras.Sequential) -> dict[str, int]:
     twin = keras.models.clone_model(model)
     twin.layers[-1].activation = keras.activations.linear
     twin.set_weights([np.full_like(w, w.ndim > 1) for w in twin.get_weights()])
-    inner = keras.Model(twin.inputs, [layer.output for layer in twin.layers])
-    single_pixels = np.eye(math.prod(IMAGE_SHAPE), dtype=np.float32).reshape(-1, *IMAGE_SHAPE, 1)
-    outputs = inner.predict(single_pixels, batch_size=98, verbose=0)
+    single_pixels = np.eye(math.prod(IMAGE_SHAPE)).reshape(-1, *IMAGE_SHAPE)
     sides = {}
-    for layer, output in zip(twin.layers, outputs, strict=True):
-        middle = tuple(size // 2 for size in output.shape[1:])
-        rows, columns = np.nonzero(output[(slice(None), *middle)].reshape(IMAGE_SHAPE))
-        sides[layer.name] = int(max(np.ptp(rows), np.ptp(columns))) + 1
+    for name, output in layer_outputs(twin, single_pixels).items():
+        middle = output[:, *(size // 2 for size in output.shape[1:])]
+        rows, columns = np.nonzero(middle.reshape(IMAGE_SHAPE))
+        sides[name] = int(max(np.ptp(rows), np.ptp(columns))) + 1
     return sides

@@ -91,18 +91,7 @@ def prepare_photo(photo: Photo) -> NDArray[np.float32]:
 
 
 def photo_steps(photo: Photo) -> PhotoSteps:
-    """Prepare a photo as `prepare_photo` does, and return every step.
-
-    Parameters
-    ----------
-    photo : path, bytes, PIL.Image.Image or array_like
-        As for `prepare_photo`, which raises the same errors.
-
-    Returns
-    -------
-    PhotoSteps
-        The photo after each step; ``centred``, the last, is what `prepare_photo` returns.
-    """
+    """Prepare a photo as `prepare_photo` does, with the same errors, and return every step."""
     upright, is_opaque = garment.flattened(read_photo(photo))
     if upright.shape[:2] == IMAGE_SHAPE:  # one of the data set's, or its negative
         mask, grey = np.ones(IMAGE_SHAPE, bool), garment.light_on_dark(upright)
@@ -156,10 +145,9 @@ def predict_photos(
     for path in paths:
         try:
             made = predict(model, prepare_photo(path))
+            rows.append((made.class_name, made.probability, made.unlikeness, made.remark))
         except (OSError, ValueError) as error:
             rows.append(("", np.nan, np.nan, str(error)))
-        else:
-            rows.append((made.class_name, made.probability, made.unlikeness, made.remark))
     columns = ["class_name", "probability", "unlikeness", "remark"]
     return pd.DataFrame(rows, columns=columns, index=pd.Index(paths, name="photo"))
 

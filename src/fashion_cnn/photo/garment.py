@@ -137,11 +137,10 @@ def sleeves_drawn_in(grey: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDAr
     left, right = body[0], len(held) - 1 - body[-1]
     if min(left, right) < 0.3 * max(left, right):  # a shoe has no sleeves
         return grey
-    is_body = np.zeros(len(held), bool)
-    is_body[body[0] : body[-1] + 1] = True
-    wide = is_body.sum() * (1 - 0.6) / 0.6  # what the sleeves may take, for a body of 60 %
-    narrowing = min(1.0, wide / max(1, left + right))
-    edges = np.concatenate([[0], np.cumsum(np.where(is_body, 1, narrowing))])
+    wide = (len(held) - left - right) * (1 - 0.6) / 0.6  # for both sleeves, if the body takes 60 %
+    widths = np.full(len(held), min(1.0, wide / max(1, left + right)))
+    widths[left : len(held) - right] = 1
+    edges = np.concatenate([[0], np.cumsum(widths)])
     width = max(1, round(edges[-1]))
     middles = (np.arange(width) + 0.5) * edges[-1] / width
     columns = np.interp(middles, edges, np.arange(len(edges))) - 0.5
@@ -162,7 +161,5 @@ def centred(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     scale = side / max(grey.shape)
     height, width = (max(1, round(n * scale)) for n in grey.shape)
     resized = np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BOX))
-    top, left = (side - height + 1) // 2, (side - width + 1) // 2
-    canvas = np.zeros((side, side, 1), np.float32)
-    canvas[top : top + height, left : left + width, 0] = np.rint(resized * 255) / 255
-    return canvas
+    around = [((side - n + 1) // 2, (side - n) // 2) for n in (height, width)]
+    return np.pad(np.rint(resized * 255) / 255, around)[..., np.newaxis]
