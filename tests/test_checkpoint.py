@@ -14,7 +14,6 @@ from conftest import TINY_DIR, MakesDirectory, assert_equal_weights
 
 import fashion_cnn as fc
 from fashion_cnn import checkpoint as checkpoint_module
-from fashion_cnn import training as training_module
 from fashion_cnn.checkpoint import read_state
 
 RECIPE = fc.Recipe(learning_rate=1e-2, batch_size=32, epochs=4, patience=3, precision="fastest")
@@ -113,11 +112,11 @@ def test_resumed_run_is_bit_equal_even_when_killed_after_the_last_epoch(
 def test_every_recipe_resumes_bit_equal_in_its_precision(tiny, tmp_path, monkeypatch, recipe):
     """It is interrupted, then killed after the last epoch."""
     (tmp_path / "cpuinfo").write_text("amx_bf16")
-    monkeypatch.setattr(training_module, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("fashion_cnn.quiet.CPU_INFO", tmp_path / "cpuinfo")
     expected, expected_history = train(tmp_path / "never.keras", tiny, recipe)
     assert len(expected_history.epoch) < 20
     train(tmp_path / "best.keras", tiny, recipe, stop=1)
-    assert read_state(tmp_path / STATE)["run"]["precision"] == "bfloat16"
+    assert read_state(tmp_path / STATE)["run"]["computed in"] == "bfloat16"
     (tmp_path / "cpuinfo").unlink()  # it is resumed on another processor
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint_module.KeepProgress, "on_train_end", FULL)

@@ -150,6 +150,8 @@ def test_plot_confusion_matrix(trained, tiny):
     given = Figure().subplots()
     assert fc.plot_confusion_matrix([0, 1], [0, 2], ax=given) is given
     np.testing.assert_array_equal(given.images[0].get_array().sum(), 2)
+    with pytest.raises(ValueError, match="expected predicted labels from 0 to 9"):
+        fc.plot_confusion_matrix([0, 1], [0, 11])
 
 
 @pytest.mark.slow

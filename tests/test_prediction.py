@@ -213,6 +213,14 @@ def test_models_that_cannot_answer(tiny, make, message):
         assert "\n" not in str(caught.value)
 
 
+def test_a_network_that_takes_images_without_the_last_axis(tiny):
+    """The book's own dense network does; Keras drops the axis."""
+    layers = [keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
+    model, image = keras.Sequential(layers), tiny.test.images[0]
+    expected = model.predict(image.reshape(1, 28, 28), verbose=0)[0]
+    np.testing.assert_allclose(fc.predict(model, image).probabilities, expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("split", [None, 5, "test", (None, None), (1, 2, 3), ([[1], [1, 2]], [0])])
 def test_evaluate_refuses_what_is_no_split(trained, tiny, split):
     with pytest.raises(ValueError, match=r"^expected .*(images|pair)"):

@@ -127,7 +127,7 @@ def test_steps_at_a_stretch_divide_the_epoch():
 def test_settings_hold_for_the_run_only(tiny, tmp_path, monkeypatch):
     """Dropout, precision and the frozen first layer, in the copy that callbacks see."""
     (tmp_path / "cpuinfo").write_text(FLAGS)
-    monkeypatch.setattr(training_module, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("fashion_cnn.quiet.CPU_INFO", tmp_path / "cpuinfo")
     model, whitened, seen = fc.build_cnn(**SMALL), fc.build_cnn(**SMALL), []
     training_module.whiten(whitened, tiny.train.images, seed=42)
     callback = keras.callbacks.Callback()
@@ -162,7 +162,7 @@ def test_settings_hold_for_the_run_only(tiny, tmp_path, monkeypatch):
 def test_fastest_precision_follows_the_processors_flags(tmp_path, monkeypatch, cpu_info, precision):
     if cpu_info is not None:  # else: no Linux
         (tmp_path / "cpuinfo").write_text(cpu_info)
-    monkeypatch.setattr(training_module, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("fashion_cnn.quiet.CPU_INFO", tmp_path / "cpuinfo")
     assert training_module.chosen_precision(fc.FAST) == precision
     assert training_module.chosen_precision(fc.BOOK) == "float32"
 

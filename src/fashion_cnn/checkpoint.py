@@ -2,8 +2,8 @@
 
 A file is written under another name in the same directory and then renamed, which file systems do
 atomically: whatever ends a run leaves the old file or the new one. Keras's ``ModelCheckpoint``
-writes in place, and its ``BackupAndRestore`` forgets early stopping, the best model so far,
-dropout's seeds and the order of the images.
+writes in place, and its ``BackupAndRestore`` does not save the counters of early stopping,
+the best model so far, dropout's seeds and the order of the images.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ def default_checkpoint(source: Source) -> Path:
 
 
 def resolved(checkpoint: str | os.PathLike[str]) -> Path:
-    """Return the file that a checkpoint's path means, beyond ``~`` and links."""
+    """Return a checkpoint's absolute path, with ``~`` and links resolved."""
     return Path(os.path.realpath(os.path.expanduser(checkpoint)))
 
 
@@ -66,11 +66,12 @@ def read_state(path: Path) -> dict[str, Any]:
         ) from error
 
 
-class KeepProgress(keras.callbacks.Callback):
-    """Save the best model and, after every epoch, the state of the run.
+class KeepProgress(keras.callbacks.EarlyStopping):
+    """Stop early; save the best model and, after every epoch, the state of the run.
 
-    It comes last, after Keras's ``History`` and ``EarlyStopping``, which it reads and, when a run
-    resumes, sets. What is saved is `best_model`, which always holds the best weights so far.
+    It comes last, after Keras's ``History``, which it reads and, when a run resumes, sets. What is
+    saved is `best_model`, which always holds the best weights so far. `run` identifies the run;
+    `state` is what `read_state` returned.
     """
 
     def __init__(
@@ -79,31 +80,27 @@ class KeepProgress(keras.callbacks.Callback):
         run: dict[str, Any],
         state: dict[str, Any] | None,
         history: keras.callbacks.History,
-        early_stopping: keras.callbacks.EarlyStopping,
         best_model: keras.Sequential,
     ) -> None:
-        super().__init__()
+        super().__init__(patience=run["patience"], restore_best_weights=True)
         self.checkpoint, self.run, self.state = checkpoint, run, state
-        self.history, self.early_stopping = history, early_stopping
-        self.best_model = best_model
+        self.history, self.best_model = history, best_model
         self.saved_epochs = len(state["history"]["loss"]) if state else 0
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Restore everything from the state, or remove the state of an abandoned run."""
-        state_path = state_path_of(self.checkpoint)
-        for path in (self.checkpoint, state_path, history_path_of(self.checkpoint)):
-            _new(path).unlink(missing_ok=True)  # left by a run that was killed while writing
+        super().on_train_begin(logs)
         if self.state is None:
-            state_path.unlink(missing_ok=True)
+            state_path_of(self.checkpoint).unlink(missing_ok=True)
             return
         self.history.history = self.state["history"]
         self.history.epoch = list(range(self.saved_epochs))
-        for name in _COUNTERS:
-            setattr(self.early_stopping, name, self.state["early_stopping"][name])
-        self.early_stopping.best_weights = self.state["best_weights"]
+        for name, value in self.state["early_stopping"].items():
+            setattr(self, name, value)
+        self.best_weights = self.state["best_weights"]
         for variable, value in zip(self._variables(), self.state["variables"], strict=True):
             variable.assign(value)
-        self._save_best()  # the file may be of an epoch whose state was not saved
+        self._save_best()  # the run may have been killed between saving model and state
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Save the model if this epoch is the best so far, then the state."""
@@ -111,10 +108,11 @@ class KeepProgress(keras.callbacks.Callback):
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"expected a finite validation loss, got {loss} in epoch {epoch + 1}; train with a "
-                f"smaller learning rate than {self.run['recipe']['learning_rate']}"
+                f"smaller learning rate than {self.run['learning_rate']}"
             )
+        super().on_epoch_end(epoch, logs)
         try:
-            if self.early_stopping.best_epoch == epoch:
+            if self.best_epoch == epoch:
                 self._save_best()
             self._save_state()
         except OSError as error:
@@ -134,7 +132,7 @@ class KeepProgress(keras.callbacks.Callback):
         state_path_of(self.checkpoint).unlink(missing_ok=True)
 
     def _save_best(self) -> None:
-        self.best_model.set_weights(self.early_stopping.best_weights)
+        self.best_model.set_weights(self.best_weights)
         with replacing(self.checkpoint) as new_path:
             self.best_model.save(new_path)
 
@@ -142,10 +140,10 @@ class KeepProgress(keras.callbacks.Callback):
         state = {
             "run": self.run,
             "history": self.history.history,
-            "early_stopping": {name: getattr(self.early_stopping, name) for name in _COUNTERS},
+            "early_stopping": {name: getattr(self, name) for name in _COUNTERS},
             "stopped": bool(self.model.stop_training),
         }
-        best = enumerate(self.early_stopping.best_weights)
+        best = enumerate(self.best_weights)
         arrays: dict[str, Any] = {f"best_weights {n}": array for n, array in best}
         for n, variable in enumerate(self._variables()):
             arrays[f"variables {n}"] = np.asarray(variable)
@@ -200,15 +198,12 @@ def locked(checkpoint: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to, and rename it to `path` once it is written."""
+    new_path = path.with_name(f".new-{path.name}")
     try:
-        yield _new(path)
-        os.replace(_new(path), path)
+        yield new_path
+        os.replace(new_path, path)
     finally:
-        _new(path).unlink(missing_ok=True)
-
-
-def _new(path: Path) -> Path:
-    return path.with_name(f".new-{path.name}")
+        new_path.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -1,6 +1,5 @@
 """Find or download, verify, scale and split Fashion-MNIST (without TensorFlow)."""
 
-import contextlib
 import gzip
 import hashlib
 import math
@@ -14,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fashion_cnn.images import IMAGE_SHAPE, Split
+from fashion_cnn.images import IMAGE_SHAPE, Split, checked_split
 from fashion_cnn.language import gettext as _
 
 DATA_DIR_VARIABLE = "FASHION_CNN_DATA_DIR"
@@ -25,9 +24,9 @@ FILES = (
     "t10k-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
 )
-SUMS_FILE = "SHA256SUMS"  # a directory with one holds a data set of the user's own
-PUBLISHED_SUMS = Path(__file__).with_name(SUMS_FILE)  # of the published files, and unpacked
-MAX_UNPACKED = 47_040_016  # bytes of the largest file, the training images
+SUMS_FILE = "SHA256SUMS"  # in a data directory, it vouches for the user's own files
+PUBLISHED_SUMS = Path(__file__).with_name(SUMS_FILE)  # of the published files, gzipped and unpacked
+MAX_UNPACKED = 47_040_016  # bytes of the training images, so that no bomb goes off
 MIRRORS = (
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -51,9 +50,9 @@ class NotAvailableError(DatasetError):
 class Source(NamedTuple):
     """Where a data set came from.
 
-    If it is not Fashion-MNIST, byte for byte, it is stand-in data that matches the ``SHA256SUMS``
-    beside it, and results from it mean nothing. The four files hold the training images and labels,
-    then those for testing, gzipped or unpacked.
+    If `is_fashion_mnist` is False, the files match only the user's own ``SHA256SUMS`` beside them,
+    and results from them mean nothing. `files` are the paths of the training images and labels,
+    then of those for testing, gzipped or unpacked.
     """
 
     directory: Path
@@ -142,14 +141,14 @@ def load_fashion_mnist(
             stacklevel=2,
         )
     images, labels = _read(*source.files[:2])
-    # Like scikit-learn's train_test_split, which takes over a second to import.
+    # The split of scikit-learn's train_test_split, as in the book, without its slow import.
     order = np.random.RandomState(seed).permutation(len(labels))
     n_validation = math.ceil(validation_fraction * len(labels))
     validation, train = order[:n_validation], order[n_validation:]
     return FashionMNIST(
-        train=_scaled(images[train], labels[train]),
-        validation=_scaled(images[validation], labels[validation]),
-        test=_scaled(*_read(*source.files[2:])),
+        train=checked_split((images[train], labels[train]), "train"),
+        validation=checked_split((images[validation], labels[validation]), "validation"),
+        test=checked_split(_read(*source.files[2:]), "test"),
         source=source,
     )
 
@@ -181,15 +180,15 @@ def data_source(
         found = [directory / each for each in names if (directory / each).is_file()]
         expected = {sums.get(each) for each in names}
         intact = next((path for path in found if _has_sum(path, expected)), None)
-        is_users = is_own or (found and not is_cache)
-        if intact is None and (is_users or not download):
+        is_users_file = is_own or (bool(found) and not is_cache)
+        if intact is None and (is_users_file or not download):
             message = _("{directory} has no intact {name}.")
             message = message.format(directory=_shown(directory), name=name)
-            if is_users:
+            if is_users_file:
                 raise DatasetError(f"{message} {_CHANGED if is_own else _DAMAGED}")
             raise NotAvailableError(message)
         files.append(intact or _download(name, directory, f"sha256:{published[name]}"))
-    is_fashion_mnist = all(sums.get(name) in (None, published[name]) for name in published)
+    is_fashion_mnist = all(sums.get(name, known) == known for name, known in published.items())
     return Source(directory, is_fashion_mnist, tuple(files))
 
 
@@ -207,18 +206,23 @@ def _sums(path: Path) -> dict[str, str]:
 
 def _has_sum(path: Path, expected: set[str | None]) -> bool:
     """Tell whether a file, or what it unpacks to, has one of the expected SHA-256."""
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() in expected:
-        return True
-    with contextlib.suppress(OSError, EOFError, zlib.error), gzip.open(path) as file:
-        content = file.read(MAX_UNPACKED + 1)  # it may have been unpacked and packed again
-    return hashlib.sha256(content).hexdigest() in expected
+    contents = (read(path) for read in (Path.read_bytes, _unpacked))  # it may be packed again
+    return any(hashlib.sha256(content).hexdigest() in expected for content in contents)
+
+
+def _unpacked(path: Path) -> bytes:
+    """Read a file, unpacked if it is an intact gzip file, else as it is."""
+    try:
+        with gzip.open(path) as file:
+            return file.read(MAX_UNPACKED + 1)
+    except (OSError, EOFError, zlib.error):
+        return path.read_bytes()
 
 
 def _download(name: str, directory: Path, known_hash: str) -> Path:
     """Download one file from the first mirror that has it intact; pooch replaces it atomically."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tqdm's, about notebook widgets, which are not used here
+        warnings.simplefilter("ignore")  # tqdm misses ipywidgets, which this bar does without
         import pooch  # heavy, and rarely needed
 
     downloader = pooch.HTTPDownloader(progressbar=True, timeout=DOWNLOAD_TIMEOUT)
@@ -242,28 +246,17 @@ def _download(name: str, directory: Path, known_hash: str) -> Path:
     raise NotAvailableError(message.format(**shown, names=names, variable=DATA_DIR_VARIABLE))
 
 
-def _read(image_path: Path, label_path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Read verified images (n, 28, 28) and their labels (n,) from IDX files."""
-    contents = [path.read_bytes() for path in (image_path, label_path)]
-    is_packed = [content.startswith(b"\x1f\x8b") for content in contents]
+def _read(*paths: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read verified images, uint8 (n, 28, 28), and their labels, uint8 (n,), from IDX files."""
+    images, labels = (np.frombuffer(_unpacked(path), np.uint8) for path in paths)
     try:
-        images, labels = (
-            np.frombuffer(gzip.decompress(content) if packed else content, np.uint8)
-            for content, packed in zip(contents, is_packed, strict=True)
-        )
         # Their headers have 4 bytes, and 4 more for each dimension.
         return images[16:].reshape(len(labels) - 8, *IMAGE_SHAPE), labels[8:]
-    except (OSError, EOFError, zlib.error, ValueError) as error:
+    except ValueError as error:
         raise DatasetError(
-            f"expected IDX files of 28×28 images and as many labels, got {_shown(image_path)} and "
-            f"{_shown(label_path)}: {error}"
+            "expected IDX files of 28×28 images and as many labels, got "
+            f"{' and '.join(map(_shown, paths))}: {error}"
         ) from error
-
-
-def _scaled(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Split:
-    # dtype= makes NumPy divide in float32: no array of the set's size ever exists in float64.
-    scaled = np.divide(images, 255, dtype=np.float32)[..., np.newaxis]
-    return Split(scaled, labels.astype(np.int64))
 
 
 def _shown(path: Path) -> str:

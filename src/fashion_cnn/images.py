@@ -32,7 +32,7 @@ class Split(NamedTuple):
 
 
 def as_images(images: ArrayLike, name: str = "images") -> NDArray[np.float32]:
-    """Return one image or several as float32 (n, 28, 28, 1) in [0, 1]: the check at every door.
+    """Return one image or several as float32 (n, 28, 28, 1) in [0, 1]; every function uses it.
 
     They may have shape (28, 28), (28, 28, 1), (n, 28, 28) or (n, 28, 28, 1), and be floats in
     [0, 1] or integers from 0 to 255; others are refused in a ValueError that says how to fix them.
@@ -53,7 +53,7 @@ def as_images(images: ArrayLike, name: str = "images") -> NDArray[np.float32]:
             f"expected {name} of 28×28 pixels, in shape (n, 28, 28, 1), got {array.shape}. "
             f"{_shape_fix(array)}"
         )
-    scaled = array if check_values(array, name) == 1 else np.divide(array, 255, dtype=np.float32)
+    scaled = array if white_value(array, name) == 1 else np.divide(array, 255, dtype=np.float32)
     return np.ascontiguousarray(scaled, np.float32).reshape(-1, *IMAGE_SHAPE, 1)
 
 
@@ -68,7 +68,7 @@ def as_batch(image: ArrayLike) -> NDArray[np.float32]:
 
 
 def as_labels(labels: ArrayLike, n: int, name: str = "labels") -> NDArray[np.int64]:
-    """Return n labels from 0 to 9 as int64 (n,); refuse others in a ValueError that helps."""
+    """Return labels as int64 (n,); raise a ValueError unless they are n integers from 0 to 9."""
     array = np.atleast_1d(labels)
     if array.shape != (n,):
         fix = "use labels.argmax(axis=1)" if array.ndim == 2 else "each image needs one label"
@@ -82,7 +82,7 @@ def as_labels(labels: ArrayLike, n: int, name: str = "labels") -> NDArray[np.int
     raise ValueError(f"expected {name} from 0 to 9 of shape ({n},), got {problem}")
 
 
-def checked_split(split: Split, name: str) -> Split:
+def checked_split(split: tuple[ArrayLike, ArrayLike], name: str) -> Split:
     """Return a split's images and labels as `as_images` and `as_labels` do."""
     if not isinstance(split, tuple | list) or len(split) != 2:
         got = f"{len(split)} parts" if isinstance(split, tuple) else type(split).__name__
@@ -94,8 +94,8 @@ def checked_split(split: Split, name: str) -> Split:
     return Split(images, as_labels(split[1], len(images), f"{name} labels"))
 
 
-def check_values(array: NDArray[np.generic], name: str) -> int:
-    """Refuse values that are no grey values; return what stands for white, 1 or 255 (integers)."""
+def white_value(array: NDArray[np.generic], name: str) -> int:
+    """Return the value of white, 1 for floats and 255 for integers; refuse other values."""
     is_number = array.dtype.kind in "iuf"
     white = 1 if array.dtype.kind == "f" else 255
     low, high = (array.min(), array.max()) if is_number else (0, 0)  # NaN if any value is NaN

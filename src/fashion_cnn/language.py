@@ -19,9 +19,9 @@ LANGUAGES = ("en", "ko")
 LANGUAGE_VARIABLE = "FASHION_CNN_LANGUAGE"
 DOMAIN, LOCALE = "fashion_cnn", Path(__file__).with_name("locale")
 KOREAN_FONTS = (
-    *("Noto Sans KR", "Noto Sans CJK KR", "Noto Sans CJK JP", "NanumGothic", "Nanum Gothic"),
-    *("Malgun Gothic", "Apple SD Gothic Neo", "AppleGothic", "Gulim", "UnDotum", "Baekmuk Gulim"),
-)
+    "Noto Sans KR", "Noto Sans CJK KR", "Noto Sans CJK JP", "NanumGothic", "Nanum Gothic",
+    "Malgun Gothic", "Apple SD Gothic Neo", "AppleGothic", "Gulim", "UnDotum", "Baekmuk Gulim",
+)  # fmt: skip
 _chosen: str | None = None
 
 
@@ -77,7 +77,7 @@ def translated(text: str, language: str) -> str:
 
 @contextlib.contextmanager
 def words_in_pictures() -> Iterator[None]:
-    """Draw text in a font that has its letters; this decorates every plot function.
+    """Let plot functions, which this decorates, find a font with Korean letters.
 
     Without a Korean font, warn and use English, because Matplotlib would draw boxes.
     """

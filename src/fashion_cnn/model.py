@@ -17,8 +17,8 @@ from keras import layers
 from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE
 from fashion_cnn.language import gettext as _
 
-PRETRAINED = Path(__file__).parent / "pretrained" / "weights.npz"  # float16
-# Ends the name of a model trained on stand-in data: Keras's file format keeps the name, and
+PRETRAINED = Path(__file__).parent / "pretrained" / "weights.npz"  # in float16, to save space
+# The end of the name of a model trained on stand-in data; Keras saves the name, and
 # model.summary() shows it.
 STAND_IN_SUFFIX = "_trained_on_stand_in_data"
 # The settings that determine what a layer computes; its name and its initializers do not.
@@ -67,19 +67,19 @@ def build_cnn(
     """
     if not isinstance(filters, tuple | list) or len(filters) != 2:
         raise ValueError(f"expected filters for two convolutions, as in (32, 64), got {filters!r}")
-    number: Any = {"dtype": "float32"}  # whatever Keras's global settings say
-    maps: Any = number | {"data_format": "channels_last"}
+    dtype: Any = {"dtype": "float32"}  # whatever Keras's global settings say
+    layout: Any = dtype | {"data_format": "channels_last"}
     model = keras.Sequential(
         [
             keras.Input((*IMAGE_SHAPE, 1), dtype="float32"),
-            layers.Conv2D(filters[0], 3, padding="same", activation="relu", name="conv1", **maps),
-            layers.MaxPooling2D(2, name="pool1", **maps),
-            layers.Conv2D(filters[1], 3, padding="same", activation="relu", name="conv2", **maps),
-            layers.MaxPooling2D(2, name="pool2", **maps),
-            layers.Flatten(name="flatten", **maps),
-            layers.Dense(dense_units, activation="relu", name="hidden", **number),
-            layers.Dropout(dropout_rate, name="dropout", **number),
-            layers.Dense(len(CLASS_NAMES), activation="softmax", name="output", **number),
+            layers.Conv2D(filters[0], 3, padding="same", activation="relu", name="conv1", **layout),
+            layers.MaxPooling2D(2, name="pool1", **layout),
+            layers.Conv2D(filters[1], 3, padding="same", activation="relu", name="conv2", **layout),
+            layers.MaxPooling2D(2, name="pool2", **layout),
+            layers.Flatten(name="flatten", **layout),
+            layers.Dense(dense_units, activation="relu", name="hidden", **dtype),
+            layers.Dropout(dropout_rate, name="dropout", **dtype),
+            layers.Dense(len(CLASS_NAMES), activation="softmax", name="output", **dtype),
         ],
         name="fashion_cnn",
     )
@@ -100,7 +100,7 @@ def architecture(model: keras.Sequential) -> list[Any]:
 
 
 def mark_stand_in(model: keras.Model, *, is_stand_in: bool) -> None:
-    """Let a model's name say whether it is trained on stand-in data."""
+    """Add the stand-in suffix to a model's name, or remove it."""
     model.name = model.name.removesuffix(STAND_IN_SUFFIX) + STAND_IN_SUFFIX * is_stand_in
 
 

@@ -1,7 +1,7 @@
 """One function per picture of the tutorial.
 
 One convention holds for every Matplotlib plot. A plot of one axes takes ``ax=``, a plot of several
-takes ``figure=``; without it, it draws on a new figure. It returns what it drew on, and leaves
+takes ``figure=``; if you pass none, a new figure is made. It returns what it drew on, and leaves
 showing and saving to you. Its words are in the language that `use_language` chose, and it carries
 an alternative text, which notebooks keep for readers who cannot see it.
 """
@@ -44,7 +44,7 @@ class Picture(Figure):
 def canvas(figure: Figure | None, size: tuple[float, float], alt: str) -> Figure:
     """Return the figure to draw on, by default a new one, with its alternative text."""
     if figure is None:
-        with warnings.catch_warnings():  # a loop may draw many, and pyplot shows them all
+        with warnings.catch_warnings():  # pyplot warns of the 21st; a loop may want them all
             warnings.filterwarnings("ignore", "More than .* figures have been opened")
             figure = plt.figure(FigureClass=Picture, figsize=size, layout="constrained")
     figure.set_label(alt)
@@ -129,7 +129,8 @@ def plot_images(
     predicted_labels : array_like of int, shape (n,), optional
         Predicted labels, written under the true ones; a wrong one is marked with ✗.
     confidences : array_like of float, shape (n,), optional
-        The probabilities of the predicted labels, in [0, 1], written beside them.
+        The probabilities of the predicted labels, in [0, 1], written beside them or, without
+        them, alone.
     columns : int
         The largest number of images in a row.
 
@@ -153,7 +154,7 @@ def plot_images(
         for i, predicted_label in enumerate(as_labels(predicted_labels, n, "predicted labels")):
             is_wrong = labels is not None and predicted_label != labels[i]
             titles[i] += f"\n{'✗ ' if is_wrong else ''}{names[predicted_label]}"
-    if predicted_labels is not None and confidences is not None:
+    if confidences is not None:
         confidences = np.atleast_1d(confidences)
         if confidences.shape != (n,):
             raise ValueError(f"expected {n} confidences, got an array of shape {confidences.shape}")
@@ -303,9 +304,16 @@ def plot_confusion_matrix(
     -------
     matplotlib.axes.Axes
         A row for each true label, a column for each predicted one, right answers on the diagonal.
+
+    Raises
+    ------
+    ValueError
+        If they are not as many integers from 0 to 9.
     """
     from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix  # heavy
 
+    true_labels = as_labels(true_labels, np.size(true_labels), "true labels")
+    predicted_labels = as_labels(predicted_labels, len(true_labels), "predicted labels")
     counts = confusion_matrix(true_labels, predicted_labels, labels=range(len(CLASS_NAMES)))
     if ax is None:
         alt = _("Confusion matrix: {right} of {n} images on the diagonal").format(

@@ -102,7 +102,7 @@ def evaluate(model: "keras.Model", split: Split) -> Evaluation:
     import keras  # heavy
 
     check_model(model, "evaluate(model, split)")
-    images, labels = checked_split(split, "the")
+    images, labels = checked_split(split, "evaluated")
     probabilities = class_probabilities(model, images)
     loss = keras.losses.SparseCategoricalCrossentropy()(labels, probabilities)
     accuracy = np.mean(probabilities.argmax(axis=1) == labels)
@@ -110,7 +110,7 @@ def evaluate(model: "keras.Model", split: Split) -> Evaluation:
 
 
 def predict(model: "keras.Model", image: ArrayLike) -> Prediction:
-    """Predict the class of one image, in about a millisecond once the model is warm.
+    """Predict the class of one image.
 
     Parameters
     ----------
@@ -155,7 +155,10 @@ def check_model(model: object, call: str) -> None:
         raise TypeError(f"expected a Keras model first, got {type(model).__name__}; call {call}")
     expected = (None, *IMAGE_SHAPE, 1)
     shape = getattr(model, "input_shape", expected)  # a model that was never called has none
-    if len(shape) != 4 or any(n not in (None, m) for n, m in zip(shape, expected, strict=True)):
+    # Keras itself drops the last axis for a network that takes images (n, 28, 28).
+    if shape[1:] != IMAGE_SHAPE and (
+        len(shape) != 4 or any(n not in (None, m) for n, m in zip(shape, expected, strict=True))
+    ):
         raise ValueError(f"expected a model that takes images (n, 28, 28, 1), got one for {shape}")
 
 

@@ -1,35 +1,34 @@
-"""Keep what TensorFlow says of the machine off the screen; TF_CPP_MIN_LOG_LEVEL=0 shows it.
+"""Hide what TensorFlow logs about the machine; TF_CPP_MIN_LOG_LEVEL=0 shows it.
 
 On Linux its libraries write six lines while they load, before any of its settings takes effect.
 """
 
 import contextlib
-import functools
 import logging
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+CPU_INFO = Path("/proc/cpuinfo")  # on Linux
 LEVEL = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Keras traces new functions for every new model, of which TensorFlow warns.
+# Keras traces new functions for every model; TensorFlow takes that for a mistake and warns.
 logging.getLogger("tensorflow").addFilter(lambda log: "TensorFlowTrainer" not in log.getMessage())
 
 
-@functools.cache
-def has_avx() -> bool:
-    """Tell whether this is a Linux whose processor has AVX, which TensorFlow needs."""
-    processor = Path("/proc/cpuinfo")
-    return processor.exists() and " avx " in processor.read_text()
+def processor_flags() -> set[str]:
+    """Return the words with which Linux describes the processor; none on other systems."""
+    return set(CPU_INFO.read_text().split()) if CPU_INFO.exists() else set()
 
 
 @contextlib.contextmanager
 def without_machine_notes() -> Iterator[None]:
-    """Write file descriptor 2 nowhere while TensorFlow is imported for the first time.
+    """Send file descriptor 2 to the null device while TensorFlow is imported for the first time.
 
     Where a processor lacks AVX, TensorFlow says so and ends the process: there nothing is hidden.
     """
-    if "tensorflow" in sys.modules or LEVEL != "3" or sys.stderr is None or not has_avx():
+    is_shown = LEVEL != "3" or sys.stderr is None or "avx" not in processor_flags()
+    if is_shown or "tensorflow" in sys.modules:
         yield
         return
     shown = os.dup(2)

@@ -14,7 +14,7 @@ class Recipe:
     Attributes
     ----------
     learning_rate : float
-        Step size of the optimizer; if it changes, the largest.
+        Step size of the optimizer; with `warmup`, its peak.
     batch_size, epochs : int
         Images per step, and the maximum number of epochs.
     patience : int
@@ -27,7 +27,7 @@ class Recipe:
     beta_2 : float
         The optimizer's decay of the mean squared gradients, in [0, 1).
     weight_decay : float
-        The fraction of every weight, but of no bias, that each step subtracts, times the step size.
+        Each step subtracts this fraction of every weight, not of biases, times the step size.
     dropout_rate : float, optional
         The rate in this run, in place of the one the network was built with; None keeps that one.
         A network built without dropout stays without.
@@ -41,7 +41,7 @@ class Recipe:
         Whether the first layer keeps the weights it starts with: a step without their gradient
         takes a third less time.
     passes : float
-        How often an epoch passes through the training images.
+        How often an epoch passes through the training images, above 0: 1.25 of 48,000 are 60,000.
     flip : bool
         Whether each image is mirrored left to right with a probability of 1/2, every epoch anew.
     shift : int
@@ -94,7 +94,7 @@ class Recipe:
         return f"Recipe({', '.join(settings)})"
 
 
-_SIDE = min(IMAGE_SHAPE)
+_SIDE, _PRECISIONS = min(IMAGE_SHAPE), ("float32", "bfloat16", "fastest")
 # For each number: its types, its range, and both in words.
 _ALLOWED = {
     "learning_rate": (int | float, lambda x: 0 < x < inf, "a number above 0"),
@@ -113,11 +113,7 @@ _ALLOWED = {
     "flip": (bool, lambda x: True, "True or False"),
     "shift": (int, lambda x: 0 <= x < _SIDE, f"an int from 0 to {_SIDE - 1}"),
     "erasing": (int | float, lambda x: 0 <= x <= 1, "in [0, 1]"),
-    "precision": (
-        str,
-        lambda x: x in ("float32", "bfloat16", "fastest"),
-        "'float32', 'bfloat16' or 'fastest'",
-    ),
+    "precision": (str, lambda x: x in _PRECISIONS, f"one of {', '.join(_PRECISIONS)}"),
 }
 
 BOOK = Recipe(learning_rate=1e-3, batch_size=32, epochs=20, patience=2)

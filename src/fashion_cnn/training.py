@@ -1,7 +1,6 @@
 """Train the network in one call, with checkpoint, early stopping and exact resumption."""
 
 import hashlib
-import json
 import os
 import random
 from collections.abc import Callable, Iterable
@@ -29,9 +28,9 @@ from fashion_cnn.images import CLASS_NAMES, Split, checked_split
 from fashion_cnn.language import gettext as _
 from fashion_cnn.model import architecture, compile_cnn, mark_stand_in
 from fashion_cnn.prediction import check_model, class_probabilities
+from fashion_cnn.quiet import processor_flags
 from fashion_cnn.recipe import BOOK, Recipe
 
-CPU_INFO = Path("/proc/cpuinfo")  # on Linux
 MAX_STEPS_PER_CALL = 16
 WHITENING_IMAGES = 1_000
 VALIDATION_BATCH_SIZE = 256  # larger ones are no faster and need more memory
@@ -55,7 +54,7 @@ def train(
     network, data, recipe and seed give the same run (on a CPU, with the same versions, number of
     threads and precision); to continue from the weights of a model, use Keras's own ``model.fit``.
     However the run ends, `model` holds the best weights so far, as the saved file does, in float32,
-    and is compiled as `build_cnn` compiles it.
+    and is compiled as `build_cnn` compiles it; before an epoch has finished, it keeps its own.
 
     Called again with the same arguments after an interruption (Ctrl-C, a crash, a lost machine),
     `train` resumes after the last finished epoch and ends as if nothing had happened, bit for bit.
@@ -83,7 +82,7 @@ def train(
     augment : callable, optional
         Changes the training images, before what the recipe does to them: takes a batch, a float32
         tensor (batch, 28, 28, 1) in [0, 1], and a seed, an integer tensor (2,), and returns a batch
-        of that kind. Its name identifies the run, like the recipe.
+        of that kind. A resumed run recognises it by its name.
     callbacks : iterable of keras.callbacks.Callback
         Called before the epoch is saved, and after every 1 to 16 steps. Their ``self.model`` is the
         copy that is trained. Their own state is not kept for a resumed run.
@@ -133,30 +132,30 @@ def train(
         raise ValueError(f"expected a checkpoint file that ends in .keras, got {str(checkpoint)!r}")
     with locked(checkpoint):
         run: dict[str, Any] = {
-            "recipe": asdict(recipe),
+            **asdict(recipe),
             "seed": seed,
             "network": architecture(model),
             "data set": fingerprint(data.train, data.validation),
-            "augmentation": augment and augment.__qualname__,
+            "augmentation": getattr(augment, "__qualname__", type(augment).__name__),
         }
         state = _interrupted_run(checkpoint, run) if resume else None
         # Another precision would be another run, so a resumed one keeps its own.
-        run["precision"] = state["run"]["precision"] if state else chosen_precision(recipe)
+        run["computed in"] = state["run"]["computed in"] if state else chosen_precision(recipe)
         first_epoch = len(state["history"]["loss"]) if state else 0
         if verbose != 0:
             if state:
                 message = _("Resuming after epoch {n} of at most {most} ({path}).")
                 path = state_path_of(checkpoint)
                 print(message.format(n=first_epoch, most=recipe.epochs, path=path))
-            if run["precision"] != "float32":
-                print(_("Computing in {precision}.").format(precision=run["precision"]))
+            if run["computed in"] != "float32":
+                print(_("Computing in {precision}.").format(precision=run["computed in"]))
 
         steps = steps_per_epoch(data.train, recipe)
         mark_stand_in(model, is_stand_in=not data.source.is_fashion_mnist)
         with model.distribute_strategy.scope():  # of one device, unless it was built for several
             compile_cnn(model)
             model.optimizer.build(model.trainable_variables)  # else Keras warns on loading
-            trained = _copy(model, recipe, run["precision"], seed)
+            trained = _copy(model, recipe, run["computed in"], seed)
             if recipe.whitening:
                 whiten(trained, data.train.images, seed)
             trained.compile(
@@ -168,10 +167,7 @@ def train(
             )
             trained.optimizer.build(trained.trainable_variables)
         history = keras.callbacks.History()
-        early_stopping = keras.callbacks.EarlyStopping(
-            patience=recipe.patience, restore_best_weights=True
-        )
-        keep_progress = KeepProgress(checkpoint, run, state, history, early_stopping, model)
+        keep_progress = KeepProgress(checkpoint, run, state, history, model)
         try:
             trained.fit(
                 training_batches(
@@ -182,14 +178,14 @@ def train(
                 validation_data=evaluation_batches(data.validation, VALIDATION_BATCH_SIZE),
                 initial_epoch=recipe.epochs if state and state["stopped"] else first_epoch,
                 epochs=recipe.epochs,
-                callbacks=[history, early_stopping, *callbacks, keep_progress],
+                callbacks=[history, *callbacks, keep_progress],
                 verbose=verbose,
             )
         except KeyboardInterrupt:
             message = _(
                 "interrupted in epoch {epoch}; train again with the same arguments to go on"
             )
-            epoch = keep_progress.saved_epochs + 1
+            epoch = min(keep_progress.saved_epochs + 1, recipe.epochs)
             raise KeyboardInterrupt(message.format(epoch=epoch)) from None
     return history
 
@@ -221,9 +217,7 @@ def _interrupted_run(checkpoint: Path, run: dict[str, Any]) -> dict[str, Any] | 
     if not path.exists():
         return None
     state = read_state(path)
-    now = json.loads(json.dumps(run | run["recipe"]))  # as the file gives it back
-    before = state["run"] | state["run"]["recipe"]
-    different = [name for name in now if name != "recipe" and before.get(name) != now[name]]
+    different = [name for name in run if state["run"].get(name) != run[name]]
     if different:
         raise ValueError(
             f"{path} holds the state of an interrupted run with another {', '.join(different)}. "
@@ -251,6 +245,7 @@ def _copy(model: keras.Sequential, recipe: Recipe, precision: str, seed: int) ->
     config, numbers = model.get_config(), random.Random(seed)
     for layer in config["layers"]:
         settings = layer["config"]
+        # Initializers and dropout have a seed, None if it is drawn; a dropout of 0 draws none.
         for drawn in (settings.get("kernel_initializer", {}).get("config", {}), settings):
             if drawn.get("seed", 0) is None and drawn.get("rate") != 0:
                 drawn["seed"] = numbers.randint(1, 10**9)
@@ -258,8 +253,9 @@ def _copy(model: keras.Sequential, recipe: Recipe, precision: str, seed: int) ->
     for layer in copy.layers[:-1]:  # the probabilities stay float32, and so do all weights
         layer.dtype_policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     for layer in copy.layers:
-        if isinstance(layer, keras.layers.Dropout) and layer.rate:
-            layer.rate = layer.rate if recipe.dropout_rate is None else recipe.dropout_rate
+        is_dropout = isinstance(layer, keras.layers.Dropout) and layer.rate > 0
+        if is_dropout and recipe.dropout_rate is not None:
+            layer.rate = recipe.dropout_rate
     if recipe.frozen:
         copy.layers[0].trainable = False
     return copy
@@ -341,12 +337,5 @@ def chosen_precision(recipe: Recipe) -> Literal["float32", "bfloat16"]:
     """Return the precision to compute in on this machine."""
     if recipe.precision != "fastest":
         return recipe.precision
-    return "bfloat16" if has_bfloat16() else "float32"
-
-
-def has_bfloat16() -> bool:
-    """Tell by its flags whether the processor multiplies in bfloat16; False if none can be read."""
-    try:
-        return not {"amx_bf16", "avx512_bf16"}.isdisjoint(CPU_INFO.read_text().split())
-    except OSError:
-        return False
+    multiplies_in_bfloat16 = {"amx_bf16", "avx512_bf16"} & processor_flags()
+    return "bfloat16" if multiplies_in_bfloat16 else "float32"

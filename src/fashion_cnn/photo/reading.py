@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from fashion_cnn.images import IMAGE_SHAPE, check_values
+from fashion_cnn.images import IMAGE_SHAPE, white_value
 
 # None of them starts another program, as EPS would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM")
@@ -113,6 +113,6 @@ def _image_of_array(array: NDArray[Any]) -> Image.Image:
     _check_size((array.shape[1], array.shape[0]))
     if np.issubdtype(array.dtype, np.integer) and 255 < array.max() < 2**16:
         array = array // 257  # 65535 becomes 255
-    white = check_values(array, "the photo's values")
+    white = white_value(array, "the photo's values")
     pixels = (np.rint(array * 255) if white == 1 else array).astype(np.uint8, copy=False)
     return Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
