@@ -400,16 +400,8 @@ def _draw_numbers(
 
 def _cell(row: float, column: float, is_padding: bool, *, fill: bool = True) -> Rectangle:
     """Return one cell: framed, and hatched if it is padding."""
-    return Rectangle(
-        (column - 0.5, row - 0.5),
-        1,
-        1,
-        fill=fill,
-        facecolor="#E4E4E4" if is_padding else "white",
-        edgecolor=GREY,
-        hatch="///" if is_padding else None,
-        linewidth=0.8,
-    )
+    style: dict[str, Any] = {"fc": "#E4E4E4", "hatch": "///"} if is_padding else {"fc": "white"}
+    return Rectangle((column - 0.5, row - 0.5), 1, 1, fill=fill, ec=GREY, lw=0.8, **style)
 
 
 def _outline(row: float, column: float, size: int, linestyle: str = "-") -> Rectangle:

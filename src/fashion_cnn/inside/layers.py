@@ -48,10 +48,8 @@ def most_exciting(
 
     Parameters
     ----------
-    model : keras.Sequential
-        A network from `build_cnn` or `load_model`.
-    images : array_like, shape (n, 28, 28, 1)
-        In [0, 1].
+    model, images
+        As for `layer_outputs`.
     layer_name : str
         A convolution, such as ``"conv2"``.
     filter_number : int

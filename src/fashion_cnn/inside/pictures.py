@@ -312,16 +312,13 @@ def _frame(rows: slice, columns: slice) -> Rectangle:
 
 
 def _side_by_side(output: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Tile feature maps (height, width, n), or n numbers, into roughly a square."""
-    tiles = output.reshape(1, 1, -1) if output.ndim == 1 else output
-    height, width, count = tiles.shape
+    """Tile feature maps (height, width, n) with gaps, or n numbers, into roughly a square."""
+    tiles, gap = (output, (0, 1)) if output.ndim == 3 else (output[np.newaxis, np.newaxis], (0, 0))
+    count = tiles.shape[-1]
     columns = math.ceil(math.sqrt(count))
     rows = -(-count // columns)
-    missing = rows * columns - count
-    padded = np.pad(tiles, [(0, 0), (0, 0), (0, missing)], constant_values=np.nan)
-    if output.ndim == 3:  # a gap between maps
-        height, width = height + 1, width + 1
-        padded = np.pad(padded, [(0, 1), (0, 1), (0, 0)], constant_values=np.nan)
+    padded = np.pad(tiles, [gap, gap, (0, rows * columns - count)], constant_values=np.nan)
+    height, width, _ = padded.shape
     grid = padded.reshape(height, width, rows, columns).transpose(2, 0, 3, 1)
     return grid.reshape(rows * height, columns * width)
 

@@ -35,7 +35,7 @@ class PhotoError(ValueError):
 
 
 def read_photo(photo: Photo) -> Image.Image:
-    """Return what `prepare_photo` accepts upright, in L, RGB or RGBA, at most 224 pixels a side."""
+    """Return what `prepare_photo` accepts upright, in RGB or RGBA, at most 224 pixels a side."""
     if isinstance(photo, bytes):
         return _opened(io.BytesIO(photo), "the picture")
     if isinstance(photo, str | os.PathLike):
@@ -80,10 +80,7 @@ def _upright(image: Image.Image) -> Image.Image:
         values = np.asarray(image)
         is_8_bit = image.mode == "F" and values.max() > 1
         image = _image_of_array(values / 255 if is_8_bit else values)
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-    elif image.mode not in ("L", "RGB"):
-        image = image.convert("RGB")
+    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     factor = min(1, MAX_SIDE / max(image.size))
     width, height = (max(1, round(side * factor)) for side in image.size)
     image = image.resize((width, height), Image.Resampling.BOX, reducing_gap=2)
