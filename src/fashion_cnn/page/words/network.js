@@ -1,21 +1,12 @@
 /* The words of network.html. */
 export default {
   title: { en: "Watch a network see", ko: "신경망이 보는 과정을 들여다보세요" },
-  lead: {
-    en: "Draw something to wear. All eight layers answer as you draw.",
-    ko: "옷이나 신발, 가방을 그려 보세요. 그리는 동안 여덟 층이 모두 바로 반응합니다.",
-  },
-  "no model": {
-    en: "The network could not be loaded. Reload the page to try again.",
-    ko: "신경망을 불러오지 못했습니다. 페이지를 새로 고쳐 주세요.",
-  },
+  lead: { en: "Draw something to wear. All eight layers answer as you draw.", ko: "옷이나 신발, 가방을 그려 보세요. 그리는 동안 여덟 층이 모두 바로 반응합니다." },
+  "no model": { en: "The network could not be loaded. Reload the page to try again.", ko: "신경망을 불러오지 못했습니다. 페이지를 새로 고쳐 주세요." },
 
   picture: { en: "The picture", ko: "그림" },
   pad: { en: "Drawing area of 28 by 28 cells", ko: "가로 28칸, 세로 28칸의 그림판" },
-  "pad help": {
-    en: "Arrow keys move; Space paints, erases or covers; Shift with an arrow key draws a line.",
-    ko: "화살표 키로 움직이고, 스페이스 바로 칠하거나 지우거나 가립니다. Shift와 화살표 키를 함께 누르면 선을 긋습니다.",
-  },
+  "pad help": { en: "Arrow keys move; Space paints, erases or covers; Shift with an arrow key draws a line.", ko: "화살표 키로 움직이고, 스페이스 바로 칠하거나 지우거나 가립니다. Shift와 화살표 키를 함께 누르면 선을 긋습니다." },
   invitation: { en: "Draw here", ko: "여기에 그려 보세요" },
   tools: { en: "Tools", ko: "도구" },
   draw: { en: "Draw", ko: "그리기" },
@@ -26,10 +17,7 @@ export default {
   choose: { en: "Choose a picture", ko: "사진 고르기" },
   photograph: { en: "Take a photo", ko: "사진 찍기" },
   cell: { en: "Row {row}, column {column}: {percent} white", ko: "{row}행 {column}열, 밝기 {percent}" },
-  "cover at": {
-    en: "Covered around row {row}, column {column}. {name} {percent}",
-    ko: "{row}행 {column}열 둘레를 가렸습니다. {name} {percent}",
-  },
+  "cover at": { en: "Covered around row {row}, column {column}. {name} {percent}", ko: "{row}행 {column}열 둘레를 가렸습니다. {name} {percent}" },
   cleared: { en: "The drawing is cleared.", ko: "그림을 모두 지웠습니다." },
 
   probabilities: { en: "Probabilities of the ten classes", ko: "클래스 10개의 확률" },
@@ -40,83 +28,44 @@ export default {
   unsure: { en: "Only {percent} sure; it could also be: {second}", ko: "확률이 {percent}뿐입니다. {second}일 수도 있습니다" },
   right: { en: "{percent} sure, and right", ko: "확률 {percent}, 맞혔습니다" },
   wrong: { en: "{percent} sure, but it was drawn as: {truth}", ko: "확률 {percent}, 하지만 정답은 {truth}" },
-  "no name": {
-    en: "{percent} sure, though none of its ten names fits",
-    ko: "확률 {percent}, 하지만 클래스 10개 중 맞는 것이 없습니다",
-  },
+  "no name": { en: "{percent} sure, though none of its ten names fits", ko: "확률 {percent}, 하지만 클래스 10개 중 맞는 것이 없습니다" },
   spoken: { en: "{name}, {percent}", ko: "{name}, {percent}" },
   "bar label": { en: "{name}: {percent}. What spoke for and against it", ko: "{name} {percent}. 근거 보기" },
 
   "where it looked": { en: "Where did it look?", ko: "어디를 보았을까요?" },
-  looking: {
-    en: "A black patch visits every pixel. Violet: what the answer depends on…",
-    ko: "검은 조각으로 모든 픽셀을 하나씩 가려 봅니다. 보라색이 예측의 근거가 된 자리입니다…",
-  },
+  looking: { en: "A black patch visits every pixel. Violet: what the answer depends on…", ko: "검은 조각으로 모든 픽셀을 하나씩 가려 봅니다. 보라색이 예측의 근거가 된 자리입니다…" },
   covered: { en: "Covered: {name} goes from {before} to {after}", ko: "가렸더니 {name} 확률이 {before}에서 {after}로 바뀌었습니다" },
-  looked: {
-    en: "Cover what is violet: {name} loses up to {drop} points. Cover what is orange: it gains.",
-    ko: "{name}의 확률은 보라색 자리를 가리면 최대 {drop}%p 떨어지고, 주황색 자리를 가리면 올라갑니다.",
-  },
-  "looked at": {
-    en: "Row {row}, column {column}: covering it changes {name} by {change} points",
-    ko: "{row}행 {column}열을 가리면 {name}의 확률이 {change}%p 바뀝니다",
-  },
+  looked: { en: "Cover what is violet: {name} loses up to {drop} points. Cover what is orange: it gains.", ko: "{name}의 확률은 보라색 자리를 가리면 최대 {drop}%p 떨어지고, 주황색 자리를 가리면 올라갑니다." },
+  "looked at": { en: "Row {row}, column {column}: covering it changes {name} by {change} points", ko: "{row}행 {column}열을 가리면 {name}의 확률이 {change}%p 바뀝니다" },
 
   examples: { en: "Examples, drawn for this page", ko: "이 페이지를 위해 그린 예시" },
   "example label": { en: "Example {n}: {name}", ko: "예시 {n}: {name}" },
   "something else": { en: "none of the ten", ko: "클래스 10개에 없는 것" },
 
   flow: { en: "Through the eight layers", ko: "여덟 층을 지나는 길" },
-  "flow help": {
-    en: "Point at any cell to see how it was computed; click to hold it.",
-    ko: "칸을 가리키면 그 값을 계산한 과정이 보입니다. 클릭하면 고정됩니다.",
-  },
+  "flow help": { en: "Point at any cell to see how it was computed; click to hold it.", ko: "칸을 가리키면 그 값을 계산한 과정이 보입니다. 클릭하면 고정됩니다." },
   image: { en: "image", ko: "이미지" },
   maps: { en: "{n} maps, {rows}×{columns}", ko: "특성 맵 {n}개, {rows}×{columns}" },
   some: { en: "{shown} of {n} shown", ko: "{n}개 중 {shown}개" },
-  "layer label": {
-    en: "{name}, {size}. Arrow keys move from cell to cell, Page Up and Page Down from map to map, Enter holds.",
-    ko: "{name}, {size}. 화살표 키로 칸을, Page Up과 Page Down으로 맵을 옮기고, Enter로 고정합니다.",
-  },
+  "layer label": { en: "{name}, {size}. Arrow keys move from cell to cell, Page Up and Page Down from map to map, Enter holds.", ko: "{name}, {size}. 화살표 키로 칸을, Page Up과 Page Down으로 맵을 옮기고, Enter로 고정합니다." },
   "legend grey": { en: "image", ko: "이미지" },
   "legend positive": { en: "positive", ko: "양수" },
   "legend negative": { en: "negative", ko: "음수" },
   "legend here": { en: "what the chosen cell sees", ko: "고른 칸이 보는 영역" },
-  "model pretrained": {
-    en: "The network that comes with the package answers: {n} weights, trained on Fashion-MNIST.",
-    ko: "패키지에 들어 있는 신경망이 예측합니다. 패션 MNIST로 훈련했고 모델 파라미터는 {n}개입니다.",
-  },
+  "model pretrained": { en: "The network that comes with the package answers: {n} weights, trained on Fashion-MNIST.", ko: "패키지에 들어 있는 신경망이 예측합니다. 패션 MNIST로 훈련했고 모델 파라미터는 {n}개입니다." },
   "model named": { en: "{name} answers: {n} weights.", ko: "{name} 모델이 예측합니다. 모델 파라미터는 {n}개입니다." },
-  "stand-in": {
-    en: "It was trained on stand-in data, so its answers mean nothing.",
-    ko: "대체 데이터로 훈련한 모델이므로 예측에는 의미가 없습니다.",
-  },
+  "stand-in": { en: "It was trained on stand-in data, so its answers mean nothing.", ko: "대체 데이터로 훈련한 모델이므로 예측에는 의미가 없습니다." },
 
   hold: { en: "Hold", ko: "고정" },
   "hold help": { en: "Keep this cell while the pointer moves on (Esc lets go)", ko: "포인터가 움직여도 이 칸을 계속 보여 줍니다(Esc로 풀기)" },
   close: { en: "Close", ko: "닫기" },
   "map cell": { en: "{name} · map {map}", ko: "{name} · {map}번 맵" },
   "unit cell": { en: "{name} · number {unit}", ko: "{name} · {unit}번" },
-  "where cell": {
-    en: "Row {row}, column {column} of {size}. It sees {field} of the image.",
-    ko: "{size} 중 {row}행 {column}열. 이미지에서 {field} 영역을 봅니다.",
-  },
-  "where cell at edge": {
-    en: "Row {row}, column {column} of {size}. It sees {field} of the image, at its edge.",
-    ko: "{size} 중 {row}행 {column}열. 이미지 가장자리에서 {field} 영역을 봅니다.",
-  },
-  "conv gloss": {
-    en: "A map is what one filter finds. ReLU turns every negative sum into 0.",
-    ko: "맵 하나는 필터 하나가 찾아낸 것입니다. 렐루는 음수인 합을 0으로 바꿉니다.",
-  },
-  "pool gloss": {
-    en: "The largest of each 2×2 cells goes on: a quarter of the numbers, and a small shift changes little.",
-    ko: "2×2칸마다 가장 큰 값만 남깁니다. 값의 개수는 4분의 1이 되고, 그림이 조금 움직여도 별로 달라지지 않습니다.",
-  },
-  "output gloss": {
-    en: "Softmax raises e to the power of each class's sum, its logit, and divides by the total of all ten: shares of 100%.",
-    ko: "소프트맥스는 e를 로짓(클래스마다 더한 값)만큼 거듭제곱하고, 10개의 합으로 나눕니다. 그래서 모두 더하면 100%가 됩니다.",
-  },
+  "where cell": { en: "Row {row}, column {column} of {size}. It sees {field} of the image.", ko: "{size} 중 {row}행 {column}열. 이미지에서 {field} 영역을 봅니다." },
+  "where cell at edge": { en: "Row {row}, column {column} of {size}. It sees {field} of the image, at its edge.", ko: "{size} 중 {row}행 {column}열. 이미지 가장자리에서 {field} 영역을 봅니다." },
+  "conv gloss": { en: "A map is what one filter finds. ReLU turns every negative sum into 0.", ko: "맵 하나는 필터 하나가 찾아낸 것입니다. 렐루는 음수인 합을 0으로 바꿉니다." },
+  "pool gloss": { en: "The largest of each 2×2 cells goes on: a quarter of the numbers, and a small shift changes little.", ko: "2×2칸마다 가장 큰 값만 남깁니다. 값의 개수는 4분의 1이 되고, 그림이 조금 움직여도 별로 달라지지 않습니다." },
+  "output gloss": { en: "Softmax raises e to the power of each class's sum, its logit, and divides by the total of all ten: shares of 100%.", ko: "소프트맥스는 e를 로짓(클래스마다 더한 값)만큼 거듭제곱하고, 10개의 합으로 나눕니다. 그래서 모두 더하면 100%가 됩니다." },
   "this map": { en: "the map", ko: "이 맵" },
   window: { en: "window", ko: "윈도" },
   "window image": { en: "window of the image", ko: "이미지의 윈도" },
@@ -124,10 +73,7 @@ export default {
   weights: { en: "weights", ko: "가중치" },
   products: { en: "products, sum {sum}", ko: "곱의 합 {sum}" },
   channel: { en: "Map of the layer before", ko: "앞 층의 맵" },
-  "sums text": {
-    en: "The same for each of the {n} maps before; the {n} sums:",
-    ko: "앞 층의 맵 {n}개마다 이렇게 곱해 더한 값 {n}개:",
-  },
+  "sums text": { en: "The same for each of the {n} maps before; the {n} sums:", ko: "앞 층의 맵 {n}개마다 이렇게 곱해 더한 값 {n}개:" },
   sum: { en: "sum", ko: "합" },
   "sum of": { en: "sum of {n}", ko: "{n}개의 합" },
   bias: { en: "bias", ko: "절편" },
@@ -135,26 +81,14 @@ export default {
   relu: { en: "ReLU", ko: "렐루" },
   max: { en: "max", ko: "최대" },
   "the largest": { en: "the largest", ko: "최댓값" },
-  "flatten text": {
-    en: "Flatten computes nothing: it puts the maps' numbers in one row. This one is row {row}, column {column} of map {map}.",
-    ko: "Flatten 층은 계산하지 않고 맵의 값을 한 줄로 펼치기만 합니다. 이 값은 {map}번 맵의 {row}행 {column}열입니다.",
-  },
-  "dropout text": {
-    en: "Dropout acts only while training, when it sets random numbers to 0. Here it passes on what it gets.",
-    ko: "드롭아웃은 훈련할 때만 값을 무작위로 0으로 만듭니다. 예측할 때는 받은 값을 그대로 넘깁니다.",
-  },
-  "dense text": {
-    en: "All {n} inputs, each times its weight. The strongest:",
-    ko: "입력 {n}개에 저마다의 가중치를 곱해 더합니다. 가장 크게 작용한 것:",
-  },
+  "flatten text": { en: "Flatten computes nothing: it puts the maps' numbers in one row. This one is row {row}, column {column} of map {map}.", ko: "Flatten 층은 계산하지 않고 맵의 값을 한 줄로 펼치기만 합니다. 이 값은 {map}번 맵의 {row}행 {column}열입니다." },
+  "dropout text": { en: "Dropout acts only while training, when it sets random numbers to 0. Here it passes on what it gets.", ko: "드롭아웃은 훈련할 때만 값을 무작위로 0으로 만듭니다. 예측할 때는 받은 값을 그대로 넘깁니다." },
+  "dense text": { en: "All {n} inputs, each times its weight. The strongest:", ko: "입력 {n}개에 저마다의 가중치를 곱해 더합니다. 가장 크게 작용한 것:" },
   "by place": { en: "by place", ko: "위치별 합" },
   "dense input": { en: "map {map}, row {row}, column {column}", ko: "{map}번 맵 {row}행 {column}열" },
   "rest of terms": { en: "{n} others", ko: "나머지 {n}개" },
   "output cell": { en: "{name}: for and against", ko: "{name}의 근거" },
-  "output text": {
-    en: "Each hidden unit's value times its weight speaks for this class or against it.",
-    ko: "은닉층의 값마다 가중치를 곱한 결과가 이 클래스의 로짓을 높이거나 낮춥니다.",
-  },
+  "output text": { en: "Each hidden unit's value times its weight speaks for this class or against it.", ko: "은닉층의 값마다 가중치를 곱한 결과가 이 클래스의 로짓을 높이거나 낮춥니다." },
   for: { en: "For: {sum}", ko: "지지 {sum}" },
   against: { en: "Against: {sum}", ko: "반대 {sum}" },
   "hidden unit": { en: "hidden {unit}", ko: "은닉층 {unit}번" },
@@ -169,10 +103,7 @@ export default {
 
   photo: { en: "Your picture", ko: "내 사진" },
   crop: { en: "Your picture, with a frame of what is used", ko: "내 사진과 사용할 부분을 나타내는 틀" },
-  "crop help": {
-    en: "Drag a frame around the garment. Arrow keys move the frame, with Shift they resize it.",
-    ko: "옷 둘레에 틀을 끌어 그리세요. 화살표 키로 틀을 옮기고, Shift와 함께 누르면 크기를 바꿉니다.",
-  },
+  "crop help": { en: "Drag a frame around the garment. Arrow keys move the frame, with Shift they resize it.", ko: "옷 둘레에 틀을 끌어 그리세요. 화살표 키로 틀을 옮기고, Shift와 함께 누르면 크기를 바꿉니다." },
   turn: { en: "Turn", ko: "돌리기" },
   mirror: { en: "Mirror", ko: "좌우 뒤집기" },
   whole: { en: "Whole picture", ko: "전체 사용" },
@@ -182,34 +113,16 @@ export default {
   "step trimmed": { en: "trimmed", ko: "잘라 내기" },
   "step centred": { en: "28×28, centred", ko: "28×28, 가운데로" },
   preparing: { en: "Preparing the picture…", ko: "사진을 준비하는 중입니다…" },
-  simply: {
-    en: "Prepared simply, in this browser: put the garment on a plain background. The Python package tells it from its background by itself (fashion-cnn demo).",
-    ko: "브라우저에서 간단히 준비한 사진이므로 배경에 무늬가 없어야 합니다. 파이썬 패키지는 옷과 배경을 스스로 구분합니다(fashion-cnn demo).",
-  },
-  unlike: {
-    en: "This does not look like the clothes I learned from: try one garment on a plain background, from the front, or one shoe from the side.",
-    ko: "학습한 옷과 비슷하지 않습니다. 옷은 한 벌만 무늬 없는 배경에 놓고 정면에서, 신발은 한 짝만 옆에서 찍어 보세요.",
-  },
+  simply: { en: "Prepared simply, in this browser: put the garment on a plain background. The Python package tells it from its background by itself (fashion-cnn demo).", ko: "브라우저에서 간단히 준비한 사진이므로 배경에 무늬가 없어야 합니다. 파이썬 패키지는 옷과 배경을 스스로 구분합니다(fashion-cnn demo)." },
+  unlike: { en: "This does not look like the clothes I learned from: try one garment on a plain background, from the front, or one shoe from the side.", ko: "학습한 옷과 비슷하지 않습니다. 옷은 한 벌만 무늬 없는 배경에 놓고 정면에서, 신발은 한 짝만 옆에서 찍어 보세요." },
   unlikeness: { en: "Unlike the clothes it learned from: {value} (above 1, do not rely on the answer).", ko: "학습한 옷과 다른 정도: {value}(1을 넘으면 예측을 믿지 마세요)." },
 
-  unreadable: {
-    en: "This file cannot be read as a picture. Save it again as JPEG or PNG.",
-    ko: "이 파일은 그림으로 읽을 수 없습니다. JPEG나 PNG로 다시 저장해 주세요.",
-  },
+  unreadable: { en: "This file cannot be read as a picture. Save it again as JPEG or PNG.", ko: "이 파일은 그림으로 읽을 수 없습니다. JPEG나 PNG로 다시 저장해 주세요." },
   heavy: { en: "The file is larger than 50 MB. Make the picture smaller.", ko: "파일이 50MB보다 큽니다. 그림의 크기를 줄여 주세요." },
   large: { en: "The picture has more than 50 million pixels. Make it smaller.", ko: "그림의 픽셀이 5,000만 개보다 많습니다. 크기를 줄여 주세요." },
-  small: {
-    en: "The longer side of the picture has fewer than 28 pixels. Take a larger one.",
-    ko: "그림의 긴 변이 28픽셀보다 짧습니다. 더 큰 그림을 사용해 주세요.",
-  },
-  nothing: {
-    en: "Nothing stands out from the background. Photograph one garment on a plain background of another colour, with some background all around it.",
-    ko: "배경과 구분되는 것을 찾지 못했습니다. 옷 한 벌을 색이 다른 무늬 없는 배경 위에 놓고, 둘레에 배경이 보이도록 찍어 주세요.",
-  },
-  slow: {
-    en: "The picture took more than 10 seconds to prepare. Save it again as JPEG or PNG, or make it smaller.",
-    ko: "그림을 준비하는 데 10초가 넘게 걸렸습니다. JPEG나 PNG로 다시 저장하거나 크기를 줄여 주세요.",
-  },
+  small: { en: "The longer side of the picture has fewer than 28 pixels. Take a larger one.", ko: "그림의 긴 변이 28픽셀보다 짧습니다. 더 큰 그림을 사용해 주세요." },
+  nothing: { en: "Nothing stands out from the background. Photograph one garment on a plain background of another colour, with some background all around it.", ko: "배경과 구분되는 것을 찾지 못했습니다. 옷 한 벌을 색이 다른 무늬 없는 배경 위에 놓고, 둘레에 배경이 보이도록 찍어 주세요." },
+  slow: { en: "The picture took more than 10 seconds to prepare. Save it again as JPEG or PNG, or make it smaller.", ko: "그림을 준비하는 데 10초가 넘게 걸렸습니다. JPEG나 PNG로 다시 저장하거나 크기를 줄여 주세요." },
   ended: { en: "The picture could not be prepared. Save it again as JPEG or PNG.", ko: "그림을 준비하지 못했습니다. JPEG나 PNG로 다시 저장해 주세요." },
   "no server": { en: "The server does not answer. Is fashion-cnn demo still running?", ko: "서버가 응답하지 않습니다. fashion-cnn demo가 실행 중인지 확인해 주세요." },
 };
