@@ -1,7 +1,7 @@
 /* The view `convolution`: one window over a small picture, and everything it computes. */
 
 import { convolve, convolveAt, outputSize, paddedCells, pool, poolAt } from "./arithmetic.js";
-import { SOFT, cellAt, clear, fill, fitted, focusCell, layOut, target } from "./grid.js";
+import { cellAt, clear, fill, fitted, focusCell, layOut, target } from "./grid.js";
 import {
   $, button, cellOf, clamp, counted, element, largestOf, math, onDrag, pointIn, trimmed,
 } from "./kit.js";
@@ -16,6 +16,7 @@ const WINDOWS = [2, 3, 5];
 const STRIDES = [1, 2, 3];
 const PADDINGS = ["same", "valid"];
 const BRUSHES = [0, 0.5, 1];
+const SOFT = 1.3; // the largest number gets a colour short of the strongest
 const STEP_TIME = 650; // ms; long enough to follow a sum
 
 const state = {
@@ -98,10 +99,13 @@ function toTheFirst() {
   moveTo({ row: 0, column: 0 });
 }
 
-const BUTTONS = {
-  first: "to the first", back: "step back", play: "", forward: "step", last: "fill the map",
-};
-const player = createPlayer(STEP_TIME, BUTTONS, {
+const player = createPlayer(STEP_TIME, {
+  first: ["to the first", toTheFirst],
+  back: ["step back", () => moveBy(-1)],
+  play: [],
+  forward: ["step", () => moveBy(1)],
+  last: ["fill the map", () => goTo(outputSide() ** 2 - 1)],
+}, {
   rewind: () => {
     if (indexOf(state.at) === outputSide() ** 2 - 1) toTheFirst();
   },
@@ -335,11 +339,6 @@ $("bias").oninput = () => act(() => { state.bias = numberIn($("bias")); });
 $("bias").onblur = () => render();
 $("relu").onchange = () => act(() => { state.isRelu = $("relu").checked; });
 
-$("play").onclick = player.play;
-$("forward").onclick = () => act(() => moveBy(1));
-$("back").onclick = () => act(() => moveBy(-1));
-$("first").onclick = () => act(toTheFirst);
-$("last").onclick = () => act(() => goTo(outputSide() ** 2 - 1));
 $("position").oninput = () => act(() => goTo(Number($("position").value) - 1));
 
 // Pointing at one of the products shows which pixel and which weight it is of.
@@ -456,10 +455,10 @@ function renderPicture(picture) {
   const grid = $("picture"), [before, after] = paddings();
   layOut(grid, picture.length, before, after, true);
   grid.ariaLabel = t(poolsMap() ? "map" : "picture grid");
-  const { kind, largest } = colouring(!poolsMap(), picture);
+  const { kind, strongest } = colouring(!poolsMap(), picture);
   for (const cell of grid.querySelectorAll("[data-row]")) {
     const place = placeOf(cell), value = picture[place.row][place.column];
-    fill(cell, value, kind, largest);
+    fill(cell, value, kind, strongest);
     cell.ariaLabel = t("cell", { ...counted(place), value: trimmed(value) });
   }
   if (!grid.querySelector("[tabindex='0']")) cellAt(grid, { row: 0, column: 0 }).tabIndex = 0;
@@ -474,7 +473,7 @@ function renderPicture(picture) {
 
 function renderWindow(picture, window) {
   const { cells, products, sum, count, output } = computed();
-  const { kind, largest: strongest } = colouring(!poolsMap(), picture);
+  const colours = colouring(!poolsMap(), picture);
   for (const id of ["under", "products"]) layOut($(id), window, 0, 0, false);
   $("under").ariaLabel = $("under-name").textContent = t(poolsMap() ? "values" : "pixels");
   $("products").ariaLabel = t("products");
@@ -486,7 +485,7 @@ function renderWindow(picture, window) {
     if (isPadding) {
       clear(cell);
       cell.textContent = isPooling() ? "" : "0";
-    } else fill(cell, value, kind, strongest, fitted(value, window));
+    } else fill(cell, value, colours.kind, colours.strongest, fitted(value, window));
     cell.ariaLabel = isPadding ? t("padding cell") : trimmed(value);
     const isTaken = state.operation === "max" && !isPadding && value === output;
     cell.classList.toggle("taken", isTaken);
@@ -500,13 +499,13 @@ function renderWindow(picture, window) {
     $("pool-working").textContent = isMax ? trimmed(output) : `${trimmed(sum)} ÷ ${count}`;
     return;
   }
-  const largest = largestOf(state.kernel);
+  const strongest = SOFT * largestOf(state.kernel);
   document.querySelectorAll("#products .cell").forEach((cell, k) => {
     cell.dataset.k = k;
-    fill(cell, products[k], "signed", largest, fitted(products[k], window));
+    fill(cell, products[k], "signed", strongest, fitted(products[k], window));
   });
   document.querySelectorAll("#weights .cell").forEach((field, k) => {
-    fill(field, state.kernel[k], "signed", largest);
+    fill(field, state.kernel[k], "signed", strongest);
     write(field, state.kernel[k]);
     field.ariaLabel = t("weight", counted(cellOf(k, window)));
   });
@@ -525,7 +524,7 @@ function renderMap(map) {
   for (const cell of grid.querySelectorAll("[data-row]")) {
     const place = placeOf(cell), value = map[place.row][place.column];
     const isSeen = state.seen.has(keyOf(place)), isHere = keyOf(place) === keyOf(state.at);
-    if (isSeen) fill(cell, value, kind, largest);
+    if (isSeen) fill(cell, value, kind, strongest);
     else clear(cell);
     cell.classList.toggle("here", isHere);
     cell.ariaSelected = isHere;

@@ -100,6 +100,12 @@ export function onDrag(node, { press, drag, lift = () => {} }) {
   }
 }
 
+/** Return what a JSON file of the page holds. */
+export const read = async (file) => (await fetch(file)).json();
+
+/** Return an image that a JSON file of the page has as text: 784 numbers in [0, 1]. */
+export const imageOf = (text) => Float32Array.from(atob(text), (c) => c.charCodeAt(0) / 255);
+
 /** Use the browser's storage, which a page inside another may not have: then return null. */
 export function withStorage(use) {
   try {

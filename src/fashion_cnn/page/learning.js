@@ -1,12 +1,12 @@
 /* The view `learning`: one recorded run, moment by moment. */
 
 import {
-  $, button, clamp, element, grouped, indexOfLargest, largestOf, number, percent, pointIn,
-  svg,
+  $, SIDE, button, clamp, element, grouped, imageOf, indexOfLargest, largestOf, number, percent,
+  pointIn, read, svg,
 } from "./kit.js";
 import { paint } from "./paint.js";
 import { createPlayer, showLegend } from "./playing.js";
-import { announce, onChange, start, t } from "./shell.js";
+import { announce, lang, onChange, start, t } from "./shell.js";
 import words from "./words/learning.js";
 
 const STRONGEST = 0.6; // weights from here on have the strongest colour; most never get there
@@ -21,7 +21,7 @@ const CHARTS = {
 const MARGIN = { left: 34, right: 84, top: 8, bottom: 24 };
 const HEIGHT = 194;
 
-let record, last, at, chosen, best, hasMoved = false;
+let record, classNames, last, at, chosen, best, hasMoved = false;
 
 // What the record says.
 
@@ -60,7 +60,16 @@ function reading() {
 
 // Moving through the run.
 
-const player = createPlayer(PLAY_TIME, { back: "back", play: "", forward: "on" }, {
+function moveTo(index) {
+  hasMoved = true;
+  at = clamp(index, 0, last);
+}
+
+const player = createPlayer(PLAY_TIME, {
+  back: ["back", () => moveTo(at - 1)],
+  play: [],
+  forward: ["on", () => moveTo(at + 1)],
+}, {
   rewind: () => {
     if (!hasMoved || at === last) at = 0;
     hasMoved = true;
@@ -74,10 +83,7 @@ const player = createPlayer(PLAY_TIME, { back: "back", play: "", forward: "on" }
   reading,
 });
 
-const go = (index) => player.act(() => {
-  hasMoved = true;
-  at = clamp(index, 0, last);
-});
+const go = (index) => player.act(() => moveTo(index));
 
 // Building what stays.
 
@@ -97,7 +103,7 @@ function build() {
   });
   $("drawings").replaceChildren(...record.examples.map(({ pixels }) => {
     const canvas = element("canvas", { role: "img" });
-    paint(canvas, Array.from(atob(pixels), (c) => c.charCodeAt(0) / 255), 28, "grey");
+    paint(canvas, imageOf(pixels), SIDE, "grey");
     return element("li", {}, canvas, element("strong"),
       element("span", { className: "bar", ariaHidden: "true" }),
       element("span", { className: "probability" }), element("span", { className: "verdict" }));
@@ -109,9 +115,6 @@ function build() {
       go(Math.round(across / (width - MARGIN.left - MARGIN.right) * last));
     };
   }
-  $("play").onclick = player.play;
-  $("back").onclick = () => go(at - 1);
-  $("forward").onclick = () => go(at + 1);
   $("position").oninput = () => go(Number($("position").value));
 }
 
@@ -176,18 +179,19 @@ function renderFilters(point) {
 }
 
 function renderDrawings(point) {
+  const names = classNames[lang];
   let right = 0;
   [...$("drawings").children].forEach((item, n) => {
     const [canvas, name, bar, probability, verdict] = item.children;
     const { label } = record.examples[n], probabilities = point.probabilities[n];
     const predicted = indexOfLargest(probabilities), isRight = predicted === label;
     right += isRight;
-    canvas.ariaLabel = t("drawing of", { name: t(`class ${label}`) });
-    name.textContent = t(`class ${predicted}`);
+    canvas.ariaLabel = t("drawing of", { name: names[label] });
+    name.textContent = names[predicted];
     bar.style.setProperty("--probability", probabilities[predicted]);
     probability.textContent = percent(Math.min(probabilities[predicted], 0.9996));
     verdict.textContent = isRight
-      ? `✓ ${t("is right")}` : t("is wrong", { name: t(`class ${label}`) });
+      ? `✓ ${t("is right")}` : t("is wrong", { name: names[label] });
     item.classList.toggle("wrong", !isRight);
   });
   $("drawings-count").textContent = t("drawings right", { right, count: record.examples.length });
@@ -256,7 +260,8 @@ function renderTable() {
 
 start("learning", words);
 try {
-  record = await (await fetch("learning.json")).json();
+  record = await read("learning.json");
+  classNames = (await read("model/model.json")).class_names;
   last = record.points.length - 1;
   const losses = record.points.map(({ validation }) => validation.loss);
   at = best = losses.indexOf(Math.min(...losses));

@@ -46,7 +46,6 @@ export default {
   "in the window": { en: "In the window", ko: "윈도 안" },
   pixels: { en: "pixels", ko: "픽셀" },
   values: { en: "values", ko: "값" },
-  weights: { en: "weights", ko: "가중치" },
   products: { en: "products", ko: "곱" },
   weight: { en: "weight, row {row}, column {column}", ko: "{row}행 {column}열의 가중치" },
   "filter vertical": { en: "Vertical edge", ko: "세로 경계" },
@@ -64,7 +63,6 @@ export default {
   "hint average": { en: "Average pooling says how much there was in the window.", ko: "평균 풀링은 윈도 안의 값이 대체로 얼마나 큰지를 남깁니다." },
 
   "sum of": { en: "sum of the {count} products", ko: "곱 {count}개의 합" },
-  bias: { en: "bias", ko: "절편" },
   relu: { en: "ReLU: negative becomes 0", ko: "렐루: 음수를 0으로" },
   "largest of": { en: "largest of {count} values", ko: "값 {count}개 중 최댓값" },
   "mean of": { en: "mean of {count} values", ko: "값 {count}개의 평균" },
@@ -75,9 +73,6 @@ export default {
   "formula same": { en: "same padding: side n = {n}, stride s = {s}", ko: "세임 패딩: 한 변 n = {n}, 스트라이드 s = {s}" },
   "formula valid": { en: "valid padding: side n = {n}, window k = {k}, stride s = {s}", ko: "밸리드 패딩: 한 변 n = {n}, 윈도 k = {k}, 스트라이드 s = {s}" },
 
-  transport: { en: "Play", ko: "재생" },
-  play: { en: "Play", ko: "재생" },
-  pause: { en: "Pause", ko: "멈춤" },
   "to the first": { en: "Back to the first position", ko: "처음 위치로" },
   "step back": { en: "One step back", ko: "한 칸 뒤로" },
   step: { en: "One step on", ko: "한 칸 앞으로" },

@@ -33,9 +33,6 @@ export default {
   "is wrong": { en: "true: {name}", ko: "정답: {name}" },
   "drawing of": { en: "drawing: {name}", ko: "그림: {name}" },
 
-  transport: { en: "Play", ko: "재생" },
-  play: { en: "Play", ko: "재생" },
-  pause: { en: "Pause", ko: "멈춤" },
   back: { en: "Back", ko: "이전 시점" },
   on: { en: "On", ko: "다음 시점" },
   moment: { en: "Moment of the run", ko: "훈련 시점" },
@@ -51,15 +48,4 @@ export default {
   "reading beyond": { en: "The validation loss, {validationNow}, is above the {validationThen} of epoch {best}.", ko: "검증 손실({validationNow})이 {best}번째 에포크({validationThen})보다 큽니다." },
   origin: { en: "The tutorial’s own recipe and its seed, {seed}, with Keras {keras}. Both curves are measured at the same moment and without dropout, on {count} images each. The drawings are ours. To record it anew: {command}", ko: "튜토리얼의 레시피와 시드({seed})를 그대로 쓰고 케라스 {keras}에서 훈련했습니다. 두 곡선은 같은 시점에 드롭아웃 없이 이미지 {count}장씩으로 측정했습니다. 그림은 직접 그렸습니다. 다시 기록하려면: {command}" },
   "no record": { en: "The recorded run could not be loaded. Reload the page.", ko: "기록을 불러오지 못했습니다. 페이지를 새로 고쳐 주세요." },
-
-  "class 0": { en: "T-shirt/top", ko: "티셔츠" },
-  "class 1": { en: "Trouser", ko: "바지" },
-  "class 2": { en: "Pullover", ko: "스웨터" },
-  "class 3": { en: "Dress", ko: "드레스" },
-  "class 4": { en: "Coat", ko: "코트" },
-  "class 5": { en: "Sandal", ko: "샌달" },
-  "class 6": { en: "Shirt", ko: "셔츠" },
-  "class 7": { en: "Sneaker", ko: "스니커즈" },
-  "class 8": { en: "Bag", ko: "가방" },
-  "class 9": { en: "Ankle boot", ko: "앵클 부츠" },
 };
