@@ -13,9 +13,6 @@ import { onChange, start, t } from "./shell.js";
 import words from "./words/convolution.js";
 
 const WINDOWS = [2, 3, 5];
-const STRIDES = [1, 2, 3];
-const PADDINGS = ["same", "valid"];
-const BRUSHES = [0, 0.5, 1];
 const SOFT = 1.3; // the largest number gets a colour short of the strongest
 const STEP_TIME = 650; // ms; long enough to follow a sum
 
@@ -33,12 +30,10 @@ const state = {
     pooling: { window: 2, stride: 2, padding: "valid" }, // as Keras pools by default
   },
   at: { row: 3, column: 5 },
-  seen: new Set(),
+  seen: new Set(), // of positions, counted row by row
   hand: "move",
   brush: 1,
 };
-
-// What follows from the state.
 
 const isPooling = () => state.operation !== "convolution";
 const options = () => state.sliding[isPooling() ? "pooling" : "convolution"];
@@ -69,7 +64,7 @@ const colouring = (isGrey, map) =>
 function moveTo({ row, column }) {
   const last = outputSide() - 1;
   state.at = { row: clamp(row, 0, last), column: clamp(column, 0, last) };
-  state.seen.add(keyOf(state.at));
+  state.seen.add(indexOf(state.at));
 }
 
 const indexOf = ({ row, column }) => row * outputSide() + column;
@@ -83,15 +78,13 @@ function moveBy(steps) {
 }
 
 /** Fill the map up to a position, as if it had been played so far. */
-function seeUpTo(place) {
-  const side = outputSide();
-  const keys = Array.from({ length: indexOf(place) + 1 }, (_, n) => keyOf(cellOf(n, side)));
-  state.seen = new Set(keys);
+function seeUpTo(index) {
+  state.seen = new Set(Array(index + 1).keys());
 }
 
 function goTo(index) {
   moveTo(cellOf(index, outputSide()));
-  seeUpTo(state.at);
+  seeUpTo(index);
 }
 
 function toTheFirst() {
@@ -123,7 +116,7 @@ function resize(change) {
     change();
     fit();
     moveTo(state.at);
-    seeUpTo(isFull ? cellOf(outputSide() ** 2 - 1, outputSide()) : state.at);
+    seeUpTo(isFull ? outputSide() ** 2 - 1 : indexOf(state.at));
   });
   if (wasPlaying) player.play(); // on from here, or from the beginning
 }
@@ -145,67 +138,96 @@ function setFilter(name) {
 
 // Controls.
 
-/** Fill a group with buttons of which one is chosen; `choose` gets its value. */
-function choices(id, values, nameOf, choose) {
-  $(id).replaceChildren(...values.map((value) =>
-    button({ textContent: nameOf(value), dataset: { value }, onclick: () => choose(value) })));
-}
+const filterName = (name) =>
+  (LEARNED[name] ? t("filter learned", { number: name }) : t(`filter ${name}`));
+const inRows = (numbers, side) =>
+  Array.from({ length: side }, (_, row) => numbers.slice(row * side, (row + 1) * side));
 
-/** The same with small pictures. */
-function thumbs(id, values, labelOf, choose) {
-  choices(id, values, () => "", choose);
-  for (const node of $(id).children) {
-    node.className = "thumb";
-    node.append(element("canvas"));
-    node.ariaLabel = node.title = labelOf(node.dataset.value);
-  }
-}
-
-/** Show which button of a group is chosen, and which can be. */
-function press(id, chosen, isPossible = () => true) {
-  for (const node of $(id).children) {
-    node.ariaPressed = node.dataset.value === String(chosen);
-    node.disabled = !isPossible(node.dataset.value);
-  }
-}
-
-/** Paint the small pictures of a group: `pictureOf` returns rows of numbers, and whether grey. */
-function paintThumbs(id, pictureOf) {
-  for (const node of $(id).children) {
-    const [rows, isGrey] = pictureOf(node.dataset.value);
-    const { kind, strongest } = colouring(isGrey, rows);
-    paint(node.firstElementChild, rows.flat(), rows[0].length, kind, strongest);
-  }
-}
-
-function filterName(name) {
-  return LEARNED[name] ? t("filter learned", { number: name }) : t(`filter ${name}`);
-}
-
-function buildControls() {
-  choices("operation", ["convolution", "max", "average"], (o) => t(`operation ${o}`), (operation) =>
-    resize(() => Object.assign(state, { operation, hand: "move" })));
-  choices("window", WINDOWS, (window) => `${window}×${window}`, (window) =>
-    resize(() => {
+/** Groups of buttons, one of which is pressed: by id, their values, what they are called, which is
+ *  chosen, which can be, and what choosing one does. `pictureOf` draws them: rows, and if grey. */
+const GROUPS = {
+  operation: {
+    values: ["convolution", "max", "average"],
+    nameOf: (operation) => t(`operation ${operation}`), chosen: () => state.operation,
+    choose: (operation) => resize(() => Object.assign(state, { operation, hand: "move" })),
+  },
+  window: {
+    values: WINDOWS, nameOf: (window) => `${window}×${window}`, chosen: () => options().window,
+    isPossible: (window) => options().padding === "same" || window <= input().length,
+    choose: (window) => resize(() => {
       options().window = window;
       if (!isPooling()) setFilter(kernelOf(state.filter, window) ? state.filter : "vertical");
-    }));
-  choices("stride", STRIDES, String, (stride) => resize(() => { options().stride = stride; }));
-  choices("padding", PADDINGS, (padding) => t(`padding ${padding}`), (padding) =>
-    resize(() => { options().padding = padding; }));
-  thumbs("pictures", ["map", ...Object.keys(PICTURES)], (name) => t(`picture ${name}`), (name) =>
-    resize(() => {
+    }),
+  },
+  stride: {
+    values: [1, 2, 3], nameOf: String, chosen: () => options().stride,
+    choose: (stride) => resize(() => { options().stride = stride; }),
+  },
+  padding: {
+    values: ["same", "valid"], nameOf: (padding) => t(`padding ${padding}`),
+    chosen: () => options().padding,
+    isPossible: (padding) => padding === "same" || options().window <= input().length,
+    choose: (padding) => resize(() => { options().padding = padding; }),
+  },
+  pictures: {
+    values: ["map", ...Object.keys(PICTURES)], nameOf: (name) => t(`picture ${name}`),
+    chosen: () => (poolsMap() ? "map" : state.pictureName),
+    isPossible: (name) => name !== "map" || featureMap().length > 1,
+    pictureOf: (name) => (name === "map" ? [featureMap(), false] : [pixelsOf(name), true]),
+    choose: (name) => resize(() => {
       if (isPooling()) state.poolsMap = name === "map";
       if (name === "map") return;
       state.picture = pixelsOf(name);
       state.pictureName = name;
       if (name === "empty") state.hand = "draw";
+    }),
+  },
+  filters: {
+    values: FILTERS, nameOf: filterName, chosen: () => state.filter,
+    isPossible: (name) => kernelOf(name, options().window),
+    pictureOf: (name) => {
+      const kernel = kernelOf(name, options().window) ?? kernelOf(name, 3);
+      return [inRows(kernel, Math.sqrt(kernel.length)), false];
+    },
+    choose: (name) => act(() => setFilter(name)),
+  },
+  hand: {
+    values: ["move", "draw"], nameOf: (hand) => t(`hand ${hand}`), chosen: () => state.hand,
+    choose: (hand) => act(() => { state.hand = hand; }),
+  },
+  brushes: {
+    values: [0, 0.5, 1], nameOf: (value) => t("brush of", { value }), chosen: () => state.brush,
+    pictureOf: (brush) => [[[brush]], true],
+    choose: (brush) => act(() => { state.brush = brush; }),
+  },
+};
+
+function buildControls() {
+  for (const [id, { values, nameOf, pictureOf, choose }] of Object.entries(GROUPS)) {
+    $(id).replaceChildren(...values.map((value) => {
+      const name = nameOf(value), common = { dataset: { value }, onclick: () => choose(value) };
+      return pictureOf
+        ? button({ className: "thumb", ariaLabel: name, title: name, ...common }, element("canvas"))
+        : button({ textContent: name, ...common });
     }));
-  thumbs("filters", FILTERS, filterName, (name) => act(() => setFilter(name)));
-  choices("hand", ["move", "draw"], (hand) => t(`hand ${hand}`), (hand) =>
-    act(() => { state.hand = hand; }));
-  thumbs("brushes", BRUSHES, (brush) => t("brush of", { value: brush }), (brush) =>
-    act(() => { state.brush = brush; }));
+  }
+}
+
+function renderControls() {
+  for (const [id, { values, chosen, isPossible, pictureOf }] of Object.entries(GROUPS)) {
+    values.forEach((value, n) => {
+      const node = $(id).children[n];
+      node.ariaPressed = value === chosen();
+      node.disabled = isPossible && !isPossible(value);
+      if (!pictureOf) return;
+      const [rows, isGrey] = pictureOf(value), { kind, strongest } = colouring(isGrey, rows);
+      paint(node.firstElementChild, rows.flat(), rows[0].length, kind, strongest);
+    });
+  }
+  $("pictures").firstElementChild.hidden = !isPooling();
+  $("filters").hidden = isPooling();
+  $("brushes").hidden = state.hand !== "draw";
+  $("drawing").hidden = poolsMap();
 }
 
 // Grids.
@@ -384,7 +406,7 @@ function render() {
   const { window, stride, padding } = options();
   const picture = input(), side = picture.length, map = outputMap(), places = map.length;
   document.documentElement.dataset.operation = isPooling() ? "pooling" : "convolution";
-  renderControls(window);
+  renderControls();
   renderPicture(picture);
   renderWindow(picture, window);
   renderMap(map);
@@ -426,29 +448,6 @@ function corner() {
 function renderLens() {
   const [before, after] = paddings(), columns = before + input().length + after;
   drawLens(columns, options().window, corner(), cellAt($("map"), state.at));
-}
-
-function renderControls(window) {
-  press("operation", state.operation);
-  press("window", window, (w) => options().padding === "same" || w <= input().length);
-  press("stride", options().stride);
-  press("padding", options().padding, (p) => p === "same" || window <= input().length);
-  press("pictures", poolsMap() ? "map" : state.pictureName,
-    (name) => name !== "map" || featureMap().length > 1);
-  press("filters", state.filter, (name) => kernelOf(name, window));
-  press("hand", state.hand);
-  press("brushes", state.brush);
-  $("pictures").firstElementChild.hidden = !isPooling();
-  $("filters").hidden = isPooling();
-  $("brushes").hidden = state.hand !== "draw";
-  $("drawing").hidden = poolsMap();
-  paintThumbs("pictures", (name) =>
-    (name === "map" ? [featureMap(), false] : [pixelsOf(name), true]));
-  paintThumbs("filters", (name) => {
-    const kernel = kernelOf(name, window) ?? kernelOf(name, 3), side = Math.sqrt(kernel.length);
-    return [Array.from({ length: side }, (_, n) => kernel.slice(n * side, (n + 1) * side)), false];
-  });
-  paintThumbs("brushes", (brush) => [[[Number(brush)]], true]);
 }
 
 function renderPicture(picture) {
@@ -523,7 +522,7 @@ function renderMap(map) {
   grid.ariaLabel = t("map grid");
   for (const cell of grid.querySelectorAll("[data-row]")) {
     const place = placeOf(cell), value = map[place.row][place.column];
-    const isSeen = state.seen.has(keyOf(place)), isHere = keyOf(place) === keyOf(state.at);
+    const isSeen = state.seen.has(indexOf(place)), isHere = keyOf(place) === keyOf(state.at);
     if (isSeen) fill(cell, value, kind, strongest);
     else clear(cell);
     cell.classList.toggle("here", isHere);
@@ -534,8 +533,7 @@ function renderMap(map) {
   }
   showLegend(isGrey ? 0 : -largest, largest, kind, strongest, trimmed);
   $("legend").hidden = largest === 0;
-  const seen = map.flat().map((value, n) =>
-    (state.seen.has(keyOf(cellOf(n, map.length))) ? value : 0));
+  const seen = map.flat().map((value, n) => (state.seen.has(n) ? value : 0));
   paint($("mini"), seen, map.length, kind, strongest);
 }
 
@@ -553,7 +551,7 @@ function formula(n, k, s, padding, places) {
 
 start("convolution", words);
 buildControls();
-seeUpTo(state.at);
+seeUpTo(indexOf(state.at));
 render();
 new ResizeObserver(renderLens).observe(document.querySelector(".stage"));
 onChange(() => {

@@ -35,7 +35,6 @@ export const add = (a, b) => a + b;
 /** Return the largest of some numbers, without their signs. */
 export const largestOf = (numbers) => numbers.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
 
-/** Return where the largest of some numbers stands. */
 export const indexOfLargest = (numbers) => numbers.indexOf(Math.max(...numbers));
 
 /** Write a number with a true minus sign. */
@@ -44,7 +43,6 @@ export function number(value, digits = 2) {
   return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
 }
 
-/** Write a number without the zeros at its end. */
 export function trimmed(value, digits = 2) {
   const text = number(value, digits);
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;

@@ -74,11 +74,7 @@ const player = createPlayer(PLAY_TIME, {
     if (!hasMoved || at === last) at = 0;
     hasMoved = true;
   },
-  advance: () => {
-    if (at === last) return false;
-    at += 1;
-    return true;
-  },
+  advance: () => at < last && moveTo(at + 1),
   render,
   reading,
 });
@@ -105,7 +101,8 @@ function build() {
     const canvas = element("canvas", { role: "img" });
     paint(canvas, imageOf(pixels), SIDE, "grey");
     return element("li", {}, canvas, element("strong"),
-      element("span", { className: "bar", ariaHidden: "true" }),
+      element("span", { className: "track", ariaHidden: "true" },
+        element("span", { className: "bar" })),
       element("span", { className: "probability" }), element("span", { className: "verdict" }));
   }));
   for (const name of Object.keys(CHARTS)) {
@@ -182,13 +179,13 @@ function renderDrawings(point) {
   const names = classNames[lang];
   let right = 0;
   [...$("drawings").children].forEach((item, n) => {
-    const [canvas, name, bar, probability, verdict] = item.children;
+    const [canvas, name, track, probability, verdict] = item.children;
     const { label } = record.examples[n], probabilities = point.probabilities[n];
     const predicted = indexOfLargest(probabilities), isRight = predicted === label;
     right += isRight;
     canvas.ariaLabel = t("drawing of", { name: names[label] });
     name.textContent = names[predicted];
-    bar.style.setProperty("--probability", probabilities[predicted]);
+    track.firstChild.style.width = `${100 * probabilities[predicted]}%`;
     probability.textContent = percent(Math.min(probabilities[predicted], 0.9996));
     verdict.textContent = isRight
       ? `✓ ${t("is right")}` : t("is wrong", { name: names[label] });

@@ -86,7 +86,6 @@ function redrawSoon() {
   requestAnimationFrame(redraw);
 }
 
-/** Compute and show everything anew. */
 function redraw() {
   state.isDue = false;
   performance.mark("redraw");

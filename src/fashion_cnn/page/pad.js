@@ -15,15 +15,13 @@ export function createPad({ onChange, onPoint }) {
   const canvas = $("pad");
   const pad = {
     pixels: new Float32Array(SIDE * SIDE),
-    tool: "draw",
+    tool: "draw", // or "erase" or "cover"
     radius: 1.5,
     patch: null, // its middle: {row, column}
-    /** Show other pixels. */
     set(pixels) {
       pad.pixels = Float32Array.from(pixels);
       setPatch(null);
     },
-    /** Choose "draw", "erase" or "cover". */
     use(tool) {
       pad.tool = tool;
       if (tool !== "cover" && pad.patch) setPatch(null);

@@ -55,7 +55,6 @@ export function createPlayer(milliseconds, buttons, { rewind, advance, render, r
       timer = setInterval(() => (advance() === false ? player.act() : render()), milliseconds);
       render();
     },
-    /** Show on the button what it does. */
     show() {
       const word = timer ? "pause" : "play";
       $("play").querySelector("path").setAttribute("d", ICONS[word]);
