@@ -36,7 +36,8 @@ const state = {
 };
 
 const isPooling = () => state.operation !== "convolution";
-const options = () => state.sliding[isPooling() ? "pooling" : "convolution"];
+const mode = () => (isPooling() ? "pooling" : "convolution");
+const options = () => state.sliding[mode()];
 const rectified = (value) => (state.isRelu ? Math.max(0, value) : value);
 const featureMap = () =>
   convolve(state.picture, state.kernel, state.bias, state.sliding.convolution)
@@ -318,14 +319,10 @@ function draw(event) {
 
 onDrag($("picture"), {
   press: (event) => {
-    if (state.hand === "draw") {
-      draw(event);
-      return true;
-    }
-    const half = options().window / 2;
+    const half = options().window / 2, isDrawing = state.hand === "draw";
     grip = { x: half, y: half };
-    dragTo(event);
-    return false;
+    (isDrawing ? draw : dragTo)(event);
+    return isDrawing;
   },
   drag: (event) => ink !== null && draw(event),
   lift: () => { ink = null; },
@@ -405,20 +402,19 @@ function reading() {
 function render() {
   const { window, stride, padding } = options();
   const picture = input(), side = picture.length, map = outputMap(), places = map.length;
-  document.documentElement.dataset.operation = isPooling() ? "pooling" : "convolution";
+  document.documentElement.dataset.operation = mode();
   renderControls();
   renderPicture(picture);
   renderWindow(picture, window);
   renderMap(map);
 
-  const kind = isPooling() ? "pooling" : "convolution";
   const [before, after] = paddings();
   const unseen = padding === "valid" ? side - (places - 1) * stride - window : 0;
   const around = before + after ? t("padding around", { before, after }) : t("no padding");
   const index = indexOf(state.at) + 1;
   const texts = {
-    title: t(`${kind} title`),
-    lead: t(`${kind} lead`),
+    title: t(`${mode()} title`),
+    lead: t(`${mode()} lead`),
     "input-title": t(poolsMap() ? "map" : "picture"),
     "input-size": `${side}×${side}`,
     "work-title": t(isPooling() ? "in the window" : "filter"),

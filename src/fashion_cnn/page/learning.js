@@ -1,8 +1,8 @@
 /* The view `learning`: one recorded run, moment by moment. */
 
 import {
-  $, SIDE, button, clamp, element, grouped, imageOf, indexOfLargest, largestOf, number, percent,
-  pointIn, read, svg,
+  $, ARROWS, SIDE, button, clamp, element, grouped, imageOf, indexOfLargest, largestOf, number,
+  percent, pointIn, read, svg,
 } from "./kit.js";
 import { paint } from "./paint.js";
 import { createPlayer, showLegend } from "./playing.js";
@@ -125,8 +125,8 @@ function choose(filter) {
 $("filters").addEventListener("keydown", (event) => {
   const all = [...$("filters").children], now = all.indexOf(document.activeElement);
   const columns = getComputedStyle($("filters")).gridTemplateColumns.split(" ").length;
-  const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
-  const next = all[now + steps[event.key]];
+  const [down, right] = ARROWS[event.key] ?? [];
+  const next = all[now + down * columns + right];
   if (!next) return;
   event.preventDefault();
   next.focus();
@@ -187,8 +187,7 @@ function renderDrawings(point) {
     name.textContent = names[predicted];
     track.firstChild.style.width = `${100 * probabilities[predicted]}%`;
     probability.textContent = percent(Math.min(probabilities[predicted], 0.9996));
-    verdict.textContent = isRight
-      ? `✓ ${t("is right")}` : t("is wrong", { name: names[label] });
+    verdict.textContent = isRight ? `✓ ${t("is right")}` : t("is wrong", { name: names[label] });
     item.classList.toggle("wrong", !isRight);
   });
   $("drawings-count").textContent = t("drawings right", { right, count: record.examples.length });

@@ -78,7 +78,6 @@ export function createPad({ onChange, onPoint }) {
       last = pointIn(canvas, event, SIDE);
       if (pad.tool === "cover") cover(last);
       else stroke(last, last);
-      return true;
     },
     drag: (event) => {
       if (pad.tool === "cover") return;
