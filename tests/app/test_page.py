@@ -241,7 +241,7 @@ def test_a_held_cell_stays_and_its_sums_are_chosen_by_keyboard(page):
     for key, chosen in (("Home", "0"), ("ArrowRight", "1"), ("End", "31"), ("ArrowUp", "31")):
         page.keyboard.press(key)
         expect(slider).to_have_attribute("aria-valuenow", chosen)
-    expect(page.locator("#conv-window")).to_have_text("window, map 31")
+    expect(page.locator("#working figcaption").nth(1)).to_have_text("window, map 31")
     page.keyboard.press("Escape")
     canvases.nth(1).hover(position={"x": 13, "y": 12})
     expect(heading).to_have_text("conv1 · map 0")

@@ -1,7 +1,7 @@
 /* The view `convolution`: one window over a small picture, and everything it computes. */
 
 import { convolve, convolveAt, outputSize, paddedCells, pool, poolAt } from "./arithmetic.js";
-import { SOFT, cellAt, clear, fill, fitted, focusCell, layOut, target } from "./grid.js";
+import { cellAt, clear, fill, fitted, focusCell, layOut, target } from "./grid.js";
 import {
   $, button, cellOf, clamp, counted, element, largestOf, math, onDrag, pointIn, trimmed,
 } from "./kit.js";
@@ -13,9 +13,7 @@ import { onChange, start, t } from "./shell.js";
 import words from "./words/convolution.js";
 
 const WINDOWS = [2, 3, 5];
-const STRIDES = [1, 2, 3];
-const PADDINGS = ["same", "valid"];
-const BRUSHES = [0, 0.5, 1];
+const SOFT = 1.3; // the largest number gets a colour short of the strongest
 const STEP_TIME = 650; // ms; long enough to follow a sum
 
 const state = {
@@ -32,15 +30,14 @@ const state = {
     pooling: { window: 2, stride: 2, padding: "valid" }, // as Keras pools by default
   },
   at: { row: 3, column: 5 },
-  seen: new Set(),
+  seen: new Set(), // of positions, counted row by row
   hand: "move",
   brush: 1,
 };
 
-// What follows from the state.
-
 const isPooling = () => state.operation !== "convolution";
-const options = () => state.sliding[isPooling() ? "pooling" : "convolution"];
+const mode = () => (isPooling() ? "pooling" : "convolution");
+const options = () => state.sliding[mode()];
 const rectified = (value) => (state.isRelu ? Math.max(0, value) : value);
 const featureMap = () =>
   convolve(state.picture, state.kernel, state.bias, state.sliding.convolution)
@@ -68,7 +65,7 @@ const colouring = (isGrey, map) =>
 function moveTo({ row, column }) {
   const last = outputSide() - 1;
   state.at = { row: clamp(row, 0, last), column: clamp(column, 0, last) };
-  state.seen.add(keyOf(state.at));
+  state.seen.add(indexOf(state.at));
 }
 
 const indexOf = ({ row, column }) => row * outputSide() + column;
@@ -82,15 +79,13 @@ function moveBy(steps) {
 }
 
 /** Fill the map up to a position, as if it had been played so far. */
-function seeUpTo(place) {
-  const side = outputSide();
-  const keys = Array.from({ length: indexOf(place) + 1 }, (_, n) => keyOf(cellOf(n, side)));
-  state.seen = new Set(keys);
+function seeUpTo(index) {
+  state.seen = new Set(Array(index + 1).keys());
 }
 
 function goTo(index) {
   moveTo(cellOf(index, outputSide()));
-  seeUpTo(state.at);
+  seeUpTo(index);
 }
 
 function toTheFirst() {
@@ -98,10 +93,13 @@ function toTheFirst() {
   moveTo({ row: 0, column: 0 });
 }
 
-const BUTTONS = {
-  first: "to the first", back: "step back", play: "", forward: "step", last: "fill the map",
-};
-const player = createPlayer(STEP_TIME, BUTTONS, {
+const player = createPlayer(STEP_TIME, {
+  first: ["to the first", toTheFirst],
+  back: ["step back", () => moveBy(-1)],
+  play: [],
+  forward: ["step", () => moveBy(1)],
+  last: ["fill the map", () => goTo(outputSide() ** 2 - 1)],
+}, {
   rewind: () => {
     if (indexOf(state.at) === outputSide() ** 2 - 1) toTheFirst();
   },
@@ -119,7 +117,7 @@ function resize(change) {
     change();
     fit();
     moveTo(state.at);
-    seeUpTo(isFull ? cellOf(outputSide() ** 2 - 1, outputSide()) : state.at);
+    seeUpTo(isFull ? outputSide() ** 2 - 1 : indexOf(state.at));
   });
   if (wasPlaying) player.play(); // on from here, or from the beginning
 }
@@ -141,67 +139,96 @@ function setFilter(name) {
 
 // Controls.
 
-/** Fill a group with buttons of which one is chosen; `choose` gets its value. */
-function choices(id, values, nameOf, choose) {
-  $(id).replaceChildren(...values.map((value) =>
-    button({ textContent: nameOf(value), dataset: { value }, onclick: () => choose(value) })));
-}
+const filterName = (name) =>
+  (LEARNED[name] ? t("filter learned", { number: name }) : t(`filter ${name}`));
+const inRows = (numbers, side) =>
+  Array.from({ length: side }, (_, row) => numbers.slice(row * side, (row + 1) * side));
 
-/** The same with small pictures. */
-function thumbs(id, values, labelOf, choose) {
-  choices(id, values, () => "", choose);
-  for (const node of $(id).children) {
-    node.className = "thumb";
-    node.append(element("canvas"));
-    node.ariaLabel = node.title = labelOf(node.dataset.value);
-  }
-}
-
-/** Show which button of a group is chosen, and which can be. */
-function press(id, chosen, isPossible = () => true) {
-  for (const node of $(id).children) {
-    node.ariaPressed = node.dataset.value === String(chosen);
-    node.disabled = !isPossible(node.dataset.value);
-  }
-}
-
-/** Paint the small pictures of a group: `pictureOf` returns rows of numbers, and whether grey. */
-function paintThumbs(id, pictureOf) {
-  for (const node of $(id).children) {
-    const [rows, isGrey] = pictureOf(node.dataset.value);
-    const { kind, strongest } = colouring(isGrey, rows);
-    paint(node.firstElementChild, rows.flat(), rows[0].length, kind, strongest);
-  }
-}
-
-function filterName(name) {
-  return LEARNED[name] ? t("filter learned", { number: name }) : t(`filter ${name}`);
-}
-
-function buildControls() {
-  choices("operation", ["convolution", "max", "average"], (o) => t(`operation ${o}`), (operation) =>
-    resize(() => Object.assign(state, { operation, hand: "move" })));
-  choices("window", WINDOWS, (window) => `${window}×${window}`, (window) =>
-    resize(() => {
+/** Groups of buttons, one of which is pressed: by id, their values, what they are called, which is
+ *  chosen, which can be, and what choosing one does. `pictureOf` draws them: rows, and if grey. */
+const GROUPS = {
+  operation: {
+    values: ["convolution", "max", "average"],
+    nameOf: (operation) => t(`operation ${operation}`), chosen: () => state.operation,
+    choose: (operation) => resize(() => Object.assign(state, { operation, hand: "move" })),
+  },
+  window: {
+    values: WINDOWS, nameOf: (window) => `${window}×${window}`, chosen: () => options().window,
+    isPossible: (window) => options().padding === "same" || window <= input().length,
+    choose: (window) => resize(() => {
       options().window = window;
       if (!isPooling()) setFilter(kernelOf(state.filter, window) ? state.filter : "vertical");
-    }));
-  choices("stride", STRIDES, String, (stride) => resize(() => { options().stride = stride; }));
-  choices("padding", PADDINGS, (padding) => t(`padding ${padding}`), (padding) =>
-    resize(() => { options().padding = padding; }));
-  thumbs("pictures", ["map", ...Object.keys(PICTURES)], (name) => t(`picture ${name}`), (name) =>
-    resize(() => {
+    }),
+  },
+  stride: {
+    values: [1, 2, 3], nameOf: String, chosen: () => options().stride,
+    choose: (stride) => resize(() => { options().stride = stride; }),
+  },
+  padding: {
+    values: ["same", "valid"], nameOf: (padding) => t(`padding ${padding}`),
+    chosen: () => options().padding,
+    isPossible: (padding) => padding === "same" || options().window <= input().length,
+    choose: (padding) => resize(() => { options().padding = padding; }),
+  },
+  pictures: {
+    values: ["map", ...Object.keys(PICTURES)], nameOf: (name) => t(`picture ${name}`),
+    chosen: () => (poolsMap() ? "map" : state.pictureName),
+    isPossible: (name) => name !== "map" || featureMap().length > 1,
+    pictureOf: (name) => (name === "map" ? [featureMap(), false] : [pixelsOf(name), true]),
+    choose: (name) => resize(() => {
       if (isPooling()) state.poolsMap = name === "map";
       if (name === "map") return;
       state.picture = pixelsOf(name);
       state.pictureName = name;
       if (name === "empty") state.hand = "draw";
+    }),
+  },
+  filters: {
+    values: FILTERS, nameOf: filterName, chosen: () => state.filter,
+    isPossible: (name) => kernelOf(name, options().window),
+    pictureOf: (name) => {
+      const kernel = kernelOf(name, options().window) ?? kernelOf(name, 3);
+      return [inRows(kernel, Math.sqrt(kernel.length)), false];
+    },
+    choose: (name) => act(() => setFilter(name)),
+  },
+  hand: {
+    values: ["move", "draw"], nameOf: (hand) => t(`hand ${hand}`), chosen: () => state.hand,
+    choose: (hand) => act(() => { state.hand = hand; }),
+  },
+  brushes: {
+    values: [0, 0.5, 1], nameOf: (value) => t("brush of", { value }), chosen: () => state.brush,
+    pictureOf: (brush) => [[[brush]], true],
+    choose: (brush) => act(() => { state.brush = brush; }),
+  },
+};
+
+function buildControls() {
+  for (const [id, { values, nameOf, pictureOf, choose }] of Object.entries(GROUPS)) {
+    $(id).replaceChildren(...values.map((value) => {
+      const name = nameOf(value), common = { dataset: { value }, onclick: () => choose(value) };
+      return pictureOf
+        ? button({ className: "thumb", ariaLabel: name, title: name, ...common }, element("canvas"))
+        : button({ textContent: name, ...common });
     }));
-  thumbs("filters", FILTERS, filterName, (name) => act(() => setFilter(name)));
-  choices("hand", ["move", "draw"], (hand) => t(`hand ${hand}`), (hand) =>
-    act(() => { state.hand = hand; }));
-  thumbs("brushes", BRUSHES, (brush) => t("brush of", { value: brush }), (brush) =>
-    act(() => { state.brush = brush; }));
+  }
+}
+
+function renderControls() {
+  for (const [id, { values, chosen, isPossible, pictureOf }] of Object.entries(GROUPS)) {
+    values.forEach((value, n) => {
+      const node = $(id).children[n];
+      node.ariaPressed = value === chosen();
+      node.disabled = isPossible && !isPossible(value);
+      if (!pictureOf) return;
+      const [rows, isGrey] = pictureOf(value), { kind, strongest } = colouring(isGrey, rows);
+      paint(node.firstElementChild, rows.flat(), rows[0].length, kind, strongest);
+    });
+  }
+  $("pictures").firstElementChild.hidden = !isPooling();
+  $("filters").hidden = isPooling();
+  $("brushes").hidden = state.hand !== "draw";
+  $("drawing").hidden = poolsMap();
 }
 
 // Grids.
@@ -292,14 +319,10 @@ function draw(event) {
 
 onDrag($("picture"), {
   press: (event) => {
-    if (state.hand === "draw") {
-      draw(event);
-      return true;
-    }
-    const half = options().window / 2;
+    const half = options().window / 2, isDrawing = state.hand === "draw";
     grip = { x: half, y: half };
-    dragTo(event);
-    return false;
+    (isDrawing ? draw : dragTo)(event);
+    return isDrawing;
   },
   drag: (event) => ink !== null && draw(event),
   lift: () => { ink = null; },
@@ -335,11 +358,6 @@ $("bias").oninput = () => act(() => { state.bias = numberIn($("bias")); });
 $("bias").onblur = () => render();
 $("relu").onchange = () => act(() => { state.isRelu = $("relu").checked; });
 
-$("play").onclick = player.play;
-$("forward").onclick = () => act(() => moveBy(1));
-$("back").onclick = () => act(() => moveBy(-1));
-$("first").onclick = () => act(toTheFirst);
-$("last").onclick = () => act(() => goTo(outputSide() ** 2 - 1));
 $("position").oninput = () => act(() => goTo(Number($("position").value) - 1));
 
 // Pointing at one of the products shows which pixel and which weight it is of.
@@ -384,20 +402,19 @@ function reading() {
 function render() {
   const { window, stride, padding } = options();
   const picture = input(), side = picture.length, map = outputMap(), places = map.length;
-  document.documentElement.dataset.operation = isPooling() ? "pooling" : "convolution";
-  renderControls(window);
+  document.documentElement.dataset.operation = mode();
+  renderControls();
   renderPicture(picture);
   renderWindow(picture, window);
   renderMap(map);
 
-  const kind = isPooling() ? "pooling" : "convolution";
   const [before, after] = paddings();
   const unseen = padding === "valid" ? side - (places - 1) * stride - window : 0;
   const around = before + after ? t("padding around", { before, after }) : t("no padding");
   const index = indexOf(state.at) + 1;
   const texts = {
-    title: t(`${kind} title`),
-    lead: t(`${kind} lead`),
+    title: t(`${mode()} title`),
+    lead: t(`${mode()} lead`),
     "input-title": t(poolsMap() ? "map" : "picture"),
     "input-size": `${side}×${side}`,
     "work-title": t(isPooling() ? "in the window" : "filter"),
@@ -429,37 +446,14 @@ function renderLens() {
   drawLens(columns, options().window, corner(), cellAt($("map"), state.at));
 }
 
-function renderControls(window) {
-  press("operation", state.operation);
-  press("window", window, (w) => options().padding === "same" || w <= input().length);
-  press("stride", options().stride);
-  press("padding", options().padding, (p) => p === "same" || window <= input().length);
-  press("pictures", poolsMap() ? "map" : state.pictureName,
-    (name) => name !== "map" || featureMap().length > 1);
-  press("filters", state.filter, (name) => kernelOf(name, window));
-  press("hand", state.hand);
-  press("brushes", state.brush);
-  $("pictures").firstElementChild.hidden = !isPooling();
-  $("filters").hidden = isPooling();
-  $("brushes").hidden = state.hand !== "draw";
-  $("drawing").hidden = poolsMap();
-  paintThumbs("pictures", (name) =>
-    (name === "map" ? [featureMap(), false] : [pixelsOf(name), true]));
-  paintThumbs("filters", (name) => {
-    const kernel = kernelOf(name, window) ?? kernelOf(name, 3), side = Math.sqrt(kernel.length);
-    return [Array.from({ length: side }, (_, n) => kernel.slice(n * side, (n + 1) * side)), false];
-  });
-  paintThumbs("brushes", (brush) => [[[Number(brush)]], true]);
-}
-
 function renderPicture(picture) {
   const grid = $("picture"), [before, after] = paddings();
   layOut(grid, picture.length, before, after, true);
   grid.ariaLabel = t(poolsMap() ? "map" : "picture grid");
-  const { kind, largest } = colouring(!poolsMap(), picture);
+  const { kind, strongest } = colouring(!poolsMap(), picture);
   for (const cell of grid.querySelectorAll("[data-row]")) {
     const place = placeOf(cell), value = picture[place.row][place.column];
-    fill(cell, value, kind, largest);
+    fill(cell, value, kind, strongest);
     cell.ariaLabel = t("cell", { ...counted(place), value: trimmed(value) });
   }
   if (!grid.querySelector("[tabindex='0']")) cellAt(grid, { row: 0, column: 0 }).tabIndex = 0;
@@ -474,7 +468,7 @@ function renderPicture(picture) {
 
 function renderWindow(picture, window) {
   const { cells, products, sum, count, output } = computed();
-  const { kind, largest: strongest } = colouring(!poolsMap(), picture);
+  const colours = colouring(!poolsMap(), picture);
   for (const id of ["under", "products"]) layOut($(id), window, 0, 0, false);
   $("under").ariaLabel = $("under-name").textContent = t(poolsMap() ? "values" : "pixels");
   $("products").ariaLabel = t("products");
@@ -486,7 +480,7 @@ function renderWindow(picture, window) {
     if (isPadding) {
       clear(cell);
       cell.textContent = isPooling() ? "" : "0";
-    } else fill(cell, value, kind, strongest, fitted(value, window));
+    } else fill(cell, value, colours.kind, colours.strongest, fitted(value, window));
     cell.ariaLabel = isPadding ? t("padding cell") : trimmed(value);
     const isTaken = state.operation === "max" && !isPadding && value === output;
     cell.classList.toggle("taken", isTaken);
@@ -500,13 +494,13 @@ function renderWindow(picture, window) {
     $("pool-working").textContent = isMax ? trimmed(output) : `${trimmed(sum)} ÷ ${count}`;
     return;
   }
-  const largest = largestOf(state.kernel);
+  const strongest = SOFT * largestOf(state.kernel);
   document.querySelectorAll("#products .cell").forEach((cell, k) => {
     cell.dataset.k = k;
-    fill(cell, products[k], "signed", largest, fitted(products[k], window));
+    fill(cell, products[k], "signed", strongest, fitted(products[k], window));
   });
   document.querySelectorAll("#weights .cell").forEach((field, k) => {
-    fill(field, state.kernel[k], "signed", largest);
+    fill(field, state.kernel[k], "signed", strongest);
     write(field, state.kernel[k]);
     field.ariaLabel = t("weight", counted(cellOf(k, window)));
   });
@@ -524,8 +518,8 @@ function renderMap(map) {
   grid.ariaLabel = t("map grid");
   for (const cell of grid.querySelectorAll("[data-row]")) {
     const place = placeOf(cell), value = map[place.row][place.column];
-    const isSeen = state.seen.has(keyOf(place)), isHere = keyOf(place) === keyOf(state.at);
-    if (isSeen) fill(cell, value, kind, largest);
+    const isSeen = state.seen.has(indexOf(place)), isHere = keyOf(place) === keyOf(state.at);
+    if (isSeen) fill(cell, value, kind, strongest);
     else clear(cell);
     cell.classList.toggle("here", isHere);
     cell.ariaSelected = isHere;
@@ -535,8 +529,7 @@ function renderMap(map) {
   }
   showLegend(isGrey ? 0 : -largest, largest, kind, strongest, trimmed);
   $("legend").hidden = largest === 0;
-  const seen = map.flat().map((value, n) =>
-    (state.seen.has(keyOf(cellOf(n, map.length))) ? value : 0));
+  const seen = map.flat().map((value, n) => (state.seen.has(n) ? value : 0));
   paint($("mini"), seen, map.length, kind, strongest);
 }
 
@@ -554,7 +547,7 @@ function formula(n, k, s, padding, places) {
 
 start("convolution", words);
 buildControls();
-seeUpTo(state.at);
+seeUpTo(indexOf(state.at));
 render();
 new ResizeObserver(renderLens).observe(document.querySelector(".stage"));
 onChange(() => {

@@ -2,35 +2,27 @@
 
 import { convolutionTerms, denseTerms, inputOf, poolingTerms, receptiveField } from "./engine.js";
 import { windowIn } from "./flow.js";
+import { fill } from "./grid.js";
 import {
   $, add, cellOf, clamp, counted, element, grouped, indexOfLargest, largestOf, number, onDrag,
-  percent, pointIn,
+  percent, pointIn, svg,
 } from "./kit.js";
-import { cssColour, paint } from "./paint.js";
+import { paint } from "./paint.js";
 import { isCalm, lang, t } from "./shell.js";
 
 const STRONGEST = 6, STRONGEST_OF_A_SIDE = 5, WIRES = 40, STEP_MS = 110;
-const MATRICES = { // by id: the cells to fill
-  "conv-values": 9, "conv-weights": 9, "conv-products": 9, "pool-values": 4, "pool-largest": 1,
-};
 const sumOf = (terms) => terms.map(({ product }) => product).reduce(add, 0);
 
 /** Make the panel. Calls onRefine(cell) when another cell of the same map, or another of the maps
  *  before, is chosen inside it. */
 export function createDetail(model, { onRefine }) {
-  for (const [id, length] of Object.entries(MATRICES)) {
-    $(id).role = "img";
-    $(id).append(...Array.from({ length }, () => element("span")));
-  }
-  const maps = [...document.querySelectorAll(".enlarged")].map((place) => {
-    const canvas = element("canvas"), mark = element("div", { className: "mark" });
-    place.append(canvas, mark);
-    canvas.addEventListener("click", (event) => {
-      const { x, y } = pointIn(canvas, event, canvas.width, canvas.height);
-      onRefine({ row: Math.floor(y), column: Math.floor(x) });
-    });
-    return { canvas, mark };
-  });
+  const canvas = element("canvas"), mark = element("div", { className: "mark" });
+  canvas.onclick = (event) => {
+    const { x, y } = pointIn(canvas, event, canvas.width, canvas.height);
+    onRefine({ row: Math.floor(y), column: Math.floor(x) });
+  };
+  const enlarged = (words) =>
+    captioned(element("div", { className: "enlarged" }, canvas, mark), words, "own");
   let channel = null, shown = { cell: null }, step = -1, timer = 0;
   const last = model.layers.length - 1;
   const dimensions = model.layers.findLast(({ kind }) => kind === "pool").shape;
@@ -58,14 +50,17 @@ export function createDetail(model, { onRefine }) {
     const isNew = JSON.stringify([cell, source]) !== JSON.stringify([shown.cell, shown.asked]);
     shown = { cell, asked: source };
     const kind = layer.kind === "dense" && cell.layer === last ? "output" : layer.kind;
-    for (const part of document.querySelectorAll(".calculation")) {
-      part.hidden = part.dataset.kind !== kind;
-    }
+    sums.parentElement.hidden = kind !== "conv" || layer.input[2] === 1;
     const title = layer.shape.length === 3 ? t("map cell", { name: layer.name, map: cell.channel })
       : t("unit cell", { name: layer.name, unit: cell.channel });
     const explain = { conv, pool, flatten, dropout, dense, output }[kind];
     const own = result.layers[cell.layer].output;
     const explained = explain({ result, cell, layer, title, own });
+    const { working = [] } = explained;
+    $("calculation").hidden = working.length === 0;
+    $("calculation").dataset.kind = kind;
+    $("working").className = kind === "output" ? "sides" : "terms";
+    $("working").replaceChildren(...working);
     if (isNew && kind === "conv") replay();
     return { field: null, ...explained };
   }
@@ -77,14 +72,13 @@ export function createDetail(model, { onRefine }) {
   }
 
   /** Head a cell of a map, enlarge the map, and return what the cell sees of the image. */
-  function locate(place, { cell, layer, title, own }, gloss) {
+  function locate({ cell, layer, title, own }, gloss) {
     const { layer: index, row, column } = cell, [height, width, count] = layer.shape;
     const field = receptiveField(model, index, row, column);
     const size = ({ top, bottom, left, right }) => `${bottom - top}×${right - left}`;
     const whole = size(receptiveField(model, index, height >> 1, width >> 1));
     const values = { ...counted(cell), size: `${height}×${width}`, field: size(field) };
     heading(title, t(size(field) === whole ? "where cell" : "where cell at edge", values), gloss);
-    const { canvas, mark } = maps[place];
     const map = own.filter((_, n) => n % count === cell.channel);
     paint(canvas, map, width, "maps", map.reduce((a, b) => Math.max(a, b), 0));
     mark.hidden = false;
@@ -102,18 +96,22 @@ export function createDetail(model, { onRefine }) {
     const parts = terms.channels.map(({ sum }) => sum), count = parts.length;
     const strongest = Math.max(largestOf(parts), 1e-9);
     const source = channel ?? indexOfLargest(parts.map(Math.abs));
-    Object.assign(shown, { terms, source });
-    const field = locate(0, about, t("conv gloss"));
+    const field = locate(about, t("conv gloss"));
     const { values, weights, products, sum } = terms.channels[source];
     const isImage = cell.layer === 0;
     const inputs = isImage ? 1 : largestOf(inputOf(result, cell.layer));
-    fill("conv-values", values, isImage ? "grey" : "signed", inputs, t("window"));
-    fill("conv-weights", weights, "signed", largestOf(weights), t("weights"));
-    const name = t("products", { sum: number(sum) });
-    fill("conv-products", products, "signed", largestOf(products), name);
-    $("conv-window").textContent = isImage ? t("window image") : t("window map", { map: source });
+    const matrices = [
+      matrix(values, isImage ? "grey" : "signed", inputs, t("window")),
+      matrix(weights, "signed", largestOf(weights), t("weights")),
+      matrix(products, "signed", largestOf(products), t("products", { sum: number(sum) })),
+    ];
+    const words = isImage ? t("window image") : t("window map", { map: source });
+    const working = [
+      enlarged(t("this map")), captioned(matrices[0], words), operator("×"),
+      captioned(matrices[1], t("weights")), operator("="), captioned(matrices[2]),
+    ];
+    Object.assign(shown, { terms, source, matrices });
     partialSum();
-    document.querySelector(".sums").hidden = count === 1;
     if (count > 1) {
       $("sums-text").textContent = t("sums text", { n: count });
       drawSums(parts, source, strongest);
@@ -123,7 +121,8 @@ export function createDetail(model, { onRefine }) {
     }
     neuron(terms, count === 1 ? t("sum") : t("sum of", { n: count }));
     return {
-      field, value: t("cell value", { title, ...counted(cell), value: number(terms.output) }),
+      field, working,
+      value: t("cell value", { title, ...counted(cell), value: number(terms.output) }),
       sources: parts.map((part, n) => ({
         ...windowIn(layer, cell), channel: n, isFramed: n === source,
         strength: isImage ? Math.sign(part) || 1 : part / strongest,
@@ -135,13 +134,18 @@ export function createDetail(model, { onRefine }) {
     const { result, cell, layer, title, own } = about;
     const { values, largest, output: value } = poolingTerms(
       model, result, cell.layer, cell.row, cell.column, cell.channel);
-    const field = locate(1, about, t("pool gloss")), most = largestOf(own);
-    fill("pool-values", values, "signed", most, t("window"));
-    fill("pool-largest", [value], "signed", most, t("the largest"));
-    [...$("pool-values").children].forEach((node, n) => node.classList.toggle("on", n === largest));
+    const field = locate(about, t("pool gloss")), most = largestOf(own);
+    const window = matrix(values, "signed", most, t("window"), "two");
+    window.children[largest].classList.add("on");
+    const winner = matrix([value], "signed", most, t("the largest"), "one");
     equation();
     return {
-      field, value: t("cell value", { title, ...counted(cell), value: number(value) }),
+      field,
+      working: [
+        enlarged(t("this map")), captioned(window, t("window")), operator(t("max")),
+        captioned(winner, t("the largest")),
+      ],
+      value: t("cell value", { title, ...counted(cell), value: number(value) }),
       sources: [{ ...windowIn(layer, cell), channel: cell.channel, strength: 1, isFramed: true }],
     };
   }
@@ -182,10 +186,10 @@ export function createDetail(model, { onRefine }) {
       const { row, column } = unflattened(input);
       places[row * width + column] += product;
     }
-    paint(maps[2].canvas, places, width, "signed", largestOf(places));
-    maps[2].mark.hidden = true;
+    paint(canvas, places, width, "signed", largestOf(places));
+    mark.hidden = true;
     const strongest = terms.slice(0, STRONGEST), others = grouped(count - strongest.length);
-    list("dense-inputs", [
+    const inputs = list([
       ...strongest.map((term) => {
         const from = unflattened(term.input);
         return [t("dense input", { ...counted(from), map: from.channel }), term];
@@ -193,27 +197,32 @@ export function createDetail(model, { onRefine }) {
       [t("rest of terms", { n: others }), { product: sum - sumOf(strongest) }],
     ]);
     neuron({ sum, bias, total, output: value }, t("sum of", { n: grouped(count) }));
-    return { value: t("unit value", { title, value: number(value) }), sources: wiresOf(terms) };
+    return {
+      value: t("unit value", { title, value: number(value) }), sources: wiresOf(terms),
+      working: [enlarged(t("by place")), inputs],
+    };
   }
 
   function output({ result, cell, own }) {
     const { terms, bias, total } = denseTerms(model, result, cell.layer, cell.channel);
     const name = model.class_names[lang][cell.channel], probability = percent(own[cell.channel]);
     heading(t("output cell", { name }), t("output text"), t("output gloss"));
-    const [pro, contra] = [["for", 1], ["against", -1]].map(([side, sign]) => {
+    const sides = [["for", 1, "positive"], ["against", -1, "negative"]];
+    const [pro, contra] = sides.map(([side, sign, className]) => {
       const parts = terms.filter(({ product }) => sign * product > 0), sum = sumOf(parts);
       const others = parts.slice(STRONGEST_OF_A_SIDE);
-      $(`${side}-heading`).textContent = t(side, { sum: number(sum) });
+      const head = element("h3", { className, textContent: t(side, { sum: number(sum) }) });
       const rows = parts.slice(0, STRONGEST_OF_A_SIDE).map((term) =>
         [t("hidden unit", { unit: term.input }), term]);
       const rest = [t("rest of terms", { n: others.length }), { product: sumOf(others) }];
-      list(side, others.length ? [...rows, rest] : rows, Math.abs(terms[0]?.product ?? 1));
-      return [sum, t(`${side} label`)];
+      const shares = list(others.length ? [...rows, rest] : rows, Math.abs(terms[0]?.product ?? 1));
+      return { term: [sum, t(`${side} label`)], part: element("div", {}, head, shares) };
     });
-    equation(pro, "+", contra, "+", [bias, t("bias")], "=", [total, t("logit")],
+    equation(pro.term, "+", contra.term, "+", [bias, t("bias")], "=", [total, t("logit")],
       t("softmax"), [probability, name]);
     return {
       value: t("unit value", { title: name, value: probability }), sources: wiresOf(terms),
+      working: [pro.part, contra.part],
     };
   }
 
@@ -240,39 +249,40 @@ export function createDetail(model, { onRefine }) {
   }
 
   function partialSum() {
-    const { terms, source } = shown;
+    const { terms, source, matrices } = shown;
     if (!terms) return;
-    for (const id of ["conv-values", "conv-weights", "conv-products"]) {
-      [...$(id).children].forEach((node, n) => {
-        node.classList.toggle("on", n === step);
-        node.classList.toggle("later", id === "conv-products" && step >= 0 && n > step);
-      });
-    }
+    matrices.forEach(({ children }, place) => [...children].forEach((node, n) => {
+      node.classList.toggle("on", n === step);
+      node.classList.toggle("later", place === 2 && step >= 0 && n > step);
+    }));
     const products = terms.channels[source].products.slice(0, step < 0 ? 9 : step + 1);
-    $("conv-sum").textContent = t("products", { sum: number(products.reduce(add, 0)) });
+    const sum = number(products.reduce(add, 0));
+    matrices[2].nextSibling.textContent = t("products", { sum });
   }
 
   return { show };
 }
 
-/** Fill a small matrix; null is padding. */
-function fill(id, values, kind, largest, name) {
-  const digits = largest >= 10 ? 1 : 2;
-  [...$(id).children].forEach((node, n) => {
-    const isPadding = values[n] === null;
-    const { color, isDark } = cssColour(kind, values[n] ?? 0, largest);
-    node.textContent = isPadding ? "" : number(values[n], digits);
-    node.classList.toggle("padding", isPadding);
-    node.style.backgroundColor = isPadding ? "" : color;
-    node.style.color = isDark ? "#fff" : "#17141f";
+const captioned = (node, words = "", className = "") => element("figure", { className }, node,
+  element("figcaption", { textContent: words }));
+const operator = (textContent) => element("span", { className: "operator", textContent });
+
+/** Make a small matrix; null is padding. */
+function matrix(values, kind, strongest, name, size = "") {
+  const digits = strongest >= 10 ? 1 : 2;
+  const texts = values.map((value) => (value === null ? t("padding") : number(value, digits)));
+  const cells = values.map((value, n) => {
+    const cell = element("span", { className: value === null ? "padding" : "" });
+    if (value !== null) fill(cell, value, kind, strongest, texts[n]);
+    return cell;
   });
-  const spoken = values.map((value) => (value === null ? t("padding") : number(value, digits)));
-  $(id).ariaLabel = t("matrix label", { name, values: spoken.join(", ") });
+  const ariaLabel = t("matrix label", { name, values: texts.join(", ") });
+  return element("div", { className: `matrix ${size}`, role: "img", ariaLabel }, ...cells);
 }
 
 /** List terms as bars: [words, {value, weight, product}]. */
-function list(id, rows, largest = largestOf(rows.map(([, { product }]) => product)) || 1) {
-  $(id).replaceChildren(...rows.map(([words, { value, weight, product }]) => {
+function list(rows, largest = largestOf(rows.map(([, { product }]) => product)) || 1) {
+  const items = rows.map(([words, { value, weight, product }]) => {
     const length = `${(100 * Math.min(Math.abs(product) / largest, 1)).toFixed(1)}%`;
     const sum = value === undefined ? "" : `${number(value)} × ${number(weight)} = `;
     const className = `bar ${product < 0 ? "negative" : "positive"}`;
@@ -281,7 +291,8 @@ function list(id, rows, largest = largestOf(rows.map(([, { product }]) => produc
       element("span", { className: "number", textContent: sum + number(product) }),
       element("span", { className: "track" },
         element("span", { className, style: { width: length } })));
-  }));
+  });
+  return element("ol", { className: "inputs" }, ...items);
 }
 
 /** Write how a sum of products becomes the output of a unit. */
@@ -295,8 +306,8 @@ function equation(...parts) {
   $("equation").hidden = parts.length === 0;
   $("equation").replaceChildren(...parts.map((part) => {
     if (!Array.isArray(part)) {
-      const className = part.length > 1 ? "arrow" : "operator";
-      return element("span", { className, textContent: part });
+      return part.length > 1 ? element("span", { className: "arrow", textContent: part })
+        : operator(part);
     }
     const [value, words] = part;
     const sign = value < -0.005 ? "negative" : value > 0.005 ? "positive" : "";
@@ -309,21 +320,16 @@ function equation(...parts) {
 
 /** Draw a bar for each map of the layer before, up if positive, down if negative. */
 function drawSums(values, chosen, largest) {
-  const canvas = $("sums"), context = canvas.getContext("2d"), style = getComputedStyle(canvas);
-  const width = canvas.clientWidth * devicePixelRatio;
-  const height = canvas.clientHeight * devicePixelRatio;
-  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-  context.clearRect(0, 0, width, height);
-  const pitch = width / values.length, middle = height / 2;
-  const block = (colour, ...box) => {
-    context.fillStyle = style.getPropertyValue(colour);
-    context.fillRect(...box);
-  };
-  values.forEach((value, n) => {
-    if (n === chosen) block("--here-ground", n * pitch, 0, pitch, height);
-    const length = value / largest * (middle - 2);
-    block(value < 0 ? "--negative" : "--positive", n * pitch + pitch * 0.15,
-      Math.min(middle, middle - length), pitch * 0.7, Math.abs(length));
+  const pitch = 10, middle = 32;
+  const bars = values.map((value, n) => {
+    const height = Math.abs(value) / largest * (middle - 2);
+    const [name, y] = value < 0 ? ["negative", middle] : ["positive", middle - height];
+    return svg("rect", { class: name, x: (n + 0.15) * pitch, y, width: 0.7 * pitch, height });
   });
-  block("--soft", 0, Math.round(middle), width, 1);
+  const width = values.length * pitch, y = middle + 0.5;
+  $("sums").setAttribute("viewBox", `0 0 ${width} ${2 * middle}`);
+  $("sums").replaceChildren(
+    svg("rect", { class: "chosen", x: chosen * pitch, width: pitch, height: 2 * middle }), ...bars,
+    svg("line", { x2: width, y1: y, y2: y }),
+  );
 }

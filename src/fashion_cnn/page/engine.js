@@ -180,15 +180,14 @@ export function denseTerms(model, result, index, unit) {
   return { terms, sum, bias, total: sum + bias };
 }
 
-/** Return the window of a cell in the layer before, which may reach beyond the edge. */
-export function windowOf(layer, row, column) {
-  if (layer.kind === "pool") {
-    return { top: 2 * row, left: 2 * column, bottom: 2 * row + 2, right: 2 * column + 2 };
-  }
-  return { top: row - 1, left: column - 1, bottom: row + 2, right: column + 2 };
+/** Return the window of a cell in the layer before, cut at its edge. */
+export function windowOf({ kind, input }, row, column) {
+  return cut(kind === "pool"
+    ? { top: 2 * row, left: 2 * column, bottom: 2 * row + 2, right: 2 * column + 2 }
+    : { top: row - 1, left: column - 1, bottom: row + 2, right: column + 2 }, input);
 }
 
-/** Return the part of the image that a cell of a layer depends on, cut at the image's edge. */
+/** Return the part of the image that a cell of a layer depends on. */
 export function receptiveField(model, index, row, column) {
   let field = { top: row, left: column, bottom: row + 1, right: column + 1 };
   for (const layer of model.layers.slice(0, index + 1).reverse()) {
@@ -197,7 +196,7 @@ export function receptiveField(model, index, row, column) {
     const { bottom, right } = windowOf(layer, field.bottom - 1, field.right - 1);
     field = { top, left, bottom, right };
   }
-  return cut(field);
+  return field;
 }
 
 /** Return the cells of a square of an odd side around a pixel of the image. */

@@ -70,7 +70,6 @@ export function createFlow(model, { onPoint, onChoose }) {
     measure(); // the words may have moved the maps
   }
 
-  /** Paint every layer of a result. */
   function show(result) {
     paintTiles(tiles[0], result.image, "grey", 1);
     result.layers.forEach(({ output }, n) => {
@@ -97,7 +96,7 @@ export function createFlow(model, { onPoint, onChoose }) {
       const from = box(before, source, true);
       if (!from) continue;
       parts.push(wire(from, own, source.strength));
-      if (source.isFramed) parts.push(frame(cut(box(before, source), from)));
+      if (source.isFramed) parts.push(frame(box(before, source)));
     }
     if (field && cell.layer > 0) {
       parts.push(frame(box(tiles[0], { channel: 0, ...rectangle(field) })));
@@ -217,15 +216,6 @@ const rectangle = ({ top, left, bottom, right }) => (
 
 /** Return where a cell's window lies in the layer before, for `mark`. */
 export const windowIn = (layer, { row, column }) => rectangle(windowOf(layer, row, column));
-
-function cut(inner, outer) {
-  const x = Math.max(inner.x, outer.x), y = Math.max(inner.y, outer.y);
-  return {
-    x, y,
-    width: Math.min(inner.x + inner.width, outer.x + outer.width) - x,
-    height: Math.min(inner.y + inner.height, outer.y + outer.height) - y,
-  };
-}
 
 function frame({ x, y, width, height }, kind = "") {
   const place = { x: x - 1, y: y - 1, width: width + 2, height: height + 2 };

@@ -3,8 +3,6 @@
 import { ARROWS, clamp, element, trimmed } from "./kit.js";
 import { cssColour } from "./paint.js";
 
-export const SOFT = 1.3; // the largest number gets a colour short of the strongest
-
 /** A number as short as its cell: two decimals below 1, else one. */
 const short = (value) => trimmed(value, Math.abs(value) < 0.995 ? 2 : 1);
 
@@ -12,9 +10,9 @@ const short = (value) => trimmed(value, Math.abs(value) < 0.995 ? 2 : 1);
 export const fitted = (value, window) =>
   (window > 3 ? short(value).replace(/^(−?)0\./, "$1.") : short(value));
 
-/** Colour a cell by its number and write the number on it. */
-export function fill(cell, value, kind, largest, text = short(value)) {
-  const { color, isDark } = cssColour(kind, value, kind === "signed" ? SOFT * largest : largest);
+/** Colour a cell by its number, of which `strongest` gets the strongest colour, and write it. */
+export function fill(cell, value, kind, strongest, text = short(value)) {
+  const { color, isDark } = cssColour(kind, value, strongest);
   cell.style.setProperty("background-color", color);
   cell.classList.toggle("on-dark", isDark);
   cell.classList.toggle("zero", value === 0);

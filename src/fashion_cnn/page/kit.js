@@ -35,7 +35,6 @@ export const add = (a, b) => a + b;
 /** Return the largest of some numbers, without their signs. */
 export const largestOf = (numbers) => numbers.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
 
-/** Return where the largest of some numbers stands. */
 export const indexOfLargest = (numbers) => numbers.indexOf(Math.max(...numbers));
 
 /** Write a number with a true minus sign. */
@@ -44,7 +43,6 @@ export function number(value, digits = 2) {
   return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
 }
 
-/** Write a number without the zeros at its end. */
 export function trimmed(value, digits = 2) {
   const text = number(value, digits);
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
@@ -99,6 +97,12 @@ export function onDrag(node, { press, drag, lift = () => {} }) {
     });
   }
 }
+
+/** Return what a JSON file of the page holds. */
+export const read = async (file) => (await fetch(file)).json();
+
+/** Return an image that a JSON file of the page has as text: 784 numbers in [0, 1]. */
+export const imageOf = (text) => Float32Array.from(atob(text), (c) => c.charCodeAt(0) / 255);
 
 /** Use the browser's storage, which a page inside another may not have: then return null. */
 export function withStorage(use) {

@@ -1,12 +1,12 @@
 /* The view `learning`: one recorded run, moment by moment. */
 
 import {
-  $, button, clamp, element, grouped, indexOfLargest, largestOf, number, percent, pointIn,
-  svg,
+  $, ARROWS, SIDE, button, clamp, element, grouped, imageOf, indexOfLargest, largestOf, number,
+  percent, pointIn, read, svg,
 } from "./kit.js";
 import { paint } from "./paint.js";
 import { createPlayer, showLegend } from "./playing.js";
-import { announce, onChange, start, t } from "./shell.js";
+import { announce, lang, onChange, start, t } from "./shell.js";
 import words from "./words/learning.js";
 
 const STRONGEST = 0.6; // weights from here on have the strongest colour; most never get there
@@ -21,7 +21,7 @@ const CHARTS = {
 const MARGIN = { left: 34, right: 84, top: 8, bottom: 24 };
 const HEIGHT = 194;
 
-let record, last, at, chosen, best, hasMoved = false;
+let record, classNames, last, at, chosen, best, hasMoved = false;
 
 // What the record says.
 
@@ -60,24 +60,26 @@ function reading() {
 
 // Moving through the run.
 
-const player = createPlayer(PLAY_TIME, { back: "back", play: "", forward: "on" }, {
+function moveTo(index) {
+  hasMoved = true;
+  at = clamp(index, 0, last);
+}
+
+const player = createPlayer(PLAY_TIME, {
+  back: ["back", () => moveTo(at - 1)],
+  play: [],
+  forward: ["on", () => moveTo(at + 1)],
+}, {
   rewind: () => {
     if (!hasMoved || at === last) at = 0;
     hasMoved = true;
   },
-  advance: () => {
-    if (at === last) return false;
-    at += 1;
-    return true;
-  },
+  advance: () => at < last && moveTo(at + 1),
   render,
   reading,
 });
 
-const go = (index) => player.act(() => {
-  hasMoved = true;
-  at = clamp(index, 0, last);
-});
+const go = (index) => player.act(() => moveTo(index));
 
 // Building what stays.
 
@@ -97,9 +99,10 @@ function build() {
   });
   $("drawings").replaceChildren(...record.examples.map(({ pixels }) => {
     const canvas = element("canvas", { role: "img" });
-    paint(canvas, Array.from(atob(pixels), (c) => c.charCodeAt(0) / 255), 28, "grey");
+    paint(canvas, imageOf(pixels), SIDE, "grey");
     return element("li", {}, canvas, element("strong"),
-      element("span", { className: "bar", ariaHidden: "true" }),
+      element("span", { className: "track", ariaHidden: "true" },
+        element("span", { className: "bar" })),
       element("span", { className: "probability" }), element("span", { className: "verdict" }));
   }));
   for (const name of Object.keys(CHARTS)) {
@@ -109,9 +112,6 @@ function build() {
       go(Math.round(across / (width - MARGIN.left - MARGIN.right) * last));
     };
   }
-  $("play").onclick = player.play;
-  $("back").onclick = () => go(at - 1);
-  $("forward").onclick = () => go(at + 1);
   $("position").oninput = () => go(Number($("position").value));
 }
 
@@ -125,8 +125,8 @@ function choose(filter) {
 $("filters").addEventListener("keydown", (event) => {
   const all = [...$("filters").children], now = all.indexOf(document.activeElement);
   const columns = getComputedStyle($("filters")).gridTemplateColumns.split(" ").length;
-  const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
-  const next = all[now + steps[event.key]];
+  const [down, right] = ARROWS[event.key] ?? [];
+  const next = all[now + down * columns + right];
   if (!next) return;
   event.preventDefault();
   next.focus();
@@ -176,18 +176,18 @@ function renderFilters(point) {
 }
 
 function renderDrawings(point) {
+  const names = classNames[lang];
   let right = 0;
   [...$("drawings").children].forEach((item, n) => {
-    const [canvas, name, bar, probability, verdict] = item.children;
+    const [canvas, name, track, probability, verdict] = item.children;
     const { label } = record.examples[n], probabilities = point.probabilities[n];
     const predicted = indexOfLargest(probabilities), isRight = predicted === label;
     right += isRight;
-    canvas.ariaLabel = t("drawing of", { name: t(`class ${label}`) });
-    name.textContent = t(`class ${predicted}`);
-    bar.style.setProperty("--probability", probabilities[predicted]);
+    canvas.ariaLabel = t("drawing of", { name: names[label] });
+    name.textContent = names[predicted];
+    track.firstChild.style.width = `${100 * probabilities[predicted]}%`;
     probability.textContent = percent(Math.min(probabilities[predicted], 0.9996));
-    verdict.textContent = isRight
-      ? `✓ ${t("is right")}` : t("is wrong", { name: t(`class ${label}`) });
+    verdict.textContent = isRight ? `✓ ${t("is right")}` : t("is wrong", { name: names[label] });
     item.classList.toggle("wrong", !isRight);
   });
   $("drawings-count").textContent = t("drawings right", { right, count: record.examples.length });
@@ -256,7 +256,8 @@ function renderTable() {
 
 start("learning", words);
 try {
-  record = await (await fetch("learning.json")).json();
+  record = await read("learning.json");
+  classNames = (await read("model/model.json")).class_names;
   last = record.points.length - 1;
   const losses = record.points.map(({ validation }) => validation.loss);
   at = best = losses.indexOf(Math.min(...losses));

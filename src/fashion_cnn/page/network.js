@@ -4,8 +4,8 @@ import { createDetail } from "./detail.js";
 import { covered, occlusion, readModel, run } from "./engine.js";
 import { createFlow } from "./flow.js";
 import {
-  $, SIDE, button, cellOf, counted, element, grouped, indexOfLargest, largestOf, number, percent,
-  withStorage,
+  $, SIDE, button, cellOf, counted, element, grouped, imageOf, indexOfLargest, largestOf, number,
+  percent, read, withStorage,
 } from "./kit.js";
 import { createPad } from "./pad.js";
 import { paint } from "./paint.js";
@@ -73,19 +73,11 @@ const photo = createPhoto(Boolean(model.server), {
 });
 
 async function load() {
-  const get = async (file) => {
-    const response = await fetch(file);
-    if (!response.ok) throw new Error(`${response.url}: ${response.status}`);
-    return response;
-  };
-  const [manifest, buffer, drawings] = await Promise.all([
-    get("model/model.json").then((response) => response.json()),
-    get("model/weights.bin").then((response) => response.arrayBuffer()),
-    get("examples.json").then((response) => response.json()),
+  const [manifest, drawings, weights] = await Promise.all([
+    read("model/model.json"), read("examples.json"), fetch("model/weights.bin"),
   ]);
-  const decode = (text) => Float32Array.from(atob(text), (letter) => letter.charCodeAt(0) / 255);
-  const decoded = drawings.map(({ label, pixels }) => ({ label, pixels: decode(pixels) }));
-  return [readModel(manifest, buffer), decoded];
+  const decoded = drawings.map(({ label, pixels }) => ({ label, pixels: imageOf(pixels) }));
+  return [readModel(manifest, await weights.arrayBuffer()), decoded];
 }
 
 function redrawSoon() {
@@ -94,7 +86,6 @@ function redrawSoon() {
   requestAnimationFrame(redraw);
 }
 
-/** Compute and show everything anew. */
 function redraw() {
   state.isDue = false;
   performance.mark("redraw");

@@ -1,7 +1,7 @@
 /* The drawing area: 28 by 28 cells for finger, mouse or keyboard. */
 
 import { squareAround } from "./engine.js";
-import { $, ARROWS, SIDE, clamp, onDrag, pointIn } from "./kit.js";
+import { $, ARROWS, SIDE, clamp, onDrag, pointIn, svg } from "./kit.js";
 import { paint } from "./paint.js";
 
 const SHADE = 0.9;
@@ -15,15 +15,13 @@ export function createPad({ onChange, onPoint }) {
   const canvas = $("pad");
   const pad = {
     pixels: new Float32Array(SIDE * SIDE),
-    tool: "draw",
+    tool: "draw", // or "erase" or "cover"
     radius: 1.5,
     patch: null, // its middle: {row, column}
-    /** Show other pixels. */
     set(pixels) {
       pad.pixels = Float32Array.from(pixels);
       setPatch(null);
     },
-    /** Choose "draw", "erase" or "cover". */
     use(tool) {
       pad.tool = tool;
       if (tool !== "cover" && pad.patch) setPatch(null);
@@ -31,11 +29,22 @@ export function createPad({ onChange, onPoint }) {
     /** Paint the pixels, the patch and the frame of a receptive field. */
     show(field) {
       paint(canvas, pad.pixels, SIDE, "grey");
-      place($("field"), field);
-      place($("patch"), pad.patch && squareAround(pad.patch));
+      seen = field;
+      mark();
     },
   };
-  let cursor = { row: 13, column: 13 }, last = null;
+  let cursor = { row: 13, column: 13 }, last = null, seen = null;
+
+  function mark() {
+    const isFocused = canvas.matches(":focus-visible");
+    const marks = {
+      field: seen, patch: pad.patch && squareAround(pad.patch),
+      cursor: isFocused && squareAround(cursor, 1),
+    };
+    const shown = Object.entries(marks).filter(([, cells]) => cells);
+    $("marks").replaceChildren(...shown.map(([id, { left: x, top: y, right, bottom }]) =>
+      svg("rect", { id, x, y, width: right - x, height: bottom - y })));
+  }
 
   function setPatch(patch) {
     pad.patch = patch;
@@ -69,7 +78,6 @@ export function createPad({ onChange, onPoint }) {
       last = pointIn(canvas, event, SIDE);
       if (pad.tool === "cover") cover(last);
       else stroke(last, last);
-      return true;
     },
     drag: (event) => {
       if (pad.tool === "cover") return;
@@ -96,22 +104,9 @@ export function createPad({ onChange, onPoint }) {
     cursor = { row: inside(cursor.row + down), column: inside(cursor.column + right) };
     if (pad.tool === "cover") cover(middle(cursor));
     else if (event.key === " " || event.shiftKey) stroke(middle(before), middle(cursor));
-    showCursor();
+    mark();
     onPoint(cursor.row, cursor.column);
   });
-  const showCursor = () => place($("cursor"), canvas.matches(":focus-visible") && {
-    top: cursor.row, left: cursor.column, bottom: cursor.row + 1, right: cursor.column + 1,
-  });
-  for (const type of ["focus", "blur"]) canvas.addEventListener(type, showCursor);
+  for (const type of ["focus", "blur"]) canvas.addEventListener(type, mark);
   return pad;
-}
-
-/** Put an SVG rectangle around some cells, or hide it. */
-function place(rectangle, cells) {
-  rectangle.toggleAttribute("hidden", !cells);
-  if (!cells) return;
-  const { left: x, top: y, right, bottom } = cells;
-  for (const [name, value] of Object.entries({ x, y, width: right - x, height: bottom - y })) {
-    rectangle.setAttribute(name, value);
-  }
 }

@@ -1,36 +1,37 @@
-/* A person's own picture: dropped, pasted, chosen or photographed; turned, mirrored and cropped; then
- * prepared by the Python package if it is behind this page, otherwise simply, here. */
+/* A person's own picture: dropped, pasted, chosen or photographed; turned, mirrored and cropped;
+ * then prepared by the Python package if it is behind this page, otherwise simply, here. */
 
-import { announce, element, t } from "./shell.js";
+import { $, ARROWS, SIDE, cellOf, clamp, element, onDrag, pointIn } from "./kit.js";
+import { announce, t } from "./shell.js";
 
-const SHOWN = 320, SENT = 1024, SIDE = 28, STEP = 8, LARGE = STEP * SIDE; // pixels
+const SHOWN = 320, SENT = 1024, STEP = 8, LARGE = STEP * SIDE; // pixels
 const NOTICEABLE = 0.12; // difference of a grey value from the background's
 const WHOLE = { left: 0, top: 0, right: 1, bottom: 1 };
-const $ = (id) => document.getElementById(id);
+const AS_TAKEN = { crop: WHOLE, turns: 0, isMirrored: false };
 
 /** Make the section of the own picture. Calls onPrepared(pixels) with 784 numbers in [0, 1]. */
 export function createPhoto(hasServer, { onPrepared }) {
-  const section = $("photo"), canvas = $("photo-canvas");
-  let file = null, bitmap = null, crop = WHOLE, turns = 0, isMirrored = false, asked = 0, answer = null;
+  const canvas = $("photo-canvas");
+  let file = null, bitmap = null, edit = AS_TAKEN, asked = 0, answer = null;
 
-  /** Take a file, and prepare it at once. */
-  async function take(next) {
-    file = next;
-    [crop, turns, isMirrored, answer] = [WHOLE, 0, false, null];
+  /** Take the first of some files, if there is one, and prepare it at once. */
+  async function take(files) {
+    if (files.length === 0) return;
+    [file, edit, answer] = [files[0], AS_TAKEN, null];
     bitmap?.close();
     bitmap = await createImageBitmap(file).catch(() => null);
-    section.hidden = false;
+    $("photo").hidden = false;
     draw();
     await prepare();
   }
 
   async function prepare() {
     const current = asked += 1; // of two answers, the later question's counts
-    $("mirror").setAttribute("aria-pressed", isMirrored);
+    $("mirror").ariaPressed = edit.isMirrored;
     say(t("preparing"));
     let next = { error: "unreadable" };
     if (hasServer) next = await ask().catch(() => ({ error: "no server" }));
-    else if (bitmap) next = prepareSimply(bitmap, crop, turns, isMirrored);
+    else if (bitmap) next = prepareSimply(bitmap, edit);
     if (current !== asked) return;
     answer = next;
     write();
@@ -42,15 +43,16 @@ export function createPhoto(hasServer, { onPrepared }) {
 
   /** Let the package prepare the file, or the picture as it was changed here. */
   async function ask() {
-    const isChanged = crop !== WHOLE || turns > 0 || isMirrored;
-    const picture = isChanged && changedPicture(bitmap, crop, turns, isMirrored);
+    const isChanged = edit.crop !== WHOLE || edit.turns > 0 || edit.isMirrored;
+    const picture = isChanged && changedPicture(bitmap, edit, SENT);
     const body = picture ? await new Promise((done) => { picture.toBlob(done); }) : file;
     const response = await fetch("prepare", { method: "POST", body });
     const { error, steps, unlikeness } = await response.json();
     if (error) return { error };
     const image = Float32Array.from(steps.centred.flat(2), (value) => value / 255);
-    for (const name of Object.keys(steps)) steps[name] = pictureOf(steps[name].flat(), steps[name][0].length);
-    return { steps, image, unlikeness };
+    const pictures = Object.entries(steps).map(([name, rows]) =>
+      [name, pictureOf(rows.flat(), rows[0].length)]);
+    return { steps: Object.fromEntries(pictures), image, unlikeness };
   }
 
   /** Write what was answered, in the language in use. */
@@ -59,9 +61,10 @@ export function createPhoto(hasServer, { onPrepared }) {
     const { error, steps = {}, unlikeness } = answer;
     $("steps").replaceChildren(...Object.entries(steps).map(([name, picture]) => (
       element("li", {}, picture, element("span", { textContent: t(`step ${name}`) })))));
+    const measured = () => t("unlikeness", { value: unlikeness.toFixed(2) });
     if (error) say(t(error));
     else if (!hasServer) say(t("simply"));
-    else say(...unlikeness > 1 ? [t("unlike")] : [], t("unlikeness", { value: unlikeness.toFixed(2) }));
+    else say(...unlikeness > 1 ? [t("unlike")] : [], measured());
   }
 
   function say(...lines) {
@@ -72,12 +75,13 @@ export function createPhoto(hasServer, { onPrepared }) {
     canvas.parentElement.hidden = !bitmap;
     if (!bitmap) return;
     const zoom = SHOWN / Math.max(bitmap.width, bitmap.height);
-    const width = Math.max(1, Math.round(bitmap.width * zoom)), height = Math.max(1, Math.round(bitmap.height * zoom));
+    const [width, height] = [bitmap.width, bitmap.height].map((side) =>
+      Math.max(1, Math.round(side * zoom)));
     Object.assign(canvas, { width, height });
-    const context = canvas.getContext("2d");
+    const context = canvas.getContext("2d"), { left, top, right, bottom } = edit.crop;
     context.drawImage(bitmap, 0, 0, width, height);
-    if (crop === WHOLE) return;
-    const box = [crop.left * width, crop.top * height, (crop.right - crop.left) * width, (crop.bottom - crop.top) * height];
+    if (edit.crop === WHOLE) return;
+    const box = [left * width, top * height, (right - left) * width, (bottom - top) * height];
     context.fillStyle = "rgb(0 0 0 / 55%)";
     context.beginPath();
     context.rect(0, 0, width, height);
@@ -88,7 +92,8 @@ export function createPhoto(hasServer, { onPrepared }) {
     context.strokeRect(...box);
   }
 
-  function change() {
+  function change(part) {
+    edit = { ...edit, ...part };
     draw();
     clearTimeout(change.timer);
     change.timer = setTimeout(prepare, 150);
@@ -96,122 +101,100 @@ export function createPhoto(hasServer, { onPrepared }) {
 
   let start = null;
   const at = (event) => {
-    const { left, top, width, height } = canvas.getBoundingClientRect();
-    const clip = (value) => Math.max(0, Math.min(1, value));
-    return { x: clip((event.clientX - left) / width), y: clip((event.clientY - top) / height) };
+    const { x, y } = pointIn(canvas, event, 1);
+    return { x: clamp(x, 0, 1), y: clamp(y, 0, 1) };
   };
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    start = at(event);
+  onDrag(canvas, {
+    press: (event) => { start = at(event); },
+    drag: (event) => {
+      const end = at(event);
+      if (Math.min(Math.abs(end.x - start.x), Math.abs(end.y - start.y)) < 0.05) return;
+      change({ crop: {
+        left: Math.min(start.x, end.x), top: Math.min(start.y, end.y),
+        right: Math.max(start.x, end.x), bottom: Math.max(start.y, end.y),
+      } });
+    },
   });
-  canvas.addEventListener("pointermove", (event) => {
-    if (!start) return;
-    const end = at(event);
-    if (Math.abs(end.x - start.x) < 0.05 || Math.abs(end.y - start.y) < 0.05) return;
-    crop = {
-      left: Math.min(start.x, end.x), top: Math.min(start.y, end.y),
-      right: Math.max(start.x, end.x), bottom: Math.max(start.y, end.y),
-    };
-    change();
-  });
-  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { start = null; });
   canvas.addEventListener("keydown", (event) => {
-    const [x, y] = {
-      ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0],
-    }[event.key] ?? [];
-    if (x === undefined) return;
+    if (!(event.key in ARROWS)) return;
     event.preventDefault();
-    const { left, top, right, bottom } = crop, by = 0.05;
-    const clip = (value, low, high) => Math.max(low, Math.min(high, value));
-    if (event.shiftKey) {
-      crop = { left, top, right: clip(right + by * x, left + 0.1, 1), bottom: clip(bottom + by * y, top + 0.1, 1) };
-    } else {
-      const dx = clip(by * x, -left, 1 - right), dy = clip(by * y, -top, 1 - bottom);
-      crop = { left: left + dx, top: top + dy, right: right + dx, bottom: bottom + dy };
-    }
-    announce([crop.left, crop.top, crop.right, crop.bottom].map((part) => `${Math.round(100 * part)}%`).join(", "));
-    change();
+    const { left, top, right, bottom } = edit.crop;
+    const [down, on] = ARROWS[event.key].map((steps) => 0.05 * steps);
+    const dx = clamp(on, -left, 1 - right), dy = clamp(down, -top, 1 - bottom);
+    const crop = event.shiftKey
+      ? { left, top, right: clamp(right + on, left + 0.1, 1),
+        bottom: clamp(bottom + down, top + 0.1, 1) }
+      : { left: left + dx, top: top + dy, right: right + dx, bottom: bottom + dy };
+    announce(Object.values(crop).map((part) => `${Math.round(100 * part)}%`).join(", "));
+    change({ crop });
   });
-  $("turn").onclick = () => { turns = (turns + 1) % 4; change(); };
-  $("mirror").onclick = () => { isMirrored = !isMirrored; change(); };
-  $("whole").onclick = () => { [crop, turns, isMirrored] = [WHOLE, 0, false]; change(); };
+  $("turn").onclick = () => change({ turns: (edit.turns + 1) % 4 });
+  $("mirror").onclick = () => change({ isMirrored: !edit.isMirrored });
+  $("whole").onclick = () => change(AS_TAKEN);
   $("photo-close").onclick = () => {
-    section.hidden = true;
+    $("photo").hidden = true;
     $("pad").focus();
   };
 
   for (const id of ["file", "camera"]) {
     $(id).addEventListener("change", ({ target }) => {
-      if (target.files[0]) take(target.files[0]);
+      take([...target.files]);
       target.value = ""; // so that the same file can be chosen again
     });
   }
-  addEventListener("dragover", (event) => {
-    event.preventDefault();
-    document.body.classList.add("dragging");
-  });
-  for (const end of ["dragleave", "drop"]) {
-    addEventListener(end, () => document.body.classList.remove("dragging"));
+  for (const type of ["dragover", "dragleave", "drop"]) {
+    addEventListener(type, (event) => {
+      document.body.classList.toggle("dragging", type === "dragover");
+      if (type !== "dragleave") event.preventDefault();
+      if (type === "drop") take(event.dataTransfer.files);
+    });
   }
-  addEventListener("drop", (event) => {
-    event.preventDefault();
-    if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
-  });
-  addEventListener("paste", (event) => {
-    if (event.clipboardData.files[0]) take(event.clipboardData.files[0]);
-  });
+  addEventListener("paste", (event) => take(event.clipboardData.files));
   return { write };
 }
 
-/** Return a picture cropped, turned and mirrored, as large as the package needs it. */
-function changedPicture(bitmap, crop, turns, isMirrored) {
-  const width = (crop.right - crop.left) * bitmap.width, height = (crop.bottom - crop.top) * bitmap.height;
-  const zoom = Math.min(1, SENT / Math.max(width, height));
-  const sides = [width, height].map((side) => Math.max(1, Math.round(zoom * side)));
+/** Return a picture cropped, turned and mirrored, its longer side at most so many pixels long; or
+ *  exactly so many, in the middle of a square. */
+function changedPicture(bitmap, { crop, turns, isMirrored }, longest, isSquare = false) {
+  const { left, top, right, bottom } = crop;
+  const [width, height] = [(right - left) * bitmap.width, (bottom - top) * bitmap.height];
+  const fit = longest / Math.max(width, height), zoom = isSquare ? fit : Math.min(1, fit);
+  const sides = [width, height].map((side) =>
+    (isSquare ? longest : Math.max(1, Math.round(zoom * side))));
   const canvas = element("canvas", { width: sides[turns % 2], height: sides[1 - turns % 2] });
-  drawChanged(canvas, zoom, bitmap, crop, turns, isMirrored);
-  return canvas;
-}
-
-/** Draw a part of a picture in the middle of a canvas, turned and then mirrored. */
-function drawChanged(canvas, zoom, bitmap, { left, top, right, bottom }, turns, isMirrored) {
-  const context = canvas.getContext("2d"), width = (right - left) * bitmap.width, height = (bottom - top) * bitmap.height;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   context.imageSmoothingQuality = "high";
   context.translate(canvas.width / 2, canvas.height / 2);
   if (isMirrored) context.scale(-1, 1);
   context.rotate(turns * Math.PI / 2);
   context.drawImage(bitmap, left * bitmap.width, top * bitmap.height, width, height,
     -zoom * width / 2, -zoom * height / 2, zoom * width, zoom * height);
+  return canvas;
 }
 
-/** Make a picture grey, light on dark, trimmed and 28 by 28, on the assumption that its border is its
- *  background: the package tells a garment from its background by much more than that. */
-function prepareSimply(bitmap, crop, turns, isMirrored) {
-  const canvas = square(), { left, top, right, bottom } = crop;
-  const zoom = LARGE / Math.max((right - left) * bitmap.width, (bottom - top) * bitmap.height);
-  drawChanged(canvas, zoom, bitmap, crop, turns, isMirrored);
-  const { grey, ground } = greyOf(canvas);
+/** Make a picture grey, light on dark, trimmed and 28 by 28, on the assumption that its border is
+ *  its background: the package tells a garment from its background by much more than that. */
+function prepareSimply(bitmap, edit) {
+  const upright = changedPicture(bitmap, edit, LARGE, true);
+  const { grey, ground } = greyOf(upright);
   const seen = [...grey.keys()].filter((n) => Math.abs(grey[n] - ground) > NOTICEABLE);
   if (seen.length === 0) return { error: "nothing" };
-  const rows = seen.map((n) => Math.floor(n / LARGE)), columns = seen.map((n) => n % LARGE);
-  const least = (list) => list.reduce((a, b) => Math.min(a, b)), most = (list) => list.reduce((a, b) => Math.max(a, b));
-  const [x, y] = [least(columns), least(rows)], [w, h] = [most(columns) - x + 1, most(rows) - y + 1];
-  const trimmed = square(), fit = LARGE / Math.max(w, h);
-  trimmed.getContext("2d").drawImage(canvas, x, y, w, h,
+  const cells = seen.map((n) => cellOf(n, LARGE));
+  const [rows, columns] = ["row", "column"].map((key) =>
+    cells.map((cell) => cell[key]).sort((a, b) => a - b));
+  const [x, y, w, h] = [columns[0], rows[0], ...[columns, rows].map((n) => n.at(-1) - n[0] + 1)];
+  const trimmed = element("canvas", { width: LARGE, height: LARGE }), fit = LARGE / Math.max(w, h);
+  trimmed.getContext("2d").drawImage(upright, x, y, w, h,
     (LARGE - fit * w) / 2, (LARGE - fit * h) / 2, fit * w, fit * h);
-  const fine = greyOf(trimmed).grey, image = new Float32Array(SIDE * SIDE);
-  fine.forEach((value, n) => {
+  const image = new Float32Array(SIDE * SIDE);
+  greyOf(trimmed).grey.forEach((value, n) => {
     const contrast = ground > 0.5 ? (ground - value) / ground : (value - ground) / (1 - ground);
-    const cell = Math.floor(n / LARGE / STEP) * SIDE + Math.floor(n % LARGE / STEP);
-    image[cell] += Math.max(0, contrast || 0) / STEP ** 2;
+    const { row, column } = cellOf(n, LARGE);
+    image[Math.floor(row / STEP) * SIDE + Math.floor(column / STEP)]
+      += Math.max(0, contrast || 0) / STEP ** 2;
   });
-  return { image, steps: { upright: canvas, centred: pictureOf(Array.from(image, (value) => 255 * value), SIDE) } };
-}
-
-function square() {
-  const canvas = element("canvas", { width: LARGE, height: LARGE });
-  canvas.getContext("2d", { willReadFrequently: true });
-  return canvas;
+  const centred = pictureOf(Array.from(image, (value) => 255 * value), SIDE);
+  return { image, steps: { upright, centred } };
 }
 
 /** Return the grey values of a canvas, NaN where it is empty, and the median of its border. */
@@ -219,19 +202,20 @@ function greyOf(canvas) {
   const { data } = canvas.getContext("2d").getImageData(0, 0, LARGE, LARGE);
   const grey = Float32Array.from({ length: LARGE * LARGE }, (_, n) => (data[4 * n + 3] < 255 ? NaN
     : (0.299 * data[4 * n] + 0.587 * data[4 * n + 1] + 0.114 * data[4 * n + 2]) / 255));
-  const isEmpty = (n) => !(grey[n] >= 0), edges = [];
-  for (let n = 0; n < grey.length; n++) {
-    const row = Math.floor(n / LARGE), column = n % LARGE;
-    const isEdge = row === 0 || column === 0 || row === LARGE - 1 || column === LARGE - 1
-      || isEmpty(n - 1) || isEmpty(n + 1) || isEmpty(n - LARGE) || isEmpty(n + LARGE);
-    if (isEdge && !isEmpty(n)) edges.push(grey[n]);
-  }
-  return { grey, ground: edges.sort((a, b) => a - b)[edges.length >> 1] };
+  const isFilled = ({ row, column }) =>
+    Math.min(row, column) >= 0 && Math.max(row, column) < LARGE && grey[row * LARGE + column] >= 0;
+  const border = grey.filter((_, n) => {
+    const { row, column } = cellOf(n, LARGE);
+    return isFilled({ row, column }) && !Object.values(ARROWS).every(([down, right]) =>
+      isFilled({ row: row + down, column: column + right }));
+  });
+  return { grey, ground: border.sort()[border.length >> 1] };
 }
 
 /** Draw pixels, each a grey value or a list of red, green and blue, from 0 to 255. */
 function pictureOf(pixels, width) {
-  const picture = new ImageData(width, pixels.length / width), canvas = element("canvas", { width, height: picture.height });
+  const picture = new ImageData(width, pixels.length / width);
+  const canvas = element("canvas", { width, height: picture.height });
   pixels.forEach((pixel, n) => {
     const [red, green = red, blue = red] = [pixel].flat();
     picture.data.set([red, green, blue, 255], 4 * n);

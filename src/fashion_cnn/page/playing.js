@@ -5,32 +5,33 @@ import { paint } from "./paint.js";
 import { announce, t } from "./shell.js";
 
 const ICONS = { // in a square of 20
-  first: { "": "M4 4h2v12H4zM16 4v12l-9-6z" },
-  back: { "": "M13 4v12l-9-6z" },
-  play: { triangle: "M5 3v14l12-7z", bars: "M5 3h4v14H5zM11 3h4v14h-4z" },
-  forward: { "": "M7 4v12l9-6z" },
-  last: { "": "M14 4h2v12h-2zM4 4v12l9-6z" },
+  first: "M4 4h2v12H4zM16 4v12l-9-6z",
+  back: "M13 4v12l-9-6z",
+  play: "M5 3v14l12-7z",
+  pause: "M5 3h4v14H5zM11 3h4v14h-4z",
+  forward: "M7 4v12l9-6z",
+  last: "M14 4h2v12h-2zM4 4v12l9-6z",
 };
 
-/** Fill #buttons: `labels` has the key of each button's label; #play shows its word. */
-function buildButtons(labels) {
-  $("buttons").append(...Object.keys(ICONS).filter((id) => id in labels).map((id) => {
-    const paths = Object.entries(ICONS[id]).map(([name, d]) => svg("path", { class: name, d }));
-    const icon = svg("svg", { viewBox: "0 0 20 20", "aria-hidden": true }, ...paths);
-    if (id === "play") {
-      return button({ className: "primary", id }, icon, element("span", { id: "play-word" }));
-    }
-    const [tLabel, tTitle] = [labels[id], labels[id]];
-    return button({ className: "round", id, dataset: { tLabel, tTitle } }, icon);
+/** Fill #buttons: for each id, the key of its label and what it changes; #play has neither. */
+function buildButtons(buttons, player) {
+  $("buttons").append(...Object.entries(buttons).map(([id, [tLabel, change]]) => {
+    const path = svg("path", { d: ICONS[id] });
+    const icon = svg("svg", { viewBox: "0 0 20 20", "aria-hidden": true }, path);
+    return id === "play"
+      ? button({ className: "primary", id, onclick: player.play }, icon, element("span"))
+      : button({
+        className: "round", id, dataset: { tLabel, tTitle: tLabel },
+        onclick: () => player.act(change),
+      }, icon);
   }));
 }
 
-/** Make the player of a view; its button #play is among those of `labels`.
+/** Make the player of a view, with its buttons.
  *
  *  `rewind` goes to the start if the view is at its end; `advance` goes a step on, or returns false
  *  at the end; `render` draws the view anew, and `reading` says what it shows. */
-export function createPlayer(milliseconds, labels, { rewind, advance, render, reading }) {
-  buildButtons(labels);
+export function createPlayer(milliseconds, buttons, { rewind, advance, render, reading }) {
   let timer = null;
   const stop = () => {
     clearInterval(timer);
@@ -54,12 +55,13 @@ export function createPlayer(milliseconds, labels, { rewind, advance, render, re
       timer = setInterval(() => (advance() === false ? player.act() : render()), milliseconds);
       render();
     },
-    /** Show on the button what it does. */
     show() {
-      $("play").classList.toggle("playing", player.isPlaying());
-      $("play-word").textContent = t(timer ? "pause" : "play");
+      const word = timer ? "pause" : "play";
+      $("play").querySelector("path").setAttribute("d", ICONS[word]);
+      $("play").lastChild.textContent = t(word);
     },
   };
+  buildButtons(buttons, player);
   return player;
 }
 

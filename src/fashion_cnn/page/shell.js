@@ -9,8 +9,6 @@
 import { $, button, element, withStorage } from "./kit.js";
 import shellWords from "./words/shell.js";
 
-export { element }; // for photo.js
-
 const VIEWS = ["network", "convolution", "learning"];
 const root = document.documentElement;
 const home = document.querySelector("link[rel=home]"); // the site's start page; served alone, none

@@ -2,14 +2,8 @@
 export default {
   "convolution title": { en: "A convolution, cell by cell", ko: "합성곱, 한 칸씩 계산하기" },
   "pooling title": { en: "Pooling, cell by cell", ko: "풀링, 한 칸씩 계산하기" },
-  "convolution lead": {
-    en: "A filter slides over the picture. Wherever it stops, each pixel under it is multiplied by a weight, and the products are added up: one cell of the feature map.",
-    ko: "필터가 이미지 위를 움직입니다. 멈출 때마다 겹친 픽셀에 가중치를 곱하고 그 곱을 모두 더합니다. 그 합이 특성 맵의 한 칸이 됩니다.",
-  },
-  "pooling lead": {
-    en: "Pooling keeps one number from each window, the largest or the mean. It has no weights, so there is nothing to learn.",
-    ko: "풀링은 윈도마다 값을 하나만 남깁니다. 가장 큰 값이나 평균입니다. 가중치가 없으므로 학습할 것도 없습니다.",
-  },
+  "convolution lead": { en: "A filter slides over the picture. Wherever it stops, each pixel under it is multiplied by a weight, and the products are added up: one cell of the feature map.", ko: "필터가 이미지 위를 움직입니다. 멈출 때마다 겹친 픽셀에 가중치를 곱하고 그 곱을 모두 더합니다. 그 합이 특성 맵의 한 칸이 됩니다." },
+  "pooling lead": { en: "Pooling keeps one number from each window, the largest or the mean. It has no weights, so there is nothing to learn.", ko: "풀링은 윈도마다 값을 하나만 남깁니다. 가장 큰 값이나 평균입니다. 가중치가 없으므로 학습할 것도 없습니다." },
 
   operation: { en: "Operation", ko: "연산" },
   "operation convolution": { en: "Convolution", ko: "합성곱" },
@@ -52,7 +46,6 @@ export default {
   "in the window": { en: "In the window", ko: "윈도 안" },
   pixels: { en: "pixels", ko: "픽셀" },
   values: { en: "values", ko: "값" },
-  weights: { en: "weights", ko: "가중치" },
   products: { en: "products", ko: "곱" },
   weight: { en: "weight, row {row}, column {column}", ko: "{row}행 {column}열의 가중치" },
   "filter vertical": { en: "Vertical edge", ko: "세로 경계" },
@@ -60,38 +53,16 @@ export default {
   "filter blur": { en: "Blur", ko: "흐리게 하기" },
   "filter sharpen": { en: "Sharpen", ko: "선명하게 하기" },
   "filter learned": { en: "Learned: conv1, filter {number}", ko: "학습한 필터: conv1의 {number}번" },
-  "hint vertical": {
-    en: "Vertical edge: positive where it is lighter on the left, negative where it is lighter on the right, 0 on plain ground.",
-    ko: "세로 경계: 왼쪽이 더 밝으면 양수, 오른쪽이 더 밝으면 음수, 밝기가 고르면 0입니다.",
-  },
-  "hint horizontal": {
-    en: "Horizontal edge: positive where it is lighter above, negative where it is lighter below, 0 on plain ground.",
-    ko: "가로 경계: 위가 더 밝으면 양수, 아래가 더 밝으면 음수, 밝기가 고르면 0입니다.",
-  },
-  "hint blur": {
-    en: "Blur: every weight is the same, so the output is the mean of the window.",
-    ko: "흐리게 하기: 가중치가 모두 같아서 출력은 윈도 안의 평균입니다.",
-  },
-  "hint sharpen": {
-    en: "Sharpen: the pixel in the middle counts five times, its four neighbours count against it.",
-    ko: "선명하게 하기: 가운데 픽셀을 5배로 하고 상하좌우의 픽셀을 뺍니다.",
-  },
-  "hint learned": {
-    en: "Nobody chose these weights. Filter {number} of the first layer came out of training, here rounded to two decimals.",
-    ko: "사람이 정한 가중치가 아닙니다. 훈련으로 얻은 첫 번째 층 {number}번 필터의 값을 소수점 둘째 자리까지 보여 줍니다.",
-  },
+  "hint vertical": { en: "Vertical edge: positive where it is lighter on the left, negative where it is lighter on the right, 0 on plain ground.", ko: "세로 경계: 왼쪽이 더 밝으면 양수, 오른쪽이 더 밝으면 음수, 밝기가 고르면 0입니다." },
+  "hint horizontal": { en: "Horizontal edge: positive where it is lighter above, negative where it is lighter below, 0 on plain ground.", ko: "가로 경계: 위가 더 밝으면 양수, 아래가 더 밝으면 음수, 밝기가 고르면 0입니다." },
+  "hint blur": { en: "Blur: every weight is the same, so the output is the mean of the window.", ko: "흐리게 하기: 가중치가 모두 같아서 출력은 윈도 안의 평균입니다." },
+  "hint sharpen": { en: "Sharpen: the pixel in the middle counts five times, its four neighbours count against it.", ko: "선명하게 하기: 가운데 픽셀을 5배로 하고 상하좌우의 픽셀을 뺍니다." },
+  "hint learned": { en: "Nobody chose these weights. Filter {number} of the first layer came out of training, here rounded to two decimals.", ko: "사람이 정한 가중치가 아닙니다. 훈련으로 얻은 첫 번째 층 {number}번 필터의 값을 소수점 둘째 자리까지 보여 줍니다." },
   "hint own": { en: "Your own filter.", ko: "직접 만든 필터입니다." },
-  "hint max": {
-    en: "Max pooling says whether something was found in the window, not where.",
-    ko: "최대 풀링은 찾는 패턴이 윈도 안에 있는지만 남기고, 어디에 있는지는 버립니다.",
-  },
-  "hint average": {
-    en: "Average pooling says how much there was in the window.",
-    ko: "평균 풀링은 윈도 안의 값이 대체로 얼마나 큰지를 남깁니다.",
-  },
+  "hint max": { en: "Max pooling says whether something was found in the window, not where.", ko: "최대 풀링은 찾는 패턴이 윈도 안에 있는지만 남기고, 어디에 있는지는 버립니다." },
+  "hint average": { en: "Average pooling says how much there was in the window.", ko: "평균 풀링은 윈도 안의 값이 대체로 얼마나 큰지를 남깁니다." },
 
   "sum of": { en: "sum of the {count} products", ko: "곱 {count}개의 합" },
-  bias: { en: "bias", ko: "절편" },
   relu: { en: "ReLU: negative becomes 0", ko: "렐루: 음수를 0으로" },
   "largest of": { en: "largest of {count} values", ko: "값 {count}개 중 최댓값" },
   "mean of": { en: "mean of {count} values", ko: "값 {count}개의 평균" },
@@ -102,9 +73,6 @@ export default {
   "formula same": { en: "same padding: side n = {n}, stride s = {s}", ko: "세임 패딩: 한 변 n = {n}, 스트라이드 s = {s}" },
   "formula valid": { en: "valid padding: side n = {n}, window k = {k}, stride s = {s}", ko: "밸리드 패딩: 한 변 n = {n}, 윈도 k = {k}, 스트라이드 s = {s}" },
 
-  transport: { en: "Play", ko: "재생" },
-  play: { en: "Play", ko: "재생" },
-  pause: { en: "Pause", ko: "멈춤" },
   "to the first": { en: "Back to the first position", ko: "처음 위치로" },
   "step back": { en: "One step back", ko: "한 칸 뒤로" },
   step: { en: "One step on", ko: "한 칸 앞으로" },

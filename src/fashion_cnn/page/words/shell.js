@@ -1,4 +1,4 @@
-/* The words of the header, which all views share. */
+/* The words of the header, and those that several views share. */
 export default {
   network: { en: "The network", ko: "신경망" },
   convolution: { en: "A convolution", ko: "합성곱" },
@@ -9,4 +9,9 @@ export default {
   "other language": { en: "한국어", ko: "English" },
   "to dark": { en: "Dark theme", ko: "어두운 화면" },
   "to light": { en: "Light theme", ko: "밝은 화면" },
+
+  play: { en: "Play", ko: "재생" },
+  pause: { en: "Pause", ko: "멈춤" },
+  weights: { en: "weights", ko: "가중치" },
+  bias: { en: "bias", ko: "절편" },
 };
