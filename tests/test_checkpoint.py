@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -99,6 +100,18 @@ def test_resumed_run_is_bit_equal_even_when_killed_after_the_last_epoch(
     assert kept(interrupted.parent) == ["best.history.json", "best.keras"]
 
 
+def test_early_stopping_counts_on_from_the_epochs_before(tiny, interrupted):
+    with np.load(interrupted.parent / STATE) as file:
+        content = dict(file)
+    state = json.loads(str(content["state"]))
+    state["early_stopping"] |= {"best": 0.0, "wait": 2}  # no epoch can be better
+    np.savez(interrupted.parent / STATE, **content | {"state": np.array(json.dumps(state))})
+    best = fc.load_model(interrupted)
+    model, history = train(interrupted, tiny)
+    assert len(history.epoch) == 3
+    assert_equal_weights(model, best)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
@@ -190,7 +203,12 @@ def test_however_a_run_ends_what_was_saved_is_intact_and_the_model_holds_the_bes
 ):
     assert_equal_weights(interrupted_once[1], fc.load_model(interrupted))
     before, model = (interrupted.parent / STATE).read_bytes(), build()
-    monkeypatch.setattr(np, "savez", FULL)
+
+    def write_half(path, **arrays):
+        path.write_bytes(b"half")
+        FULL()
+
+    monkeypatch.setattr(np, "savez", write_half)
     with pytest.raises(OSError, match="No space left") as error:
         train(interrupted, tiny, model=model)
     assert error.value.__notes__ == ["Epoch 3 cannot be saved; what was saved before is intact."]
