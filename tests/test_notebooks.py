@@ -116,7 +116,7 @@ def test_it_runs_on_the_stand_in_data(name, tmp_path):
     finished = run(f"notebooks/{name}.ipynb", tmp_path)
     shown = finished.stdout + finished.stderr
     assert finished.returncode == 0, shown
-    assert not re.search(r"oneDNN|cuda|Fontconfig|retracing|Swig", shown)
+    assert not re.search(r"retracing|Swig", shown)
     executed = nbformat.read(tmp_path / "runs" / f"{name}.ipynb", as_version=4)
     assert all(cell.execution_count for cell in code_of(executed))
     streams = [o.text for c in code_of(executed) for o in c.outputs if o.get("name") == "stdout"]

@@ -166,8 +166,9 @@ def class_probabilities(model: "keras.Model", images: NDArray[np.float32]) -> ND
     """Return the probabilities (n, 10) that a model gives images; refuse any other output."""
     # Quicker than model.predict, which sets up an input pipeline first.
     batches = [
-        model.predict_on_batch(images[start : start + EVALUATION_BATCH_SIZE])
+        model.predict_on_batch(batch)[: len(batch)]  # on several devices, each answers all
         for start in range(0, len(images), EVALUATION_BATCH_SIZE)
+        for batch in [images[start : start + EVALUATION_BATCH_SIZE]]
     ]
     is_array = isinstance(batches[0], np.ndarray) and batches[0].ndim > 0
     probabilities = np.concatenate(batches).astype(np.float32) if is_array else np.empty(0)
