@@ -171,6 +171,7 @@ def draw_everything(tiny):
     ]
 
 
+@pytest.mark.slow
 def test_every_picture_in_korean_with_a_glyph_for_each_letter(tiny, monkeypatch):
     """Matplotlib warns of each letter that no font has; pytest makes that an error."""
     before = dict(plt.rcParams)
