@@ -50,6 +50,7 @@ def directory(tmp_path_factory):
     return directory
 
 
+@pytest.mark.slow
 def test_a_row_is_what_train_and_evaluate_give(directory, tiny, tmp_path):
     row = study([1], directory, executor=Executor()).loc[1]  # kept; this executor trains nothing
     model = fc.build_cnn(**SMALL)

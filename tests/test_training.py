@@ -94,6 +94,7 @@ def test_callbacks_come_before_the_epoch_is_saved_and_get_the_copy(tiny, tmp_pat
         assert part in out
 
 
+@pytest.mark.slow
 def test_by_default_stand_in_data_does_not_replace_a_real_model(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "best-cnn-model.keras").write_bytes(b"trained on Fashion-MNIST")

@@ -85,6 +85,7 @@ def test_a_picture_is_prepared_as_the_package_does(server, name):
     assert answer["unlikeness"] == pytest.approx(float(unlikeness(image[np.newaxis])[0]))
 
 
+@pytest.mark.slow
 def test_pictures_sent_at_once_are_prepared_in_turn_while_files_are_served(server):
     with ThreadPoolExecutor(4) as pool:
         answers = [pool.submit(post, server, BOOT) for _ in range(4)]
@@ -155,6 +156,7 @@ def test_only_requests_of_the_page_itself_are_answered(server, headers, expected
     assert (ask(server, "/prepare", "POST", headers, b"")[0] == 403) == (expected == 403)
 
 
+@pytest.mark.slow
 def test_a_process_that_does_not_answer_or_crashes_is_replaced(server):
     assert (demo.MAX_SECONDS, post(server, BOOT)[0]) == (10, 200)
     before = server.preparer.process

@@ -82,6 +82,7 @@ def test_kernels_have_their_weights_written_in_and_one_scale():
         assert ax.images[0].get_clim() == (-4, 4)
 
 
+@pytest.mark.slow
 def test_animation_fills_the_map_and_plays_in_a_saved_notebook(tmp_path):
     """What IPython saves is a PNG, which every viewer shows, with all frames in it."""
     animation = fc.inside.animate_convolution(GRID, KERNEL)
