@@ -36,7 +36,7 @@ notebooks: $(READY) ## run every notebook, in both languages; results in runs/
 demo: $(READY) ## serve the web page on this machine
 	$(BIN)/fashion-cnn demo
 
-test: $(READY) ## run the quick tests, offline, on the drawn stand-in data (3 minutes)
+test: $(READY) ## run the quick tests, offline, on the drawn stand-in data (90 seconds)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 test-slow: $(READY) ## run the slow tests: browser, kills, mutations, notebooks, real data
@@ -82,4 +82,4 @@ pins: $(READY) ## update constraints.txt to the newest releases
 	  --no-emit-index-url --no-emit-find-links --no-emit-package fashion-cnn --output-file constraints.txt pyproject.toml
 
 clean: ## remove .venv, the site, runs and the models and studies that notebooks saved
-	rm -rf $(VENV) docs/_build runs study study-own *.keras *.training-state.npz *.history.json
+	rm -rf $(VENV) docs/_build runs study study-own *.keras *.training-state.npz *.history.json .*.keras.lock
