@@ -104,7 +104,7 @@ def test_every_layer_is_as_keras_computes_it(request, load, models, name, data):
         *layers, logits = evaluate(RUN, image.ravel().tolist())
         for found, expected in zip(layers, outputs.values(), strict=True):
             assert np.abs(found - expected[number].ravel()).max() < TOLERANCE
-        np.testing.assert_allclose(layers[-1], keras.ops.softmax(logits), atol=1e-5)
+        np.testing.assert_allclose(layers[-1], keras.ops.softmax(np.array(logits)), atol=1e-5)
 
 
 def test_the_sums_behind_a_cell_are_its_value(load, tiny):
@@ -216,6 +216,7 @@ def test_every_layer_explains_a_cell_by_mouse_and_keyboard(page):
     for number, name in enumerate(names, 1):
         canvases.nth(number).hover(position={"x": 12, "y": 12})
         expect(heading).to_contain_text(f"{name} · ")
+    for number, name in enumerate(names, 1):
         canvases.nth(number).focus()
         page.keyboard.press("ArrowRight")
         expect(heading).to_contain_text(f"{name} · ")
