@@ -193,7 +193,8 @@ def watched(browser, home, ignoring=(), **kwargs):
     faults = []
     page.on("console", lambda m: m.type in ignoring or faults.append(m.text))
     page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
+    aborted = "net::ERR_ABORTED"  # by leaving the page
+    page.on("requestfailed", lambda r: r.failure == aborted or faults.append(f"failed: {r.url}"))
     page.on(
         "request",
         lambda request: (
