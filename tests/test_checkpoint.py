@@ -1,6 +1,5 @@
 import dataclasses
 import errno
-import fcntl
 import json
 import os
 import subprocess
@@ -251,6 +250,7 @@ def test_a_second_training_is_refused_and_a_killed_one_locks_nobody_out(tiny, tm
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
 def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch, number):
+    fcntl = pytest.importorskip("fcntl")  # not on Windows
     monkeypatch.setattr(fcntl, "flock", Mock(side_effect=OSError(number, "no locks")))
     with (
         pytest.warns(UserWarning, match="no file can be locked in .*; start no second training"),
