@@ -127,9 +127,7 @@ def load_fashion_mnist(
     FashionMNIST(train: 800, validation: 200, test: 200 images; stand-in data in ...)
     """
     if not 0 < validation_fraction < 1:
-        raise ValueError(
-            f"expected validation_fraction between 0 and 1, got {validation_fraction!r}"
-        )
+        raise ValueError(f"expected validation_fraction between 0 and 1, got {validation_fraction}")
     try:
         source = data_source(data_dir, download=True)
     except NotAvailableError as error:
@@ -161,12 +159,13 @@ def data_source(
     chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     cache = Path(os.environ.get("KERAS_HOME") or "~/.keras", "datasets", "fashion-mnist")
     directory = on_disk(os.path.abspath(Path(chosen or cache).expanduser()))
+    shown = _shown(directory)
     if chosen and not directory.is_dir():
         message = _(
             "expected a directory at {directory}, found none. Check its spelling; to download the "
             "data set there, create it first"
         )
-        raise DatasetError(message.format(directory=_shown(directory)))
+        raise DatasetError(message.format(directory=shown))
     published = _sums(PUBLISHED_SUMS)
     is_own = (directory / SUMS_FILE).is_file()
     sums = _sums(directory / SUMS_FILE) if is_own else published
@@ -176,8 +175,7 @@ def data_source(
         found = [directory / each for each in names if (directory / each).is_file()]
         expected = {sums.get(each) for each in names}
         intact = next((path for path in found if _has_sum(path, expected)), None)
-        message = _("{directory} has no intact {name}.")
-        message = message.format(directory=_shown(directory), name=name)
+        message = _("{directory} has no intact {name}.").format(directory=shown, name=name)
         if intact is None and (is_own or (found and chosen)):
             raise DatasetError(f"{message} {_CHANGED if is_own else _DAMAGED}")
         if intact is None and not download:
