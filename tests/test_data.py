@@ -125,52 +125,7 @@ def test_validation_fraction_out_of_range(fraction):
 def test_printed_as_one_line(tiny):
     sizes = "train: 800, validation: 200, test: 200 images"
     assert repr(tiny) == f"FashionMNIST({sizes}; {tiny.source})"
-    shown = "Split(images of shape (200, 28, 28, 1), labels of shape (200,))"
-    assert repr(tiny.test) == shown
-
-
-# Parts of a split
-
-
-@pytest.mark.parametrize("key", ["slice", "mask", "indices", "list", "step"])
-def test_a_part_of_a_split_is_a_split_of_those_images(tiny, trained, key):
-    n, (images, labels) = 100, tiny.test
-    numbers = {"slice": range(n), "mask": np.flatnonzero(labels == 8), "step": range(199, 0, -2)}
-    numbers = list(numbers.get(key, (3, 1, -1)))
-    key = {
-        "slice": slice(n),
-        "mask": labels == 8,
-        "indices": np.array(numbers),
-        "list": numbers,
-        "step": slice(None, None, -2),
-    }[key]
-    part = tiny.test[key]
-    assert isinstance(part, fc.Split)
-    assert part.size == len(numbers)
-    np.testing.assert_array_equal(part.images, np.stack([images[i] for i in numbers]))
-    np.testing.assert_array_equal(part.labels, [labels[i] for i in numbers])
-    said = [fc.predict(trained[0], image).label for image in part.images[:3]]
-    accuracy = np.mean(said == part.labels[:3])
-    assert fc.evaluate(trained[0], part[:3]).accuracy == pytest.approx(accuracy)
-
-
-def test_a_split_stays_a_tuple_of_two_also_in_tensorflow(tiny):
-    import tensorflow as tf
-
-    split = tiny.train[:8]
-    images, labels = split
-    assert (len(split), split.size) == (2, 8)
-    for number, part in enumerate((images, labels)):
-        assert split[number] is split[np.int64(number)] is split[number - 2] is part
-    with pytest.raises(IndexError):
-        split[2]
-    dataset = tf.data.Dataset.from_tensor_slices(split)
-    assert "Split(images of shape (28, 28, 1)" in repr(dataset)
-    assert "Split(images of shape (None, 28, 28, 1)" in repr(dataset.batch(3).element_spec)
-    for i, element in enumerate(dataset):
-        assert "labels of shape ()" in repr(element)
-        np.testing.assert_array_equal(element.images, images[i])
-        assert element.labels == labels[i]
+    assert repr(tiny.test) == "Split(images of shape (200, 28, 28, 1), labels of shape (200,))"
 
 
 # Where it is looked for, and in which form
@@ -278,25 +233,21 @@ def test_files_of_another_kind_whose_sums_are_right(copy, name, content):
 @pytest.mark.parametrize("reason", ["a file in its place", "read-only"])
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, keras_cache, mirrors, reason):
     mirrors()  # nothing is asked of them
-    if reason == "read-only":
-        if not Path("/proc/self").exists():
-            pytest.skip("no directory that not even an administrator may write to")
+    if reason == "read-only" and Path("/proc/self").exists():  # which not even root may write to
         keras_cache.parent.mkdir(parents=True)
         keras_cache.symlink_to("/proc/self")
     else:
         (tmp_path / "keras").write_text("")
-    message = f"cannot be saved in .*fashion-mnist .*set {DATA_DIR_VARIABLE} to a directory"
-    with pytest.raises(fc.DatasetError, match=message) as error:
+    message = f"^Fashion-MNIST cannot be saved in .*fashion-mnist .*set {DATA_DIR_VARIABLE} to .*$"
+    with pytest.raises(fc.DatasetError, match=message):
         fc.load_fashion_mnist()
-    assert "\n" not in str(error.value)
 
 
 def test_a_korean_directory_as_macos_spells_it(tmp_path):
     directory = tmp_path / unicodedata.normalize("NFD", "옷") / "자료"
     shutil.copytree(TINY_DIR, directory)
-    assert fc.load_fashion_mnist(tmp_path / "옷" / "자료").source.directory.samefile(directory)
-    typed = tmp_path / unicodedata.normalize("NFD", "옷/자료")
-    assert fc.load_fashion_mnist(str(typed)).source.directory.samefile(directory)
+    for typed in ("옷/자료", unicodedata.normalize("NFD", "옷/자료")):
+        assert fc.load_fashion_mnist(tmp_path / typed).source.directory.samefile(directory)
 
 
 def test_sha256_is_all_that_is_needed(monkeypatch):
