@@ -198,7 +198,7 @@ SPOIL = {
 def test_files_that_are_not_fashion_mnist(bare, spoil):
     SPOIL[spoil](bare / TRAIN_IMAGES, bare / TEST_IMAGES)
     before = (bare / TRAIN_IMAGES).read_bytes()
-    message = r"no intact train-images.*damaged, cut short.*MNIST digits.*Delete it and run again"
+    message = r"no intact train-images.*damaged, cut short.*MNIST digits.*Delete it.* sha256sum \*u"
     for fallback in (None, TINY_DIR):  # which is not for damaged data
         with pytest.raises(fc.DatasetError, match=message):
             fc.load_fashion_mnist(bare, fallback=fallback)
@@ -208,7 +208,7 @@ def test_files_that_are_not_fashion_mnist(bare, spoil):
 @pytest.mark.parametrize("spoil", ["damage", "swap", "remove"])
 def test_files_that_do_not_match_their_own_sums(copy, spoil):
     SPOIL[spoil](copy / TRAIN_LABELS, copy / TEST_LABELS)
-    with pytest.raises(fc.DatasetError, match=r"no intact train-labels.*sha256sum \*.gz > SHA256"):
+    with pytest.raises(fc.DatasetError, match=r"no intact train-labels.*sha256sum \*ubyte\* > SHA"):
         fc.load_fashion_mnist(copy)
 
 
@@ -248,6 +248,11 @@ def test_a_korean_directory_as_macos_spells_it(tmp_path):
     shutil.copytree(TINY_DIR, directory)
     for typed in ("옷/자료", unicodedata.normalize("NFD", "옷/자료")):
         assert fc.load_fashion_mnist(tmp_path / typed).source.directory.samefile(directory)
+
+
+def test_data_of_ones_own_may_be_larger_than_fashion_mnist(tiny, monkeypatch):
+    monkeypatch.setattr(data_module, "MAX_UNPACKED", 1_000)
+    assert_same(fc.load_fashion_mnist(TINY_DIR), tiny)
 
 
 def test_sha256_is_all_that_is_needed(monkeypatch):

@@ -28,16 +28,16 @@ FILES = (
 )
 SUMS_FILE = "SHA256SUMS"  # in a data directory, it vouches for the user's own files
 PUBLISHED_SUMS = Path(__file__).with_name(SUMS_FILE)  # of the published files, gzipped and unpacked
-MAX_UNPACKED = 47_040_016  # bytes of the training images, so that no bomb goes off
+MAX_UNPACKED = 47_040_016  # bytes of the training images; files without a known sum may be bombs
 MIRRORS = (
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
 )
-_CHANGED = f"If you changed it yourself, update the sums: sha256sum *.gz > {SUMS_FILE}"
+_CHANGED = f"If you changed it yourself, update the sums: sha256sum *ubyte* > {SUMS_FILE}"
 _DAMAGED = (
     "That file is damaged, cut short or of another data set (those of the MNIST digits have the "
-    f"same names). Delete it and run again to download it; if it is your own, write {SUMS_FILE}: "
-    f"sha256sum *.gz > {SUMS_FILE}"
+    "same names). Delete it and run again to download it; if the data is your own, write its sums: "
+    f"sha256sum *ubyte* > {SUMS_FILE}"
 )
 
 
@@ -196,15 +196,15 @@ def _sums(path: Path) -> dict[str, str]:
 
 def _has_sum(path: Path, expected: set[str | None]) -> bool:
     """Tell whether a file, or what it unpacks to, has one of the expected SHA-256."""
-    contents = (read(path) for read in (Path.read_bytes, _unpacked))  # it may be packed again
-    return any(hashlib.sha256(content).hexdigest() in expected for content in contents)
+    reads = path.read_bytes, lambda: _unpacked(path, MAX_UNPACKED + 1)  # it may be packed again
+    return any(hashlib.sha256(read()).hexdigest() in expected for read in reads)
 
 
-def _unpacked(path: Path) -> bytes:
-    """Read a file, unpacked if it is an intact gzip file, else as it is."""
+def _unpacked(path: Path, size: int = -1) -> bytes:
+    """Read a file, unpacked up to a size if it is an intact gzip file, else as it is."""
     try:
         with gzip.open(path) as file:
-            return file.read(MAX_UNPACKED + 1)
+            return file.read(size)
     except (OSError, EOFError, zlib.error):
         return path.read_bytes()
 

@@ -67,13 +67,13 @@ def as_images(images: ArrayLike, name: str = "images") -> NDArray[np.float32]:
     >>> as_images(np.full((28, 28), 255, np.uint8)).max()
     np.float32(1.0)
     """
+    expected = f"expected {name} of 28×28 pixels, of shape (n, 28, 28, 1)"
     try:
         array = np.asarray(images)
-    except ValueError as error:  # lists whose rows differ in length
-        raise ValueError(f"expected {name} of shape (n, 28, 28, 1): {error}") from None
+    except ValueError as error:  # a split, or lists whose rows differ in length
+        raise ValueError(f"{expected}, such as split.images: {error}") from None
     shape = array.shape[:-1] if array.shape[-1:] == (1,) else array.shape
     if len(shape) not in (2, 3) or shape[-2:] != IMAGE_SHAPE or array.size == 0:
-        expected = f"expected {name} of 28×28 pixels, in shape (n, 28, 28, 1)"
         raise ValueError(f"{expected}, got {array.shape}. {_shape_fix(array)}")
     scaled = array if white_value(array, name) == 1 else np.divide(array, 255, dtype=np.float32)
     return np.ascontiguousarray(scaled, np.float32).reshape(-1, *IMAGE_SHAPE, 1)
