@@ -64,8 +64,8 @@ def as_images(images: ArrayLike, name: str = "images") -> NDArray[np.float32]:
 
     Examples
     --------
-    >>> as_images(np.full((28, 28), 255, np.uint8)).max()
-    np.float32(1.0)
+    >>> as_images(np.full((28, 28), 255, np.uint8)).max().item()
+    1.0
     """
     expected = f"expected {name} of 28×28 pixels, of shape (n, 28, 28, 1)"
     try:
