@@ -328,11 +328,3 @@ def test_make_tiny_draws_what_is_committed():
     drawn = runpy.run_path(str(ROOT / "data" / "make_tiny.py"))["draw_tiny"]()
     for name, array in zip(FILES, drawn, strict=True):
         assert gzip.decompress((TINY_DIR / name).read_bytes()) == idx(array)
-
-
-def test_tiny_is_small_balanced_and_not_the_real_data(tiny):
-    assert sum(path.stat().st_size for path in TINY_DIR.iterdir()) < 400_000
-    labels = np.concatenate([tiny.train.labels, tiny.validation.labels])
-    np.testing.assert_array_equal(np.bincount(labels), np.full(10, 100))
-    np.testing.assert_array_equal(np.bincount(tiny.test.labels), np.full(10, 20))
-    assert not tiny.source.is_fashion_mnist
