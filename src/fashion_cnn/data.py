@@ -5,6 +5,7 @@ import hashlib
 import math
 import os
 import re
+import tempfile
 import warnings
 import zlib
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from fashion_cnn.images import IMAGE_SHAPE, Split, checked_split
 from fashion_cnn.language import gettext as _
+from fashion_cnn.language import on_disk
 
 DATA_DIR_VARIABLE = "FASHION_CNN_DATA_DIR"
 # Images and labels for training, then for testing (Xiao, Rasul, Vollgraf 2017, arXiv:1708.07747).
@@ -26,16 +28,16 @@ FILES = (
 )
 SUMS_FILE = "SHA256SUMS"  # in a data directory, it vouches for the user's own files
 PUBLISHED_SUMS = Path(__file__).with_name(SUMS_FILE)  # of the published files, gzipped and unpacked
-MAX_UNPACKED = 47_040_016  # bytes of the training images, so that no bomb goes off
+MAX_UNPACKED = 47_040_016  # bytes of the training images; files without a known sum may be bombs
 MIRRORS = (
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
 )
-DOWNLOAD_TIMEOUT = 30  # seconds without a byte
-_CHANGED = f"If you changed it yourself, update the sums: sha256sum *.gz > {SUMS_FILE}"
+_CHANGED = f"If you changed it yourself, update the sums: sha256sum *ubyte* > {SUMS_FILE}"
 _DAMAGED = (
     "That file is damaged, cut short or of another data set (those of the MNIST digits have the "
-    "same names). Delete it and run again to download it"
+    "same names). Delete it and run again to download it; if the data is your own, write its sums: "
+    f"sha256sum *ubyte* > {SUMS_FILE}"
 )
 
 
@@ -78,7 +80,7 @@ class FashionMNIST(NamedTuple):
 
     def __repr__(self) -> str:
         """Return one line with the sizes, not the pixels."""
-        sizes = (f"{name}: {len(getattr(self, name).labels):,}" for name in self._fields[:3])
+        sizes = (f"{name}: {getattr(self, name).size:,}" for name in self._fields[:3])
         return f"FashionMNIST({', '.join(sizes)} images; {self.source})"
 
 
@@ -91,17 +93,16 @@ def load_fashion_mnist(
 ) -> FashionMNIST:
     """Load Fashion-MNIST, verified, scaled to [0, 1] and split as the book splits it.
 
-    The four files are looked for in one directory: `data_dir`, else ``$FASHION_CNN_DATA_DIR``, else
-    Keras's cache (``~/.keras/datasets/fashion-mnist``). Missing files are downloaded to it. Each,
-    gzipped or unpacked, must match Fashion-MNIST's SHA-256 or the sum in a ``SHA256SUMS`` file
-    beside it.
+    Each of the four files, gzipped or unpacked, must match Fashion-MNIST's SHA-256 or the sum in a
+    ``SHA256SUMS`` file beside it, which vouches for data of your own in the same format.
 
     Parameters
     ----------
     data_dir : path, optional
-        The directory with the four files. It must exist.
+        Directory of the files, by default ``$FASHION_CNN_DATA_DIR`` or else Keras's cache,
+        ``~/.keras/datasets/fashion-mnist``. Missing files are downloaded to it.
     fallback : path, optional
-        A directory to use, with a warning, if the data is not there and cannot be downloaded.
+        A directory to use, with a warning, if files are missing and no mirror has them.
     validation_fraction : float
         The fraction of the 60,000 training images that is held out for validation, in (0, 1).
     seed : int
@@ -111,7 +112,7 @@ def load_fashion_mnist(
     -------
     FashionMNIST
         ``train`` (48,000 images), ``validation`` (12,000) and ``test`` (10,000), each a `Split`
-        of float32 images (n, 28, 28, 1) in [0, 1] and int64 labels (n,); and ``source``.
+        of float32 images (n, 28, 28, 1) in [0, 1] and int64 labels (n,); and their ``source``.
 
     Raises
     ------
@@ -126,20 +127,15 @@ def load_fashion_mnist(
     FashionMNIST(train: 800, validation: 200, test: 200 images; stand-in data in ...)
     """
     if not 0 < validation_fraction < 1:
-        raise ValueError(
-            "expected validation_fraction between 0 and 1 (0.2 holds out a fifth), "
-            f"got {validation_fraction!r}"
-        )
+        raise ValueError(f"expected validation_fraction between 0 and 1, got {validation_fraction}")
     try:
         source = data_source(data_dir, download=True)
     except NotAvailableError as error:
         if fallback is None:
             raise
         source = data_source(fallback)
-        warnings.warn(
-            _("Continuing with {source}.\nReason: {reason}").format(source=source, reason=error),
-            stacklevel=2,
-        )
+        message = _("Continuing with {source}.\nReason: {reason}")
+        warnings.warn(message.format(source=source, reason=error), stacklevel=2)
     images, labels = _read(*source.files[:2])
     # The split of scikit-learn's train_test_split, as in the book, without its slow import.
     order = np.random.RandomState(seed).permutation(len(labels))
@@ -161,16 +157,15 @@ def data_source(
     A damaged file is downloaded again only in Keras's cache: elsewhere it belongs to the user.
     """
     chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE)
-    is_cache = not chosen
-    keras_home = Path(os.environ.get("KERAS_HOME") or "~/.keras")
-    path = Path(chosen or keras_home / "datasets" / "fashion-mnist")
-    directory = Path(os.path.abspath(path.expanduser()))
-    if not is_cache and not directory.is_dir():
+    cache = Path(os.environ.get("KERAS_HOME") or "~/.keras", "datasets", "fashion-mnist")
+    directory = on_disk(os.path.abspath(Path(chosen or cache).expanduser()))
+    shown = _shown(directory)
+    if chosen and not directory.is_dir():
         message = _(
             "expected a directory at {directory}, found none. Check its spelling; to download the "
             "data set there, create it first"
         )
-        raise DatasetError(message.format(directory=_shown(directory)))
+        raise DatasetError(message.format(directory=shown))
     published = _sums(PUBLISHED_SUMS)
     is_own = (directory / SUMS_FILE).is_file()
     sums = _sums(directory / SUMS_FILE) if is_own else published
@@ -180,12 +175,10 @@ def data_source(
         found = [directory / each for each in names if (directory / each).is_file()]
         expected = {sums.get(each) for each in names}
         intact = next((path for path in found if _has_sum(path, expected)), None)
-        is_users_file = is_own or (bool(found) and not is_cache)
-        if intact is None and (is_users_file or not download):
-            message = _("{directory} has no intact {name}.")
-            message = message.format(directory=_shown(directory), name=name)
-            if is_users_file:
-                raise DatasetError(f"{message} {_CHANGED if is_own else _DAMAGED}")
+        message = _("{directory} has no intact {name}.").format(directory=shown, name=name)
+        if intact is None and (is_own or (found and chosen)):
+            raise DatasetError(f"{message} {_CHANGED if is_own else _DAMAGED}")
+        if intact is None and not download:
             raise NotAvailableError(message)
         files.append(intact or _download(name, directory, f"sha256:{published[name]}"))
     is_fashion_mnist = all(sums.get(name, known) == known for name, known in published.items())
@@ -193,10 +186,7 @@ def data_source(
 
 
 def _sums(path: Path) -> dict[str, str]:
-    r"""Read lines of a sum, white space and a name, as ``sha256sum`` writes them.
-
-    Windows tools write UTF-16, or a byte-order mark first, or ``.\` before the names.
-    """
+    r"""Read sums and names as ``sha256sum`` or a Windows tool (UTF-16, ``.\name``) writes them."""
     content = path.read_bytes()
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     text = content.decode(encoding, errors="replace")
@@ -206,30 +196,38 @@ def _sums(path: Path) -> dict[str, str]:
 
 def _has_sum(path: Path, expected: set[str | None]) -> bool:
     """Tell whether a file, or what it unpacks to, has one of the expected SHA-256."""
-    contents = (read(path) for read in (Path.read_bytes, _unpacked))  # it may be packed again
-    return any(hashlib.sha256(content).hexdigest() in expected for content in contents)
+    reads = path.read_bytes, lambda: _unpacked(path, MAX_UNPACKED + 1)  # it may be packed again
+    return any(hashlib.sha256(read()).hexdigest() in expected for read in reads)
 
 
-def _unpacked(path: Path) -> bytes:
-    """Read a file, unpacked if it is an intact gzip file, else as it is."""
+def _unpacked(path: Path, size: int = -1) -> bytes:
+    """Read a file, unpacked up to a size if it is an intact gzip file, else as it is."""
     try:
         with gzip.open(path) as file:
-            return file.read(MAX_UNPACKED + 1)
+            return file.read(size)
     except (OSError, EOFError, zlib.error):
         return path.read_bytes()
 
 
 def _download(name: str, directory: Path, known_hash: str) -> Path:
     """Download one file from the first mirror that has it intact; pooch replaces it atomically."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tqdm misses ipywidgets, which this bar does without
+    with warnings.catch_warnings(action="ignore"):  # tqdm misses ipywidgets; the bar does not
         import pooch  # heavy, and rarely needed
 
-    downloader = pooch.HTTPDownloader(progressbar=True, timeout=DOWNLOAD_TIMEOUT)
+    shown = {"directory": _shown(directory), "variable": DATA_DIR_VARIABLE}
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        message = _(
+            "Fashion-MNIST cannot be saved in {directory} ({error}); set {variable} to a directory "
+            "that you may write to, or that holds the four files"
+        )
+        raise DatasetError(message.format(**shown, error=error.strerror)) from None
     failures = []
     for mirror in MIRRORS:
         try:
-            pooch.retrieve(mirror + name, known_hash, name, directory, downloader=downloader)
+            pooch.retrieve(mirror + name, known_hash, name, directory, progressbar=True)
             return directory / name
         except (OSError, ValueError) as error:  # OSError: those of requests, too
             failures.append(f"  {mirror}{name}: {type(error).__name__}: {error}")
@@ -237,13 +235,11 @@ def _download(name: str, directory: Path, known_hash: str) -> Path:
         "Fashion-MNIST is not complete on this machine and cannot be downloaded.\n"
         "Looked in {directory}, which has no intact {name}.\n"
         "Tried to download it:\n{tried}\n"
-        "Put the four files ({names}) into that directory, or set {variable} to a directory that "
-        "holds them, or use the drawn stand-in in a clone of the repository: "
-        "load_fashion_mnist(fallback='path/to/fashion-cnn/data/tiny')."
+        "Put the four files ({names}) there, set {variable} to a directory that holds them, or use "
+        "the drawn stand-in of the repository: load_fashion_mnist(fallback='path/to/data/tiny')."
     )
-    shown = {"directory": _shown(directory), "name": name, "tried": "\n".join(failures)}
-    names = ", ".join(FILES)
-    raise NotAvailableError(message.format(**shown, names=names, variable=DATA_DIR_VARIABLE))
+    tried, names = "\n".join(failures), ", ".join(FILES)
+    raise NotAvailableError(message.format(**shown, name=name, tried=tried, names=names))
 
 
 def _read(*paths: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -253,10 +249,8 @@ def _read(*paths: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         # Their headers have 4 bytes, and 4 more for each dimension.
         return images[16:].reshape(len(labels) - 8, *IMAGE_SHAPE), labels[8:]
     except ValueError as error:
-        raise DatasetError(
-            "expected IDX files of 28×28 images and as many labels, got "
-            f"{' and '.join(map(_shown, paths))}: {error}"
-        ) from error
+        expected = "expected IDX files of 28×28 images and as many labels"
+        raise DatasetError(f"{expected}, got {paths[0]} and {paths[1]}: {error}") from error
 
 
 def _shown(path: Path) -> str:

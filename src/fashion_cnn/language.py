@@ -5,9 +5,9 @@ Texts are marked in the source as ``_("text")``, where ``_`` is `gettext`, and t
 """
 
 import contextlib
-import functools
 import importlib.util
 import os
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from gettext import translation
@@ -28,8 +28,9 @@ _chosen: str | None = None
 def use_language(language: str) -> None:
     """Set the language of pictures, class names, tables and warnings.
 
-    English is ``"en"``; Korean, in the words of the book, is ``"ko"``; any other raises a
-    ValueError. Without this call, ``$FASHION_CNN_LANGUAGE`` decides; the default is English.
+    English is ``"en"``; Korean, in the words of the book, is ``"ko"``, which also gives Matplotlib
+    a font for the Korean in pictures of your own; any other raises a ValueError. Without this call,
+    ``$FASHION_CNN_LANGUAGE`` decides; the default is English.
 
     Examples
     --------
@@ -38,6 +39,13 @@ def use_language(language: str) -> None:
     '가방'
     >>> use_language("en")
     """
+    set_language(language)
+    if language == "ko":
+        korean_font()
+
+
+def set_language(language: str) -> None:
+    """Set the language without a font for pictures, so without the import of Matplotlib."""
     global _chosen
     if language not in LANGUAGES:
         raise ValueError(
@@ -50,7 +58,7 @@ def use_language(language: str) -> None:
 def current_language() -> str:
     """Return the language in use: ``"en"`` or ``"ko"``."""
     if _chosen is None:
-        use_language(os.environ.get(LANGUAGE_VARIABLE) or "en")
+        set_language(os.environ.get(LANGUAGE_VARIABLE) or "en")
     return str(_chosen)
 
 
@@ -77,42 +85,50 @@ def translated(text: str, language: str) -> str:
 
 @contextlib.contextmanager
 def words_in_pictures() -> Iterator[None]:
-    """Let plot functions, which this decorates, find a font with Korean letters.
-
-    Without a Korean font, warn and use English, because Matplotlib would draw boxes.
-    """
-    import matplotlib as mpl  # heavy, and here only for pictures
-
-    language, families = current_language(), mpl.rcParams["font.family"]
-    if language == "ko":
-        font = korean_font()
-        if font is None:
-            warnings.warn(
-                "found no Korean font, so the picture is labelled in English. Install one, such as "
-                "NanumGothic (pip install koreanize-matplotlib), and restart Python",
-                stacklevel=4,
-            )
-            use_language("en")
-        else:
-            # Not mpl.rc_context: it would undo what the first figure of a notebook sets up.
-            mpl.rcParams["font.family"] = [*families, font]
+    """Let plot functions, which this decorates, use English if they would draw Korean as boxes."""
+    language = current_language()
+    if language == "ko" and korean_font() is None:
+        warnings.warn(
+            "found no Korean font, so the picture is labelled in English. Install one, as with "
+            'pip install "fashion-cnn[ko]", and restart Python',
+            stacklevel=4,
+        )
+        set_language("en")
     try:
         yield
     finally:
-        use_language(language)
-        mpl.rcParams["font.family"] = families
+        set_language(language)
 
 
-@functools.cache
 def korean_font() -> str | None:
-    """Return the name of a font with the Korean letters: the system's, or koreanize-matplotlib's.
+    """Let all text of Matplotlib fall back on a font with Korean letters; return its name or None.
 
-    That package is not imported, because it would change Matplotlib's settings.
+    It is the system's or koreanize-matplotlib's, which is not imported, as that changes settings.
     """
-    from matplotlib.font_manager import fontManager  # heavy, and here only for pictures
+    with contextlib.suppress(Exception):  # such as StopIteration, or a wrong MPLBACKEND
+        import matplotlib as mpl  # heavy, and here only for pictures
+        from matplotlib import _pylab_helpers, font_manager, text
 
-    package = importlib.util.find_spec("koreanize_matplotlib")
-    if package is not None and package.origin is not None:
-        fontManager.addfont(Path(package.origin).parent / "fonts" / "NanumGothic.ttf")
-    installed = fontManager.get_font_names()
-    return next((font for font in KOREAN_FONTS if font in installed), None)
+        fonts = font_manager.fontManager
+        package = importlib.util.find_spec("koreanize_matplotlib")
+        if package and package.origin and "NanumGothic" not in fonts.get_font_names():
+            fonts.addfont(Path(package.origin).parent / "fonts" / "NanumGothic.ttf")
+        installed = fonts.get_font_names()
+        font = next(name for name in KOREAN_FONTS if name in installed)
+        if font not in mpl.rcParams["font.family"]:
+            mpl.rcParams["font.family"] = [*mpl.rcParams["font.family"], font]
+            for manager in _pylab_helpers.Gcf.get_all_fig_managers():
+                for written in manager.canvas.figure.findobj(text.Text):
+                    written.set_fontfamily([*written.get_fontfamily(), font])
+        return font
+    return None
+
+
+def on_disk(path: str | os.PathLike[str]) -> Path:
+    """Return a path as the disk spells it: macOS decomposes the letters of Korean names."""
+    path = Path(path)
+    if path.exists() or path == path.parent:
+        return path
+    parent = on_disk(path.parent)
+    spellings = (parent / unicodedata.normalize(form, path.name) for form in ("NFC", "NFD"))
+    return next(filter(Path.exists, spellings), path)

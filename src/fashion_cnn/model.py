@@ -16,10 +16,10 @@ from keras import layers
 
 from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE
 from fashion_cnn.language import gettext as _
+from fashion_cnn.language import on_disk
 
 PRETRAINED = Path(__file__).parent / "pretrained" / "weights.npz"  # in float16, to save space
-# The end of the name of a model trained on stand-in data; Keras saves the name, and
-# model.summary() shows it.
+# Ends the name of a model trained on stand-in data; Keras saves it, and model.summary() shows it.
 STAND_IN_SUFFIX = "_trained_on_stand_in_data"
 # The settings that determine what a layer computes; its name and its initializers do not.
 _DECISIVE_KEYS = (
@@ -112,19 +112,17 @@ def is_trained_on_stand_in(model: keras.Model) -> bool:
 def load_model(path: str | os.PathLike[str] | None = None) -> keras.Sequential:
     """Load a model of `build_cnn`'s architecture, with any number of filters and units.
 
-    Without a path, it is the trained network that comes with the package: the tutorial's 333,526
-    parameters, for photos (its card is ``pretrained/README.md`` beside this module).
-
-    The network is built anew, by `build_cnn`; from the file come the sizes of its layers, which
-    must be this architecture's, the arrays of its weights, which Keras reads, and its name. So
-    nothing stored in the file runs. The name of a model that was trained on stand-in data ends in
+    `build_cnn` builds the network anew, in the sizes that the file names, and Keras reads the
+    weights, so nothing stored in the file runs. Other networks load with Keras's own
+    ``keras.saving.load_model``. The name of a model that was trained on stand-in data ends in
     ``_trained_on_stand_in_data``.
 
     Parameters
     ----------
     path : path, optional
         A file from `train` or ``model.save``, or a whole model in HDF5 (``.h5``), as the book's
-        code wrote it before Keras 3. Its content decides, whatever its ending.
+        code wrote it before Keras 3, whatever its ending; by default the trained network for photos
+        that comes with the package (its card is ``pretrained/README.md`` beside this module).
 
     Returns
     -------
@@ -148,7 +146,7 @@ def load_model(path: str | os.PathLike[str] | None = None) -> keras.Sequential:
         with np.load(PRETRAINED) as file:
             model.set_weights([file[name] for name in file.files])
         return model
-    path = Path(path).expanduser()
+    path = on_disk(Path(path).expanduser())
     if not path.exists():
         message = _("expected a saved model at {path}, found no such file; create one with train")
         raise FileNotFoundError(message.format(path=path))
@@ -157,16 +155,15 @@ def load_model(path: str | os.PathLike[str] | None = None) -> keras.Sequential:
     except Exception as error:  # a damaged file can raise anything, and Keras shows whole arrays
         reason = textwrap.shorten(str(error), 300, placeholder=" …")
         raise ValueError(
-            f"expected a saved model of build_cnn's architecture in {path}: {reason}"
+            f"expected a saved model of build_cnn's architecture in {path}: {reason}. "
+            "If it is another network, use keras.saving.load_model, on a file that you trust"
         ) from None
 
 
 def _rebuilt(path: Path) -> keras.Sequential:
     """Build the network that a file describes, and let Keras read its weights."""
     saved = _configuration(path)
-    if saved["class_name"] != "Sequential":
-        raise ValueError(f"expected a Sequential, got {saved['class_name']!r}")
-    all_layers = saved["config"]["layers"]
+    all_layers = saved["config"]["layers"] if saved["class_name"] == "Sequential" else [saved]
     first = all_layers[0]["config"]
     shape = first.get("batch_shape") or first.get("batch_input_shape")  # Keras 3 or 2
     if shape and tuple(shape[1:]) != (*IMAGE_SHAPE, 1):
@@ -182,17 +179,14 @@ def _rebuilt(path: Path) -> keras.Sequential:
         dense_units=settings[5]["units"],
         dropout_rate=settings[6]["rate"],
     )
-    for number, (kind, expected) in enumerate(architecture(network), 1):
+    for i, (kind, expected) in enumerate(architecture(network)):
         for key, value in expected.items():
-            if (got := settings[number - 1].get(key)) != value:
-                raise ValueError(
-                    f"expected {key}={value!r} in layer {number} ({kind}), got {got!r}"
-                )
+            if (got := settings[i].get(key)) != value:
+                raise ValueError(f"expected {key}={value!r} in layer {i + 1} ({kind}), got {got!r}")
     model = keras.Sequential.from_config(network.get_config())  # as yet without an optimizer
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-        # Keras goes by the ending.
-        copy = Path(directory, "model.h5" if h5py.is_hdf5(path) else "model.keras")
-        model.load_weights(shutil.copy(path, copy))
+        ending = ".h5" if h5py.is_hdf5(path) else ".keras"  # Keras goes by it
+        model.load_weights(shutil.copy(path, Path(directory, f"model{ending}")))
     if not all(np.isfinite(array).all() for array in model.get_weights()):
         raise ValueError("expected finite weights, got NaN or infinity")
     compile_cnn(model)

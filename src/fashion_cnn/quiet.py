@@ -1,6 +1,6 @@
 """Hide what TensorFlow logs about the machine; TF_CPP_MIN_LOG_LEVEL=0 shows it.
 
-On Linux its libraries write six lines while they load, before any of its settings takes effect.
+On Linux its libraries write up to 13 lines while they load, before its settings take effect.
 """
 
 import contextlib
@@ -31,11 +31,9 @@ def without_machine_notes() -> Iterator[None]:
     if is_shown or "tensorflow" in sys.modules:
         yield
         return
-    shown = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
+    with open(os.devnull, "wb") as nowhere, os.fdopen(os.dup(2), "wb") as shown:
         os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(shown, 2)
-        os.close(shown)
+        try:
+            yield
+        finally:
+            os.dup2(shown.fileno(), 2)
