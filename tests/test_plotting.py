@@ -1,3 +1,4 @@
+import inspect
 import re
 import subprocess
 import sys
@@ -5,9 +6,11 @@ import textwrap
 
 import keras
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from nbclient import NotebookClient
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 
@@ -85,6 +88,14 @@ def test_plot_history_of_other_runs(records, best):
     assert ("the best is epoch" in figure.get_label()) == (best is not None)
 
 
+def test_one_epoch_is_a_dot_at_tick_one():
+    figure = fc.plot_history({"loss": [0.5], "val_loss": [0.4]})
+    (ax,) = figure.axes
+    low, high = ax.get_xlim()
+    assert [tick for tick in ax.get_xticks() if low <= tick <= high] == [1]
+    assert [line.get_marker() for line in ax.get_lines()[:2]] == ["o", "s"]
+
+
 @pytest.mark.parametrize("history", [None, {}, {"loss": []}, {"accuracy": [1.0]}, [0.5, 0.4]])
 def test_plot_history_refuses(history):
     with pytest.raises(ValueError, match=r"expected what train or model\.fit returned, .*, got "):
@@ -127,6 +138,44 @@ def test_plot_prediction(tiny, true_label, title, hatched):
 def test_plot_prediction_refuses_labels(tiny, true_label, message):
     with pytest.raises(ValueError, match=f"^expected the true label .*{message}"):
         fc.plot_prediction(tiny.test.images[0], make_prediction(8), true_label)
+
+
+PLOTS = [
+    getattr(module, name)
+    for module in (fc, fc.inside)
+    for name in module.__all__
+    if name.startswith("plot_") and name not in ("plot_model", "plot_photo_steps")
+]
+
+
+@pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.__name__)
+def test_every_plot_says_where_it_draws(plot):
+    where = {"Axes": "ax", "Figure": "figure"}[plot.__annotations__["return"].__name__]
+    assert list(inspect.signature(plot).parameters)[-1] == where
+    assert re.search(rf"(?s)Parameters\n.*    {where} : matplotlib.*Returns\n", plot.__doc__)
+
+
+CELLS = {  # how many pictures it shows
+    "import matplotlib.pyplot as plt, numpy as np, fashion_cnn as fc; image = np.eye(28)": 0,
+    "fc.plot_images(image)": 1,
+    "fc.plot_images(image);": 1,
+    "fc.plot_images(image); print()": 1,
+    "fc.plot_confusion_matrix([0], [1])": 1,
+    "for _ in range(3): fc.plot_images(image)": 3,
+    "for _ in range(3): fc.plot_images(image); plt.show()": 3,
+    "figure = fc.plot_images(image)\ndisplay(figure); print()": 1,
+    "figure": 1,
+}
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_each_picture_once():
+    notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, CELLS)))
+    NotebookClient(notebook, kernel_name="python3").execute()
+    for cell in notebook.cells:
+        outputs = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+        assert len(outputs) == CELLS[cell.source], cell.source
+        assert all(output.metadata["image/png"]["alt"] for output in outputs)
 
 
 def test_many_figures_do_not_warn(tiny):

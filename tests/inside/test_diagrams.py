@@ -99,7 +99,7 @@ def test_animation_fills_the_map_and_plays_in_a_saved_notebook(tmp_path):
         with Image.open(path) as picture:
             assert (picture.n_frames, picture.info["loop"]) == (GRID.size, 0)
             assert picture.info["duration"] == 1500
-    with pytest.raises(ValueError, match=r"\.png or \.gif, got 'moving.mp4'"):
+    with pytest.raises(ValueError, match=r"\.mp4"):
         animation.save("moving.mp4")
 
 
