@@ -1,4 +1,5 @@
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -214,9 +215,8 @@ def test_plot_model_without_the_dot_program(tmp_path):
         assert content["image/svg+xml"].startswith("<?xml")
         assert "conv2 (14, 14, 64)" in details["image/svg+xml"]["alt"]
     """
-    subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], check=True, cwd=tmp_path, env={"PATH": ""}
-    )
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    subprocess.run(command, check=True, cwd=tmp_path, env=os.environ | {"PATH": ""})
     svg = (tmp_path / "model.svg").read_text()
     assert svg.count('class="node"') == 8
     text = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", svg))

@@ -151,7 +151,7 @@ def check_model(model: object, call: str) -> None:
 
     if not isinstance(model, keras.Model):
         raise TypeError(f"expected a Keras model first, got {type(model).__name__}; call {call}")
-    shape = getattr(model, "input_shape", ())  # a model that was never called has none
+    shape = getattr(model, "input_shape", ()) if model.built else ()
     # Keras itself drops the last axis for a network that takes images (n, 28, 28).
     sides = zip(list(shape)[1:], (*IMAGE_SHAPE, 1), strict=False)
     if any(side not in (None, expected) for side, expected in sides):

@@ -110,9 +110,7 @@ def windows(
     >>> windows(np.eye(4), window=2, stride=2).shape
     (2, 2, 2, 2, 1)
     """
-    cells = np.asarray(image, dtype=np.float64)
-    if cells.ndim == 2:
-        cells = cells[..., np.newaxis]
+    cells = np.atleast_3d(np.asarray(image, dtype=np.float64))
     if cells.ndim != 3:
         raise ValueError(
             f"expected one image of shape (height, width) or (height, width, channels), "

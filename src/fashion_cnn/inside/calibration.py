@@ -47,11 +47,7 @@ def expected_calibration_error(
 
 @words_in_pictures()
 def plot_reliability(
-    true_labels: ArrayLike,
-    probabilities: ArrayLike,
-    *,
-    bins: int = 10,
-    ax: Axes | None = None,
+    true_labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 10, ax: Axes | None = None
 ) -> Axes:
     """Draw how often a network is right against how sure it was: a reliability diagram.
 

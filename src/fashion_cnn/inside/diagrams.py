@@ -189,11 +189,7 @@ def plot_kernels(kernels: Mapping[str, ArrayLike], *, figure: Figure | None = No
 
 @words_in_pictures()
 def animate_convolution(
-    image: ArrayLike,
-    kernel: ArrayLike,
-    bias: float = 0.0,
-    *,
-    seconds: float = 1.5,
+    image: ArrayLike, kernel: ArrayLike, bias: float = 0.0, *, seconds: float = 1.5
 ) -> Animation:
     """Slide a window over a small image and fill the feature map, with same padding.
 

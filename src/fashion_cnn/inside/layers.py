@@ -50,7 +50,7 @@ def layer_outputs(model: keras.Model, images: ArrayLike) -> dict[str, NDArray[np
 
 def layers_of(model: keras.Model) -> list[Any]:
     """Return the layers of a network whose graph Keras knows, but for its input."""
-    if not getattr(model, "inputs", None):
+    if not (getattr(model, "built", False) and getattr(model, "inputs", None)):
         raise ValueError(
             f"expected a Sequential or functional model that is built, got {type(model).__name__}; "
             "call model.build((None, 28, 28, 1)), or the layers of a subclassed model one by one"

@@ -95,18 +95,13 @@ def plot_feature_maps(
 
 @words_in_pictures()
 def plot_receptive_fields(
-    model: "keras.Sequential",
-    image: ArrayLike,
-    row: int,
-    column: int,
-    *,
-    ax: Axes | None = None,
+    model: "keras.Model", image: ArrayLike, row: int, column: int, *, ax: Axes | None = None
 ) -> Axes:
     """Draw how much of an image the cells of each layer see, as squares within squares.
 
     Parameters
     ----------
-    model : keras.Sequential
+    model : keras.Model
         A network from `build_cnn` or `load_model`.
     image : array_like
         One image, as `predict` takes it.
