@@ -8,7 +8,6 @@ chose, and its figure carries an alternative text, which notebooks keep.
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -52,9 +51,10 @@ def canvas(figure: Figure | None, size: tuple[float, float], alt: str) -> Figure
     return figure
 
 
-def draw_image(ax: Axes, image: ArrayLike) -> None:
-    """Draw grey values, 0 as black and 1 as white."""
+def draw_image(ax: Axes, image: ArrayLike, title: str = "", **style: Any) -> None:
+    """Draw grey values, 0 as black and 1 as white, under a title."""
     ax.imshow(np.squeeze(np.asarray(image)), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    ax.set_title(title, **style)
 
 
 def draw_bars(
@@ -80,8 +80,7 @@ def plot_model(
     model : keras.Model
         A built model.
     to_file : path, optional
-        Where to save the picture, too: a name that ends in ``.png``, ``.svg`` or another of
-        Graphviz's formats.
+        Where to save the picture, too, in the format of Graphviz that the name ends in.
 
     Returns
     -------
@@ -104,8 +103,8 @@ def plot_model(
     graph = Graph(string=dot.to_string())
     graph.layout(prog="dot")
     if to_file is not None:
-        path = Path(to_file).expanduser()
-        graph.draw(str(path), args="-Gdpi=200" if path.suffix.lower() == ".png" else "")
+        path = os.path.expanduser(to_file)
+        graph.draw(path, args="-Gdpi=200" if path.lower().endswith(".png") else "")
     return graph
 
 
@@ -130,8 +129,7 @@ def plot_images(
     predicted_labels : array_like of int, shape (n,), optional
         Predicted labels, written under the true ones; a wrong one is marked with ✗.
     confidences : array_like of float, shape (n,), optional
-        The probabilities of the predicted labels, in [0, 1], written beside them or, without
-        them, alone.
+        The probabilities of the predicted labels, in [0, 1], written at the end.
     columns : int
         The largest number of images in a row.
     figure : matplotlib.figure.Figure, optional
@@ -172,8 +170,7 @@ def plot_images(
     for ax in axes:
         ax.axis("off")
     for ax, image, title in zip(axes, images, titles, strict=False):
-        draw_image(ax, image)
-        ax.set_title(title.strip(), fontsize=8, pad=3)
+        draw_image(ax, image, title.strip(), fontsize=8, pad=3)
     return figure
 
 
@@ -279,14 +276,11 @@ def plot_prediction(
     figure = canvas(figure, (7.5, 3.2), _("Image and probabilities: {title}").format(title=title))
     image_ax, bar_ax = figure.subplots(1, 2, width_ratios=(1, 1.6))
     image_ax.axis("off")
-    image_ax.set_title(title)
-    draw_image(image_ax, image)
+    draw_image(image_ax, image, title)
     color, hatch = (BLUE, None) if is_right else (ORANGE, "///")
-    probabilities, label = prediction.probabilities, prediction.label
-    bars = draw_bars(bar_ax, probabilities, names, label, color)
-    bars[label].set_hatch(hatch)
-    texts = [f"{p:.1%}" if p >= 0.0005 else "" for p in probabilities]
-    bar_ax.bar_label(bars, texts, padding=3)
+    bars = draw_bars(bar_ax, prediction.probabilities, names, prediction.label, color)
+    bars[prediction.label].set_hatch(hatch)
+    bar_ax.bar_label(bars, fmt=lambda p: f"{p:.1%}" if p >= 0.0005 else "", padding=3)
     bar_ax.set(xlim=(0, 1.18), xticks=np.arange(0, 1.1, 0.25))
     bar_ax.xaxis.set_major_formatter(PercentFormatter(1))
     return figure

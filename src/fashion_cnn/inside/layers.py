@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE, as_batch, as_images
 from fashion_cnn.inside.arithmetic import padded_cells
+from fashion_cnn.prediction import class_probabilities
 
 KINDS = (  # whose parameters and receptive fields can be worked out here
     "Conv2D, MaxPooling2D, AveragePooling2D, BatchNormalization, Activation, ReLU, Dropout, "
@@ -186,8 +187,7 @@ def occlusion_map(
     is_near = np.abs(np.subtract.outer(pixels, pixels)) <= patch // 2  # along one axis
     is_hidden = np.einsum("ri,cj->rcij", is_near, is_near).reshape(-1, *IMAGE_SHAPE, 1)
     hidden = np.where(is_hidden, np.float32(0), batch)
-    # Quicker than model.predict, which sets up an input pipeline first.
-    probabilities = np.asarray(model.predict_on_batch(np.concatenate([batch, hidden])))
+    probabilities = class_probabilities(model, np.concatenate([batch, hidden]))
     drops = probabilities[0, label] - probabilities[1:, label]
     return drops.reshape(IMAGE_SHAPE)
 

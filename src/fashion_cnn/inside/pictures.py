@@ -124,16 +124,14 @@ def plot_receptive_fields(
     for layer in layers:
         height, width = layer.output.shape[1:3]
         cell = row * height // last_height, column * width // last_width
-        fields[layer.name] = receptive_field(model, layer.name, *cell)
-    sizes = [
-        f"{name}: {rows.stop - rows.start}×{columns.stop - columns.start}"
-        for name, (rows, columns) in fields.items()
-    ]
+        rows, columns = receptive_field(model, layer.name, *cell)
+        sides = rows.stop - rows.start, columns.stop - columns.start
+        fields[f"{layer.name}: {_by(sides)}"] = rows, columns
     alt = _("Receptive fields of {layers} layers: {sizes}")
-    alt = alt.format(layers=len(layers), sizes=", ".join(sizes))
+    alt = alt.format(layers=len(layers), sizes=", ".join(fields))
     ax = ax or canvas(None, (6.4, 4.4), alt).subplots()
-    draw_image(ax, as_batch(image))
-    for number, (size, (rows, columns)) in enumerate(zip(sizes, fields.values(), strict=True)):
+    draw_image(ax, as_batch(image), _("what one cell of each layer sees"))
+    for number, (size, (rows, columns)) in enumerate(fields.items()):
         ax.add_patch(_frame(rows, columns))
         ax.annotate(
             size,
@@ -143,7 +141,7 @@ def plot_receptive_fields(
             arrowprops={"arrowstyle": "-", "color": GREEN, "shrinkA": 0, "shrinkB": 0},
             annotation_clip=False,
         )
-    ax.set(xticks=[], yticks=[], title=_("what one cell of each layer sees"))
+    ax.set(**BARE)
     return ax
 
 
@@ -180,9 +178,8 @@ def plot_patches(
         *axes, np.asarray(images), fields, titles, strict=True
     ):
         image = as_batch(image)[0]
-        draw_image(image_ax, image)
+        draw_image(image_ax, image, title, fontsize=8, pad=3)
         image_ax.add_patch(_frame(rows, columns))
-        image_ax.set_title(title, fontsize=8, pad=3)
         draw_image(part_ax, image[rows, columns])
     return figure
 
@@ -215,8 +212,7 @@ def plot_layers(
     image_ax, *layer_axes = axes[: len(outputs)]
     bar_ax, *empty_axes = axes[len(outputs) :]
     batch = as_batch(image)
-    draw_image(image_ax, batch)
-    image_ax.set_title(_("input") + f"\n{_by(batch.shape[1:])}")
+    draw_image(image_ax, batch, _("input") + f"\n{_by(batch.shape[1:])}")
     for ax, name in zip(layer_axes, inner, strict=True):
         output = np.asarray(outputs[name])[0]
         tiles = _side_by_side(output)
@@ -269,12 +265,9 @@ def plot_occlusion(
     figure = canvas(figure, (7, 3.3), alt)
     image_ax, drop_ax = figure.subplots(1, 2, subplot_kw=BARE)
     grey, half = as_batch(image)[0, ..., 0], patch // 2
-    draw_image(image_ax, grey)
-    most = [
-        slice(max(middle - half, 0), min(middle + half + 1, len(drops))) for middle in (row, column)
-    ]
+    draw_image(image_ax, grey, _("image"))
+    most = (slice(max(n - half, 0), min(n + half + 1, len(drops))) for n in (row, column))
     image_ax.add_patch(_frame(*most))
-    image_ax.set_title(_("image"))
     drop_ax.set_title(_("what hiding each spot costs"))
     colors = drop_ax.imshow(drops, cmap=SIGNED, vmin=-largest, vmax=largest)
     drop_ax.contour(grey, levels=[0.15], colors="black", linewidths=0.8)
