@@ -59,8 +59,6 @@ def test_plot_history_shows_the_figures_and_the_best_epoch(trained):
         (star,) = (line for label, line in lines.items() if label.startswith("best epoch"))
         assert star.get_xdata() == [best + 1]
         assert ax.get_xlabel() == "epoch"
-    given = plt.figure()
-    assert fc.plot_history(history, figure=given) is given
 
 
 LOSS, NAN = [3.0, 2.0, 2.5], float("nan")
@@ -90,11 +88,10 @@ def test_plot_history_of_other_runs(records, best):
 
 
 def test_one_epoch_is_a_dot_at_tick_one():
-    figure = fc.plot_history({"loss": [0.5], "val_loss": [0.4]})
-    (ax,) = figure.axes
+    (ax,) = fc.plot_history({"loss": [0.5], "val_loss": [0.4]}).axes
     low, high = ax.get_xlim()
     assert [tick for tick in ax.get_xticks() if low <= tick <= high] == [1]
-    assert [line.get_marker() for line in ax.get_lines()[:2]] == ["o", "s"]
+    assert ax.get_lines()[0].get_marker() == "o"
 
 
 @pytest.mark.parametrize("history", [None, {}, {"loss": []}, {"accuracy": [1.0]}, [0.5, 0.4]])
@@ -141,16 +138,12 @@ def test_plot_prediction_refuses_labels(tiny, true_label, message):
         fc.plot_prediction(tiny.test.images[0], make_prediction(8), true_label)
 
 
-PLOTS = [
-    getattr(module, name)
-    for module in (fc, fc.inside)
-    for name in module.__all__
-    if name.startswith("plot_") and name not in ("plot_model", "plot_photo_steps")
-]
+PLOTS = {name for name in [*fc.__all__, *fc.inside.__all__] if name.startswith("plot_")}
 
 
-@pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.__name__)
-def test_every_plot_says_where_it_draws(plot):
+@pytest.mark.parametrize("name", sorted(PLOTS - {"plot_model", "plot_photo_steps"}))
+def test_every_plot_says_where_it_draws(name):
+    plot = getattr(fc, name, None) or getattr(fc.inside, name)
     where = {"Axes": "ax", "Figure": "figure"}[plot.__annotations__["return"].__name__]
     assert list(inspect.signature(plot).parameters)[-1] == where
     assert re.search(rf"(?s)Parameters\n.*    {where} : matplotlib.*Returns\n", plot.__doc__)
@@ -159,7 +152,6 @@ def test_every_plot_says_where_it_draws(plot):
 CELLS = {  # how many pictures it shows
     "import matplotlib.pyplot as plt, numpy as np, fashion_cnn as fc; image = np.eye(28)": 0,
     "fc.plot_images(image)": 1,
-    "fc.plot_images(image);": 1,
     "fc.plot_images(image); print()": 1,
     "fc.plot_confusion_matrix([0], [1])": 1,
     "for _ in range(3): fc.plot_images(image)": 3,

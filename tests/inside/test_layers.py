@@ -93,59 +93,46 @@ def test_layer_table_is_the_published_one():
     assert (table["receptive field"] == table["measured"]).all()
 
 
-def of_another_shape():
-    yield keras.Input((28, 28, 1))
-    yield keras.layers.Conv2D(4, 5, strides=2, padding="same")
-    yield keras.layers.AveragePooling2D(2)
-    yield keras.layers.Conv2D(3, 3, padding="valid", use_bias=False)
-
-
-def with_normalization():
-    yield keras.Input((28, 28, 1))
-    yield keras.layers.Conv2D(4, 3, activation="tanh", bias_initializer="ones")
-    yield keras.layers.BatchNormalization(scale=False)
-    yield keras.layers.ReLU()
-    yield keras.layers.MaxPooling2D(2)
-    yield keras.layers.BatchNormalization()
-
-
-@pytest.mark.parametrize("layers", [of_another_shape, with_normalization])
 @pytest.mark.parametrize("is_functional", [False, True])
-def test_other_networks(tiny, layers, is_functional):
+def test_other_networks(tiny, is_functional):
     """The measurement does not know the formula, so the two agree only if both are right."""
-    model = keras.Sequential([*layers(), keras.layers.Flatten(), keras.layers.Dense(10)])
-    if is_functional:
-        output = model.inputs[0]
-        for layer in model.layers:
-            output = layer(output)
-        model = keras.Model(model.inputs[0], output)
+    layers = [
+        keras.layers.Conv2D(4, 5, strides=2, padding="same", bias_initializer="ones"),
+        keras.layers.BatchNormalization(scale=False),
+        keras.layers.Activation("tanh"),
+        keras.layers.AveragePooling2D(2),
+        keras.layers.Conv2D(3, 3, padding="valid", use_bias=False),
+        keras.layers.Flatten(),
+        keras.layers.Dense(10, activation="softmax"),
+    ]
+    image = output = keras.Input((28, 28, 1))
+    for layer in layers:
+        output = layer(output)
+    model = keras.Model(image, output) if is_functional else keras.Sequential([image, *layers])
     table = fc.inside.layer_table(model)
     assert table["receptive field"].tolist() == table["measured"].tolist()
     assert table["parameters"].tolist() == table["counted by Keras"].tolist()
     outputs = fc.inside.layer_outputs(model, tiny.test.images[:5])
-    assert list(outputs) == list(table.index)
-    *_, last = outputs.values()
-    np.testing.assert_allclose(last, model.predict(tiny.test.images[:5], verbose=0), atol=1e-5)
+    assert list(outputs) == list(table.index) == [layer.name for layer in layers]
+    expected = model.predict(tiny.test.images[:5], verbose=0)
+    np.testing.assert_allclose(outputs[layers[-1].name], expected, atol=1e-5)
 
 
-class Subclassed(keras.Model):
-    def call(self, images):
-        return images
+UNBUILT = r"is built, got .* model\.build\(.*one by one"
+MAXIMUM = [keras.Input((28, 28, 1)), keras.layers.GlobalMaxPooling2D()]
 
 
-@pytest.mark.parametrize("name", ["layer_table", "layer_outputs", "receptive_field"])
 @pytest.mark.parametrize(
-    "model", [keras.Sequential([keras.layers.Flatten()]), Subclassed(), "best-cnn-model.keras"]
+    ("model", "message"),
+    [
+        (keras.Sequential([keras.layers.Flatten()]), UNBUILT),
+        (type("Subclassed", (keras.Model,), {})(), UNBUILT),
+        (keras.Sequential(MAXIMUM), r"got GlobalMaxPooling2D; model\.summary\(\) describes"),
+    ],
 )
-def test_networks_without_a_graph(tiny, name, model):
-    arguments = {"layer_outputs": [tiny.test.images], "receptive_field": ["conv1", 0, 0]}
-    with pytest.raises(
-        ValueError, match=r"expected .* is built, got .* model\.build\(.*one by one"
-    ):
-        getattr(fc.inside, name)(model, *arguments.get(name, []))
-
-
-def test_layers_that_no_formula_here_describes():
-    layers = [keras.Input((28, 28, 1)), keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(10)]
-    with pytest.raises(ValueError, match=r"got GlobalMaxPooling2D; model\.summary\(\) describes"):
-        fc.inside.layer_table(keras.Sequential(layers))
+def test_other_models_are_told_keras_own_way(tiny, model, message):
+    with pytest.raises(ValueError, match=message):
+        fc.inside.layer_table(model)
+    if message == UNBUILT:
+        with pytest.raises(ValueError, match=message):
+            fc.inside.layer_outputs(model, tiny.test.images)
