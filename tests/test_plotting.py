@@ -138,7 +138,7 @@ def test_plot_prediction_refuses_labels(tiny, true_label, message):
         fc.plot_prediction(tiny.test.images[0], make_prediction(8), true_label)
 
 
-PLOTS = {name for name in [*fc.__all__, *fc.inside.__all__] if name.startswith("plot_")}
+PLOTS = {name for name in [*dir(fc), *dir(fc.inside)] if name.startswith("plot_")}
 
 
 @pytest.mark.parametrize("name", sorted(PLOTS - {"plot_model", "plot_photo_steps"}))
