@@ -109,7 +109,6 @@ NO_IMAGES = [
     (5, r"got \(\)"),
     ("shoe.jpg", r"prepare_photo\(path\)"),
     (np.full((28, 28), None), "dtype object"),
-    (ONE > 0, "dtype bool"),
 ]
 
 
