@@ -1,3 +1,5 @@
+import inspect
+import os
 import re
 import subprocess
 import sys
@@ -5,9 +7,11 @@ import textwrap
 
 import keras
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from nbclient import NotebookClient
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 
@@ -55,8 +59,6 @@ def test_plot_history_shows_the_figures_and_the_best_epoch(trained):
         (star,) = (line for label, line in lines.items() if label.startswith("best epoch"))
         assert star.get_xdata() == [best + 1]
         assert ax.get_xlabel() == "epoch"
-    given = plt.figure()
-    assert fc.plot_history(history, figure=given) is given
 
 
 LOSS, NAN = [3.0, 2.0, 2.5], float("nan")
@@ -83,6 +85,13 @@ def test_plot_history_of_other_runs(records, best):
         assert marked == ([] if best is None else [str(best)])
         assert ("validation" in words) == ("val_loss" in records)
     assert ("the best is epoch" in figure.get_label()) == (best is not None)
+
+
+def test_one_epoch_is_a_dot_at_tick_one():
+    (ax,) = fc.plot_history({"loss": [0.5], "val_loss": [0.4]}).axes
+    low, high = ax.get_xlim()
+    assert [tick for tick in ax.get_xticks() if low <= tick <= high] == [1]
+    assert ax.get_lines()[0].get_marker() == "o"
 
 
 @pytest.mark.parametrize("history", [None, {}, {"loss": []}, {"accuracy": [1.0]}, [0.5, 0.4]])
@@ -129,6 +138,39 @@ def test_plot_prediction_refuses_labels(tiny, true_label, message):
         fc.plot_prediction(tiny.test.images[0], make_prediction(8), true_label)
 
 
+PLOTS = {name for name in [*dir(fc), *dir(fc.inside)] if name.startswith("plot_")}
+
+
+@pytest.mark.parametrize("name", sorted(PLOTS - {"plot_model", "plot_photo_steps"}))
+def test_every_plot_says_where_it_draws(name):
+    plot = getattr(fc, name, None) or getattr(fc.inside, name)
+    where = {"Axes": "ax", "Figure": "figure"}[plot.__annotations__["return"].__name__]
+    assert list(inspect.signature(plot).parameters)[-1] == where
+    assert re.search(rf"(?s)Parameters\n.*    {where} : matplotlib.*Returns\n", plot.__doc__)
+
+
+CELLS = {  # how many pictures it shows
+    "import matplotlib.pyplot as plt, numpy as np, fashion_cnn as fc; image = np.eye(28)": 0,
+    "fc.plot_images(image)": 1,
+    "fc.plot_images(image); print()": 1,
+    "fc.plot_confusion_matrix([0], [1])": 1,
+    "for _ in range(3): fc.plot_images(image)": 3,
+    "for _ in range(3): fc.plot_images(image); plt.show()": 3,
+    "figure = fc.plot_images(image)\ndisplay(figure); print()": 1,
+    "figure": 1,
+}
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_each_picture_once():
+    notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, CELLS)))
+    NotebookClient(notebook, kernel_name="python3").execute()
+    for cell in notebook.cells:
+        outputs = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+        assert len(outputs) == CELLS[cell.source], cell.source
+        assert all(output.metadata["image/png"]["alt"] for output in outputs)
+
+
 def test_many_figures_do_not_warn(tiny):
     """They stay with pyplot, so that `plt.show()` shows them; other figures still warn."""
     figures = [fc.plot_images(tiny.test.images[0]) for _ in range(22)]
@@ -165,9 +207,8 @@ def test_plot_model_without_the_dot_program(tmp_path):
         assert content["image/svg+xml"].startswith("<?xml")
         assert "conv2 (14, 14, 64)" in details["image/svg+xml"]["alt"]
     """
-    subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], check=True, cwd=tmp_path, env={"PATH": ""}
-    )
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    subprocess.run(command, check=True, cwd=tmp_path, env=os.environ | {"PATH": ""})
     svg = (tmp_path / "model.svg").read_text()
     assert svg.count('class="node"') == 8
     text = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", svg))

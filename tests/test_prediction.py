@@ -194,6 +194,11 @@ def with_weights_of(value):
             "probabilities, which sum to 1 .* softmax",
         ),
         (
+            lambda: network(keras.layers.Dense(10)),
+            r"Sequential\(\[model, keras.layers.Softmax\(\)\]",
+        ),
+        (lambda: network(lambda x: {"a": keras.layers.Dense(10, "softmax")(x)}), "one output of"),
+        (
             lambda: network(lambda x: [keras.layers.Dense(10, "softmax")(x) for _ in range(2)]),
             r"one output of shape \(n, 10\).* got \[",
         ),
@@ -218,9 +223,13 @@ def test_a_network_that_takes_images_without_the_last_axis(tiny):
     model, image = keras.Sequential(layers), tiny.test.images[0]
     expected = model.predict(image.reshape(1, 28, 28), verbose=0)[0]
     np.testing.assert_allclose(fc.predict(model, image).probabilities, expected, rtol=1e-5)
+    never_called = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10, "softmax")])
+    assert fc.predict(never_called, image).probability > 0.1
 
 
-@pytest.mark.parametrize("split", [None, 5, "test", (None, None), (1, 2, 3), ([[1], [1, 2]], [0])])
+@pytest.mark.parametrize(
+    "split", [None, 5, "test", ONE, (None, None), (1, 2, 3), ([[1], [1, 2]], [0])]
+)
 def test_evaluate_refuses_what_is_no_split(trained, tiny, split):
     with pytest.raises(ValueError, match=r"^expected .*(images|pair)"):
         fc.evaluate(trained[0], split)

@@ -1,26 +1,23 @@
 """One function per picture of the tutorial.
 
-One convention holds for every Matplotlib plot. A plot of one axes takes ``ax=``, a plot of several
-takes ``figure=``; if you pass none, a new figure is made. It returns what it drew on, and leaves
-showing and saving to you. Its words are in the language that `use_language` chose, and it carries
-an alternative text, which notebooks keep for readers who cannot see it.
+Every Matplotlib plot draws in a new figure, or where ``ax=`` or ``figure=`` says, returns what it
+drew on, and leaves showing and saving to you. Its words are in the language that `use_language`
+chose, and its figure carries an alternative text, which notebooks keep.
 """
 
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
-from fashion_cnn.images import CLASS_NAMES, as_batch, as_images, as_labels
+from fashion_cnn.images import as_batch, as_images, as_labels
 from fashion_cnn.language import class_names, words_in_pictures
 from fashion_cnn.language import gettext as _
 from fashion_cnn.prediction import Prediction
@@ -32,12 +29,15 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#B5B5B5"
 SIGNED = "PuOr"  # weights and maps in every picture: violet above 0, white at 0, orange below
+BARE: dict[str, Any] = {"xticks": [], "yticks": []}
 
 
 class Picture(Figure):
-    """A figure whose label is its alternative text in a notebook."""
+    """A figure that a notebook shows once, with its label as alternative text."""
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        if "inline" in plt.get_backend():  # which shows what pyplot holds at the end of the cell
+            plt.close(self)
         return {}, {"image/png": {"alt": self.get_label()}}
 
 
@@ -51,14 +51,16 @@ def canvas(figure: Figure | None, size: tuple[float, float], alt: str) -> Figure
     return figure
 
 
-def draw_image(ax: Axes, image: ArrayLike) -> None:
-    """Draw grey values, 0 as black and 1 as white."""
+def draw_image(ax: Axes, image: ArrayLike, title: str = "", **style: Any) -> None:
+    """Draw grey values, 0 as black and 1 as white, under a title."""
     ax.imshow(np.squeeze(np.asarray(image)), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    ax.set_title(title, **style)
 
 
-def draw_probabilities(ax: Axes, probabilities: ArrayLike, label: int, color: str) -> Any:
-    """Draw ten bars with the class names, that of `label` in `color`; return the bars."""
-    names = class_names()
+def draw_bars(
+    ax: Axes, probabilities: ArrayLike, names: Sequence[str], label: int, color: str
+) -> Any:
+    """Draw a bar under each name, that of `label` in `color`; return the bars."""
     bars = ax.barh(range(len(names)), np.asarray(probabilities), color=GREY)
     bars[label].set_color(color)
     ax.set_yticks(range(len(names)), names)
@@ -71,31 +73,29 @@ def draw_probabilities(ax: Axes, probabilities: ArrayLike, label: int, color: st
 def plot_model(
     model: "keras.Model", to_file: str | os.PathLike[str] | None = None
 ) -> "pygraphviz.AGraph":
-    """Draw the layers with their input and output shapes, as ``keras.utils.plot_model`` does.
-
-    Graphviz comes with the pygraphviz wheel, so no ``dot`` program is needed.
+    """Draw the layers and shapes as ``keras.utils.plot_model`` does, without the program ``dot``.
 
     Parameters
     ----------
     model : keras.Model
         A built model.
     to_file : path, optional
-        Where to save the picture, too: a name that ends in ``.png``, ``.svg`` or another of
-        Graphviz's formats.
+        Where to save the picture, too, in the format of Graphviz that the name ends in.
 
     Returns
     -------
     pygraphviz.AGraph
         The graph, laid out; a notebook shows it as a sharp SVG.
     """
-    import keras  # heavy, and every other plot does without it
-    import pygraphviz  # a compiled library; every other plot does without it
+    import keras  # heavy
+    import pygraphviz  # brings Graphviz along
 
     class Graph(pygraphviz.AGraph):
         def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-            # The output of a layer may be unknown, as in a subclassed model, or several, as states.
-            outputs = [(layer.name, getattr(layer, "output", None)) for layer in model.layers]
-            words = [f"{name} {getattr(x, 'shape', '')[1:]}".strip() for name, x in outputs]
+            words = [layer.name for layer in model.layers]
+            if getattr(model, "inputs", None):  # else the outputs of its layers are unknown
+                shapes = (getattr(layer.output, "shape", "") for layer in model.layers)
+                words = [f"{n} {shape[1:]}".strip() for n, shape in zip(words, shapes, strict=True)]
             alt = _("The layers with their outputs: {layers}").format(layers=", ".join(words))
             return super()._repr_mimebundle_(**kwargs), {"image/svg+xml": {"alt": alt}}
 
@@ -103,8 +103,8 @@ def plot_model(
     graph = Graph(string=dot.to_string())
     graph.layout(prog="dot")
     if to_file is not None:
-        path = Path(to_file).expanduser()
-        graph.draw(str(path), args="-Gdpi=200" if path.suffix.lower() == ".png" else "")
+        path = os.path.expanduser(to_file)
+        graph.draw(path, args="-Gdpi=200" if path.lower().endswith(".png") else "")
     return graph
 
 
@@ -129,10 +129,11 @@ def plot_images(
     predicted_labels : array_like of int, shape (n,), optional
         Predicted labels, written under the true ones; a wrong one is marked with ✗.
     confidences : array_like of float, shape (n,), optional
-        The probabilities of the predicted labels, in [0, 1], written beside them or, without
-        them, alone.
+        The probabilities of the predicted labels, in [0, 1], written at the end.
     columns : int
         The largest number of images in a row.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; by default a new one.
 
     Returns
     -------
@@ -169,8 +170,7 @@ def plot_images(
     for ax in axes:
         ax.axis("off")
     for ax, image, title in zip(axes, images, titles, strict=False):
-        draw_image(ax, image)
-        ax.set_title(title.strip(), fontsize=8, pad=3)
+        draw_image(ax, image, title.strip(), fontsize=8, pad=3)
     return figure
 
 
@@ -186,6 +186,8 @@ def plot_history(
     ----------
     history : keras.callbacks.History, or its ``history``
         What `train` or ``model.fit`` returned. Without validation data no epoch is marked.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; by default a new one.
 
     Returns
     -------
@@ -200,10 +202,8 @@ def plot_history(
     """
     records = getattr(history, "history", history)
     if not isinstance(records, Mapping) or not np.size(records.get("loss", [])):
-        got = list(records) if isinstance(records, Mapping) else type(history).__name__
-        raise ValueError(
-            f"expected what train or model.fit returned, with the loss of each epoch, got {got}"
-        )
+        expected = "what train or model.fit returned, with the loss of each epoch"
+        raise ValueError(f"expected {expected}, got {records!r:.80}")
     epochs = np.arange(1, len(records["loss"]) + 1)
     accuracy = [name for name in records if "acc" in name and not name.startswith("val_")][:1]
     words = dict(zip(["loss", *accuracy], [_("loss"), _("accuracy")], strict=False))
@@ -224,10 +224,9 @@ def plot_history(
             value, label = validation[best - 1], _("best epoch: {n} ({measure} {value:.4f})")
             label = label.format(n=best, measure=word, value=value)
             ax.axvline(best, color=GREY, linewidth=1, zorder=0)
-            star = {"color": ORANGE, "markersize": 15, "markeredgecolor": "black"}
-            ax.plot(best, value, "*", label=label, **star)
+            ax.plot(best, value, "*", c=ORANGE, markersize=15, markeredgecolor="black", label=label)
         ax.set(xlabel=_("epoch"), ylabel=word)
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.grid(axis="y", alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(frameon=False, fontsize=9)
@@ -253,6 +252,8 @@ def plot_prediction(
     true_label : int, optional
         The true label. The title then says whether the prediction is right (✓) or wrong (✗),
         and the true class is marked among the bars.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; by default a new one.
 
     Returns
     -------
@@ -275,15 +276,11 @@ def plot_prediction(
     figure = canvas(figure, (7.5, 3.2), _("Image and probabilities: {title}").format(title=title))
     image_ax, bar_ax = figure.subplots(1, 2, width_ratios=(1, 1.6))
     image_ax.axis("off")
-    image_ax.set_title(title)
-    draw_image(image_ax, image)
-    bars = draw_probabilities(
-        bar_ax, prediction.probabilities, prediction.label, BLUE if is_right else ORANGE
-    )
-    bars[prediction.label].set_hatch(None if is_right else "///")
-    bar_ax.set_yticks(range(len(names)), names)
-    texts = [f"{p:.1%}" if p >= 0.0005 else "" for p in prediction.probabilities]
-    bar_ax.bar_label(bars, texts, padding=3)
+    draw_image(image_ax, image, title)
+    color, hatch = (BLUE, None) if is_right else (ORANGE, "///")
+    bars = draw_bars(bar_ax, prediction.probabilities, names, prediction.label, color)
+    bars[prediction.label].set_hatch(hatch)
+    bar_ax.bar_label(bars, fmt=lambda p: f"{p:.1%}" if p >= 0.0005 else "", padding=3)
     bar_ax.set(xlim=(0, 1.18), xticks=np.arange(0, 1.1, 0.25))
     bar_ax.xaxis.set_major_formatter(PercentFormatter(1))
     return figure
@@ -299,6 +296,8 @@ def plot_confusion_matrix(
     ----------
     true_labels, predicted_labels : array_like of int, shape (n,)
         Labels 0 to 9.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default those of a new figure.
 
     Returns
     -------
@@ -314,22 +313,17 @@ def plot_confusion_matrix(
 
     true_labels = as_labels(true_labels, np.size(true_labels), "true labels")
     predicted_labels = as_labels(predicted_labels, len(true_labels), "predicted labels")
-    counts = confusion_matrix(true_labels, predicted_labels, labels=range(len(CLASS_NAMES)))
-    if ax is None:
-        alt = _("Confusion matrix: {right} of {n} images on the diagonal").format(
-            right=f"{np.trace(counts):,}", n=f"{counts.sum():,}"
-        )
-        ax = canvas(None, (6.6, 6), alt).subplots()
+    counts = confusion_matrix(true_labels, predicted_labels, labels=range(len(class_names())))
+    alt = _("Confusion matrix: {right:,} of {n:,} images on the diagonal")
+    alt = alt.format(right=np.trace(counts), n=counts.sum())
+    ax = ax or canvas(None, (6.6, 6), alt).subplots()
     display = ConfusionMatrixDisplay(counts, display_labels=class_names())
+    display.plot(ax=ax, cmap="Blues", colorbar=False, xticks_rotation=45)
     # The mistakes set the scale, so that they stand out beside the many right answers.
-    most_mistakes = (counts - np.diag(np.diag(counts))).max()
-    scale: dict[str, Any] = {"vmin": 0, "vmax": max(2 * most_mistakes, 1)}
-    display.plot(ax=ax, cmap="Blues", colorbar=False, xticks_rotation=45, im_kw=scale)
-    for text in display.text_.ravel():
-        if text.get_text() == "0":
-            text.set_color(GREY)
+    mistakes = counts - np.diag(np.diag(counts))
+    display.im_.set_clim(0, max(2 * mistakes.max(), 1))
+    for text in display.text_[counts == 0]:
+        text.set_color(GREY)
     ax.set_xticklabels(ax.get_xticklabels(), ha="right", rotation_mode="anchor")
     ax.set(xlabel=_("predicted label"), ylabel=_("true label"))
-    for text in ax.findobj(Text):  # some were made with the axes, before the font was chosen
-        text.set_fontfamily(plt.rcParams["font.family"])
     return ax

@@ -13,8 +13,6 @@ from fashion_cnn.unlikeness import unlikeness
 if TYPE_CHECKING:
     import keras
 
-EVALUATION_BATCH_SIZE = 500
-
 
 class Evaluation(NamedTuple):
     """How well a model does on a split: mean cross-entropy in nats, and accuracy in [0, 1]."""
@@ -91,7 +89,7 @@ def evaluate(model: "keras.Model", split: Split) -> Evaluation:
         If `model` is not a Keras model.
     ValueError
         If the images or labels are not as expected, or the model does not give the probabilities
-        of ten classes; the message says how to fix it.
+        of ten classes.
 
     Examples
     --------
@@ -141,10 +139,10 @@ def predict(model: "keras.Model", image: ArrayLike) -> Prediction:
     """
     check_model(model, "predict(model, image)")
     batch = as_batch(image)
-    probabilities = class_probabilities(model, batch)[0]
+    (probabilities,), (measure,) = class_probabilities(model, batch), unlikeness(batch)
     label = int(probabilities.argmax())
-    probability, measure = float(probabilities[label]), float(unlikeness(batch)[0])
-    return Prediction(label, class_names()[label], probability, probabilities, measure)
+    probability = float(probabilities[label])
+    return Prediction(label, class_names()[label], probability, probabilities, float(measure))
 
 
 def check_model(model: object, call: str) -> None:
@@ -153,35 +151,31 @@ def check_model(model: object, call: str) -> None:
 
     if not isinstance(model, keras.Model):
         raise TypeError(f"expected a Keras model first, got {type(model).__name__}; call {call}")
-    expected = (None, *IMAGE_SHAPE, 1)
-    shape = getattr(model, "input_shape", expected)  # a model that was never called has none
+    shape = getattr(model, "input_shape", ()) if model.built else ()
     # Keras itself drops the last axis for a network that takes images (n, 28, 28).
-    if shape[1:] != IMAGE_SHAPE and (
-        len(shape) != 4 or any(n not in (None, m) for n, m in zip(shape, expected, strict=True))
-    ):
+    sides = zip(list(shape)[1:], (*IMAGE_SHAPE, 1), strict=False)
+    if any(side not in (None, expected) for side, expected in sides):
         raise ValueError(f"expected a model that takes images (n, 28, 28, 1), got one for {shape}")
 
 
 def class_probabilities(model: "keras.Model", images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the probabilities (n, 10) that a model gives images; refuse any other output."""
+    batches = np.split(images, range(500, len(images), 500))
     # Quicker than model.predict, which sets up an input pipeline first.
-    batches = [
-        model.predict_on_batch(batch)[: len(batch)]  # on several devices, each answers all
-        for start in range(0, len(images), EVALUATION_BATCH_SIZE)
-        for batch in [images[start : start + EVALUATION_BATCH_SIZE]]
-    ]
-    is_array = isinstance(batches[0], np.ndarray) and batches[0].ndim > 0
-    probabilities = np.concatenate(batches).astype(np.float32) if is_array else np.empty(0)
-    if probabilities.shape != (len(images), len(CLASS_NAMES)):
+    answers = [model.predict_on_batch(batch) for batch in batches]
+    if getattr(answers[0], "shape", ())[1:] != (len(CLASS_NAMES),):
         raise ValueError(
             "expected a model with one output of shape (n, 10), a probability for each class, got "
-            f"{getattr(model, 'output_shape', type(batches[0]).__name__)}"
+            f"{getattr(model, 'output_shape', type(answers[0]).__name__)}"
         )
+    # On several devices, each answers all.
+    answers = [answer[: len(batch)] for answer, batch in zip(answers, batches, strict=True)]
+    probabilities = np.concatenate(answers).astype(np.float32)
     sums = probabilities.sum(axis=1)
     if not (np.abs(sums - 1) < 0.02).all() or probabilities.min() < 0:  # NaN fails, too
         raise ValueError(
             "expected a model that gives probabilities, which sum to 1 for each image, got sums "
-            f"from {sums.min():.3g} to {sums.max():.3g}; its last layer needs softmax, and its "
-            "weights must be finite"
+            f"from {sums.min():.3g} to {sums.max():.3g}; its weights must be finite, and its last "
+            "layer needs softmax, as keras.Sequential([model, keras.layers.Softmax()]) has it"
         )
     return probabilities

@@ -93,19 +93,46 @@ def test_layer_table_is_the_published_one():
     assert (table["receptive field"] == table["measured"]).all()
 
 
-def test_layer_table_of_another_network():
+@pytest.mark.parametrize("is_functional", [False, True])
+def test_other_networks(tiny, is_functional):
     """The measurement does not know the formula, so the two agree only if both are right."""
-    layers = keras.layers
-    model = keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            layers.Conv2D(4, 5, strides=2, padding="same"),
-            layers.AveragePooling2D(2),
-            layers.Conv2D(3, 3, padding="valid", use_bias=False),
-            layers.Flatten(),
-            layers.Dense(10, activation="softmax"),
-        ]
-    )
+    layers = [
+        keras.layers.Conv2D(4, 5, strides=2, padding="same", bias_initializer="ones"),
+        keras.layers.BatchNormalization(scale=False),
+        keras.layers.Activation("tanh"),
+        keras.layers.AveragePooling2D(2),
+        keras.layers.Conv2D(3, 3, padding="valid", use_bias=False),
+        keras.layers.Flatten(),
+        keras.layers.Dense(10, activation="softmax"),
+    ]
+    image = output = keras.Input((28, 28, 1))
+    for layer in layers:
+        output = layer(output)
+    model = keras.Model(image, output) if is_functional else keras.Sequential([image, *layers])
     table = fc.inside.layer_table(model)
     assert table["receptive field"].tolist() == table["measured"].tolist()
     assert table["parameters"].tolist() == table["counted by Keras"].tolist()
+    outputs = fc.inside.layer_outputs(model, tiny.test.images[:5])
+    assert list(outputs) == list(table.index) == [layer.name for layer in layers]
+    expected = model.predict(tiny.test.images[:5], verbose=0)
+    np.testing.assert_allclose(outputs[layers[-1].name], expected, atol=1e-5)
+
+
+UNBUILT = r"is built, got .* model\.build\(.*one by one"
+MAXIMUM = [keras.Input((28, 28, 1)), keras.layers.GlobalMaxPooling2D()]
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (keras.Sequential([keras.layers.Flatten()]), UNBUILT),
+        (type("Subclassed", (keras.Model,), {})(), UNBUILT),
+        (keras.Sequential(MAXIMUM), r"got GlobalMaxPooling2D; model\.summary\(\) describes"),
+    ],
+)
+def test_other_models_are_told_keras_own_way(tiny, model, message):
+    with pytest.raises(ValueError, match=message):
+        fc.inside.layer_table(model)
+    if message == UNBUILT:
+        with pytest.raises(ValueError, match=message):
+            fc.inside.layer_outputs(model, tiny.test.images)

@@ -46,8 +46,7 @@ def frames(ax):
 
 
 def test_receptive_fields_are_nested_squares(packaged, tiny):
-    figure = fc.inside.plot_receptive_fields(packaged, tiny.test.images[0], 3, 2)
-    (ax,) = figure.axes
+    ax = fc.inside.plot_receptive_fields(packaged, tiny.test.images[0], 3, 2)
     sides = [width for *_, width, height in frames(ax) if width == height]
     assert sides == [3, 4, 8, 10]  # as in the published arithmetic, see layer_table
     for (x, y, width, height), (x2, y2, width2, height2) in itertools.pairwise(frames(ax)):
@@ -102,7 +101,7 @@ def test_integers_are_drawn_as_predict_reads_them(packaged, tiny):
     image = tiny.test.images[0]
     integers = np.rint(255 * image[..., 0]).astype(np.uint8)
     for figure in (
-        fc.inside.plot_receptive_fields(packaged, integers, 3, 2),
+        fc.inside.plot_receptive_fields(packaged, integers, 3, 2).figure,
         fc.inside.plot_patches([integers], [(slice(0, 8), slice(0, 8))], ["one"]),
         fc.inside.plot_layers(integers, fc.inside.layer_outputs(packaged, image)),
         fc.inside.plot_occlusion(integers, np.zeros((28, 28))),

@@ -110,9 +110,7 @@ def windows(
     >>> windows(np.eye(4), window=2, stride=2).shape
     (2, 2, 2, 2, 1)
     """
-    cells = np.asarray(image, dtype=np.float64)
-    if cells.ndim == 2:
-        cells = cells[..., np.newaxis]
+    cells = np.atleast_3d(np.asarray(image, dtype=np.float64))
     if cells.ndim != 3:
         raise ValueError(
             f"expected one image of shape (height, width) or (height, width, channels), "
@@ -164,18 +162,16 @@ def convolve(
     2.0
     """
     kernels, biases = np.asarray(kernels), np.asarray(biases)
-    if kernels.ndim != 4 or kernels.shape[0] != kernels.shape[1]:
+    if kernels.ndim != 4 or biases.shape != kernels.shape[3:]:
         raise ValueError(
-            "expected kernels of shape (window, window, channels, filters), "
-            f"got {kernels.shape}; take them from layer.get_weights()"
+            "expected kernels of shape (window, window, channels, filters) and biases (filters,), "
+            f"as layer.get_weights() gives them, got {kernels.shape} and {biases.shape}"
         )
-    if biases.shape != kernels.shape[3:]:
-        raise ValueError(f"expected {kernels.shape[3]} biases, got shape {biases.shape}")
     seen = windows(image, kernels.shape[0], stride, padding)
-    if seen.shape[-1] != kernels.shape[2]:
+    if seen.shape[2:] != kernels.shape[:3]:
         raise ValueError(
-            f"expected an image of {kernels.shape[2]} channels, as the kernels have, "
-            f"got {seen.shape[-1]}"
+            f"expected an image of {kernels.shape[2]} channels and square kernels, got "
+            f"{seen.shape[-1]} channels and kernels of shape {kernels.shape}"
         )
     products = seen[..., np.newaxis] * kernels  # (rows, columns, window, window, channels, filters)
     return products.sum(axis=(2, 3, 4)) + biases

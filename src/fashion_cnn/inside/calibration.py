@@ -1,7 +1,7 @@
 """How far a network's confidence is from its accuracy, as a number and as a picture."""
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from fashion_cnn.language import gettext as _
@@ -47,22 +47,20 @@ def expected_calibration_error(
 
 @words_in_pictures()
 def plot_reliability(
-    true_labels: ArrayLike,
-    probabilities: ArrayLike,
-    *,
-    bins: int = 10,
-    figure: Figure | None = None,
-) -> Figure:
+    true_labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 10, ax: Axes | None = None
+) -> Axes:
     """Draw how often a network is right against how sure it was: a reliability diagram.
 
     Parameters
     ----------
     true_labels, probabilities, bins
         As for `expected_calibration_error`, which raises the same errors.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default those of a new figure.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.axes.Axes
         A dot per bin: its mean confidence and its accuracy, which are equal on the dashed line. The
         number beside a dot, and its area, tell how many images the bin holds. The title has the
         expected calibration error.
@@ -70,8 +68,7 @@ def plot_reliability(
     counts, confidences, accuracies = _by_confidence(true_labels, probabilities, bins)
     error = expected_calibration_error(true_labels, probabilities, bins=bins)
     alt = _("Accuracy against confidence; expected calibration error {error:.4f}")
-    figure = canvas(figure, (5.6, 4.6), alt.format(error=error))
-    ax = figure.subplots()
+    ax = ax or canvas(None, (5.6, 4.6), alt.format(error=error)).subplots()
     ax.plot([0, 1], [0, 1], "--", color=GREY, zorder=0)
     ax.plot(confidences, accuracies, color=BLUE, linewidth=1, zorder=1)
     areas = 400 * counts / counts.max() + 12  # in square points
@@ -86,7 +83,7 @@ def plot_reliability(
         ylim=(0, 1.08),
     )
     ax.spines[["top", "right"]].set_visible(False)
-    return figure
+    return ax
 
 
 def _by_confidence(

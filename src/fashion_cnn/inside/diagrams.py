@@ -18,7 +18,7 @@ from PIL import Image
 from fashion_cnn.inside.arithmetic import Padding, convolve, output_size, padded_cells, windows
 from fashion_cnn.language import gettext as _
 from fashion_cnn.language import words_in_pictures
-from fashion_cnn.plotting import BLUE, GREEN, GREY, SIGNED, canvas
+from fashion_cnn.plotting import BARE, BLUE, GREEN, GREY, SIGNED, canvas
 
 
 class Animation:
@@ -34,27 +34,18 @@ class Animation:
         self.alt = alt
 
     def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
-        return self._encoded("PNG"), {"alt": self.alt}
+        buffer = io.BytesIO()
+        self._write(buffer, "PNG")
+        return buffer.getvalue(), {"alt": self.alt}
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Save the picture, as an animated ``.png`` or ``.gif``, whichever the name ends in.
+        """Save the picture; as ``.png`` and ``.gif``, which the name ends in, it moves."""
+        self._write(Path(path).expanduser())
 
-        Raises
-        ------
-        ValueError
-            If the name ends otherwise.
-        """
-        path = Path(path).expanduser()
-        kind = path.suffix[1:].upper()
-        if kind not in ("PNG", "GIF"):
-            raise ValueError(f"expected a name that ends in .png or .gif, got {str(path)!r}")
-        path.write_bytes(self._encoded(kind))
-
-    def _encoded(self, kind: str) -> bytes:
-        (first, *others), buffer = self.frames, io.BytesIO()
-        options: Any = {"duration": round(1000 * self.seconds), "loop": 0, "optimize": True}
-        first.save(buffer, kind, save_all=True, append_images=others, **options)
-        return buffer.getvalue()
+    def _write(self, file: io.BytesIO | Path, kind: str | None = None) -> None:
+        (first, *others), duration = self.frames, round(1000 * self.seconds)
+        options: Any = {"duration": duration, "loop": 0, "optimize": True}
+        first.save(file, kind, save_all=True, append_images=others, **options)
 
 
 @words_in_pictures()
@@ -82,6 +73,8 @@ def plot_convolution_step(
         Which cell of the feature map, from 0.
     relu : bool
         Whether ReLU turns negative sums into 0, as in the network.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; by default a new one.
 
     Returns
     -------
@@ -96,7 +89,7 @@ def plot_convolution_step(
         feature_map = np.maximum(0, feature_map)
     text = _sum_text((window * kernel).sum(), bias, relu)
     figure = canvas(figure, (13, 3.4), _("Window times filter: {text}").format(text=text))
-    axes = figure.subplots(1, 5, width_ratios=(1.25, 0.8, 0.8, 0.8, 1.25))
+    axes = figure.subplots(1, 5, width_ratios=(1.25, 0.8, 0.8, 0.8, 1.25), subplot_kw=BARE)
     image_ax, map_ax = axes[0], axes[-1]
     image_ax.imshow(grey, cmap="gray")
     before = padded_cells(len(grey), size, padding="same")[0]
@@ -109,8 +102,6 @@ def plot_convolution_step(
     map_ax.imshow(feature_map, cmap=SIGNED, vmin=-highest, vmax=highest)
     map_ax.add_patch(_outline(row, column, 1))
     map_ax.set_title(_("feature map") + f" [{row}, {column}]")
-    for ax in axes:
-        ax.set(xticks=[], yticks=[])
     figure.supxlabel(text)
     return figure
 
@@ -135,6 +126,8 @@ def plot_channel_sums(
         The weights of one filter.
     bias, row, column
         As for `plot_convolution_step`.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; by default a new one.
 
     Returns
     -------
@@ -176,6 +169,8 @@ def plot_kernels(kernels: Mapping[str, ArrayLike], *, figure: Figure | None = No
     ----------
     kernels : mapping of str to array_like, shape (window, window)
         A title and the weights of each.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; by default a new one.
 
     Returns
     -------
@@ -194,11 +189,7 @@ def plot_kernels(kernels: Mapping[str, ArrayLike], *, figure: Figure | None = No
 
 @words_in_pictures()
 def animate_convolution(
-    image: ArrayLike,
-    kernel: ArrayLike,
-    bias: float = 0.0,
-    *,
-    seconds: float = 1.5,
+    image: ArrayLike, kernel: ArrayLike, bias: float = 0.0, *, seconds: float = 1.5
 ) -> Animation:
     """Slide a window over a small image and fill the feature map, with same padding.
 
@@ -266,6 +257,8 @@ def plot_strides(size: int = 5, window: int = 3, *, figure: Figure | None = None
         Side of the square image, in cells.
     window : int
         Side of the square window, in cells.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; by default a new one.
 
     Returns
     -------
@@ -309,6 +302,8 @@ def plot_pooling(
         Any numbers; a small map is written out cell by cell.
     window : int
         Side of the window, and its stride.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; by default a new one.
 
     Returns
     -------
@@ -324,13 +319,12 @@ def plot_pooling(
     }
     figure = canvas(figure, (9.5, 3.4), ", ".join(panels))
     largest, is_small = np.abs(cells).max(), cells.size <= 100  # else numbers are illegible
-    axes = figure.subplots(1, 3)
+    axes = figure.subplots(1, 3, subplot_kw=BARE)
     for ax, (title, values) in zip(axes, panels.items(), strict=True):
         if is_small:
             _draw_numbers(ax, values, SIGNED, -largest, largest, "{:g}")
         else:
             ax.imshow(values, cmap=SIGNED, vmin=-largest, vmax=largest)
-        ax.set(xticks=[], yticks=[])
         ax.set_title(f"{title}\n{values.shape[0]}×{values.shape[1]}", fontsize=11)
     if is_small:
         for row, column in np.ndindex(*seen.shape[:2]):

@@ -10,15 +10,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE, as_batch, as_images
 from fashion_cnn.inside.arithmetic import padded_cells
+from fashion_cnn.prediction import class_probabilities
+
+KINDS = (  # whose parameters and receptive fields can be worked out here
+    "Conv2D, MaxPooling2D, AveragePooling2D, BatchNormalization, Activation, ReLU, Dropout, "
+    "Flatten, Dense"
+)
 
 
-def layer_outputs(model: keras.Sequential, images: ArrayLike) -> dict[str, NDArray[np.float32]]:
+def layer_outputs(model: keras.Model, images: ArrayLike) -> dict[str, NDArray[np.float32]]:
     """Return the output of every layer of a network for some images, as in prediction.
 
     Parameters
     ----------
-    model : keras.Sequential
-        A network from `build_cnn` or `load_model`.
+    model : keras.Model
+        A built network, such as from `build_cnn` or `load_model`.
     images : array_like, shape (n, 28, 28, 1) in [0, 1], or one image as `predict` takes it
         At most a few thousand: the maps of one image take 0.2 MB.
 
@@ -28,21 +34,33 @@ def layer_outputs(model: keras.Sequential, images: ArrayLike) -> dict[str, NDArr
         The outputs by layer name, in order; the first axis is the images. The outputs of
         convolutions are feature maps (n, height, width, filters).
 
+    Raises
+    ------
+    ValueError
+        If the model is not built, or is a subclassed one, whose layers Keras does not connect.
+
     Examples
     --------
     >>> layer_outputs(model, data.train.images[:5])["conv1"].shape
     (5, 28, 28, 32)
     """
-    batch = as_images(images)
-    outputs = {}
-    for layer in model.layers:
-        batch = layer(batch, training=False)
-        outputs[layer.name] = np.asarray(batch)
-    return outputs
+    outputs = {layer.name: layer.output for layer in layers_of(model)}
+    computed = keras.Model(model.inputs[0], outputs)(as_images(images), training=False)
+    return {name: np.asarray(computed[name]) for name in outputs}
+
+
+def layers_of(model: keras.Model) -> list[Any]:
+    """Return the layers of a network whose graph Keras knows, but for its input."""
+    if not (getattr(model, "built", False) and getattr(model, "inputs", None)):
+        raise ValueError(
+            f"expected a Sequential or functional model that is built, got {type(model).__name__}; "
+            "call model.build((None, 28, 28, 1)), or the layers of a subclassed model one by one"
+        )
+    return [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
 
 
 def most_exciting(
-    model: keras.Sequential, images: ArrayLike, layer_name: str, filter_number: int, n: int = 10
+    model: keras.Model, images: ArrayLike, layer_name: str, filter_number: int, n: int = 10
 ) -> NDArray[np.int64]:
     """Find the images that excite a filter most: those with the largest value in its feature map.
 
@@ -67,19 +85,19 @@ def most_exciting(
     >>> most_exciting(model, data.train.images[:100], "conv2", 0, n=3).shape
     (3,)
     """
-    maps = keras.Model(model.inputs, model.get_layer(layer_name).output[..., int(filter_number)])
+    maps = keras.Model(model.inputs[0], model.get_layer(layer_name).output[..., int(filter_number)])
     largest = maps.predict(as_images(images), batch_size=500, verbose=0).max(axis=(1, 2))
     return largest.argsort()[::-1][:n]
 
 
 def receptive_field(
-    model: keras.Sequential, layer_name: str, row: int, column: int
+    model: keras.Model, layer_name: str, row: int, column: int
 ) -> tuple[slice, slice]:
     """Find the part of the image that one cell of a feature map depends on.
 
     Parameters
     ----------
-    model : keras.Sequential
+    model : keras.Model
         A network from `build_cnn` or `load_model`.
     layer_name : str
         A convolution or a pooling layer, such as ``"conv2"``.
@@ -102,10 +120,10 @@ def receptive_field(
     >>> data.train.images[0][rows, columns].shape
     (3, 3, 1)
     """
-    names = [layer.name for layer in model.layers if len(layer.output.shape) == 4]
+    names = [layer.name for layer in layers_of(model) if len(layer.output.shape) == 4]
     if layer_name not in names:
         raise ValueError(f"expected one of the layers {', '.join(names)}, got {layer_name!r}")
-    layers = model.layers[: names.index(layer_name) + 1]
+    layers = layers_of(model)[: names.index(layer_name) + 1]
     height, width = layers[-1].output.shape[1:3]
     if not (0 <= row < height and 0 <= column < width):
         raise ValueError(
@@ -127,7 +145,7 @@ def _field(layers: list[Any], cell: int, axis: int) -> slice:
 
 
 def occlusion_map(
-    model: keras.Sequential, image: ArrayLike, label: int, *, patch: int = 7
+    model: keras.Model, image: ArrayLike, label: int, *, patch: int = 7
 ) -> NDArray[np.float32]:
     """Measure where the network looks: how much a black patch there lowers a label's probability.
 
@@ -135,7 +153,7 @@ def occlusion_map(
 
     Parameters
     ----------
-    model : keras.Sequential
+    model : keras.Model
         A network from `build_cnn` or `load_model`.
     image : array_like
         One image, as `predict` takes it.
@@ -169,13 +187,12 @@ def occlusion_map(
     is_near = np.abs(np.subtract.outer(pixels, pixels)) <= patch // 2  # along one axis
     is_hidden = np.einsum("ri,cj->rcij", is_near, is_near).reshape(-1, *IMAGE_SHAPE, 1)
     hidden = np.where(is_hidden, np.float32(0), batch)
-    # Quicker than model.predict, which sets up an input pipeline first.
-    probabilities = np.asarray(model.predict_on_batch(np.concatenate([batch, hidden])))
+    probabilities = class_probabilities(model, np.concatenate([batch, hidden]))
     drops = probabilities[0, label] - probabilities[1:, label]
     return drops.reshape(IMAGE_SHAPE)
 
 
-def layer_table(model: keras.Sequential) -> pd.DataFrame:
+def layer_table(model: keras.Model) -> pd.DataFrame:
     """Work out the parameters and the receptive field of every layer, and check both.
 
     The receptive field is the part of the image that one cell of the layer's output depends on.
@@ -184,8 +201,9 @@ def layer_table(model: keras.Sequential) -> pd.DataFrame:
 
     Parameters
     ----------
-    model : keras.Sequential
-        A network of convolution, pooling, Flatten, Dense and Dropout layers, such as `build_cnn`'s.
+    model : keras.Model
+        A built network of convolution, pooling, BatchNormalization, Activation, ReLU, Dropout,
+        Flatten and Dense layers, one after another.
 
     Returns
     -------
@@ -194,6 +212,11 @@ def layer_table(model: keras.Sequential) -> pd.DataFrame:
         ``counted by Keras``; ``receptive field`` in pixels, worked out, 28 where it is the whole
         image; and ``measured``, from the pixels that reach the middle cell of the output.
 
+    Raises
+    ------
+    ValueError
+        If the model is not built, or has another kind of layer.
+
     Examples
     --------
     >>> layer_table(model)["receptive field"].tolist()
@@ -201,38 +224,50 @@ def layer_table(model: keras.Sequential) -> pd.DataFrame:
     """
     rows = {}
     field = step = 1
-    measured = _measured_receptive_fields(model)
-    for layer in model.layers:
+    for layer in layers_of(model):
         window, stride = _window_and_stride(layer)
         field, step = field + (window - 1) * step, step * stride
-        if isinstance(layer, keras.layers.Dense):  # each unit sees everything
+        parameters = 0
+        if isinstance(layer, keras.layers.Conv2D):
+            parameters = (window**2 * layer.input.shape[-1] + layer.use_bias) * layer.filters
+        elif isinstance(layer, keras.layers.Dense):  # each unit sees everything
+            parameters = (layer.input.shape[-1] + layer.use_bias) * layer.units
             field = max(IMAGE_SHAPE)
-        inputs = window**2 * layer.input.shape[-1] + getattr(layer, "use_bias", False)
+        elif isinstance(layer, keras.layers.BatchNormalization):  # means, variances, its weights
+            parameters = (2 + layer.center + layer.scale) * layer.input.shape[-1]
         rows[layer.name] = {
             "output": tuple(layer.output.shape[1:]),
-            "parameters": inputs * getattr(layer, "filters", getattr(layer, "units", 0)),
+            "parameters": parameters,
             "counted by Keras": layer.count_params(),
             "receptive field": min(field, max(IMAGE_SHAPE)),
-            "measured": measured[layer.name],
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("layer")
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("layer")
+    return table.assign(measured=pd.Series(_measured_receptive_fields(model)))
 
 
 def _window_and_stride(layer: Any) -> tuple[int, int]:
     """Return the side of a convolution's or pooling's window and its stride; else 1 and 1."""
+    if type(layer).__name__ not in KINDS.split(", "):
+        raise ValueError(
+            f"expected layers of the kinds {KINDS}, got {type(layer).__name__}; "
+            "model.summary() describes any"
+        )
     window = getattr(layer, "kernel_size", getattr(layer, "pool_size", (1, 1)))
     return window[0], getattr(layer, "strides", (1, 1))[0]
 
 
-def _measured_receptive_fields(model: keras.Sequential) -> dict[str, int]:
+def _measured_receptive_fields(model: keras.Model) -> dict[str, int]:
     """Measure the side of the square of pixels that reach the middle cell of each layer's output.
 
-    With all weights 1 and all biases 0, an image that is black except for one pixel gives a
-    positive number exactly where that pixel is seen; after softmax, every number would be positive.
+    With all weights 1, all biases 0 and no activation, an image that is black except for one pixel
+    gives a positive number exactly where that pixel is seen.
     """
     twin = keras.models.clone_model(model)
-    twin.layers[-1].activation = keras.activations.linear
-    twin.set_weights([np.full_like(w, w.ndim > 1) for w in twin.get_weights()])
+    for layer in twin.layers:
+        layer.activation = keras.activations.linear
+    for weight in twin.weights:  # a fresh BatchNormalization changes nothing
+        if weight.name in ("kernel", "bias"):
+            weight.assign(np.full(weight.shape, weight.name == "kernel"))
     single_pixels = np.eye(math.prod(IMAGE_SHAPE)).reshape(-1, *IMAGE_SHAPE)
     sides = {}
     for name, output in layer_outputs(twin, single_pixels).items():

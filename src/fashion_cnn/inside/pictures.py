@@ -11,9 +11,9 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from fashion_cnn.images import as_batch
+from fashion_cnn.language import class_names, words_in_pictures
 from fashion_cnn.language import gettext as _
-from fashion_cnn.language import words_in_pictures
-from fashion_cnn.plotting import BLUE, GREEN, GREY, SIGNED, canvas, draw_image, draw_probabilities
+from fashion_cnn.plotting import BARE, BLUE, GREEN, GREY, SIGNED, canvas, draw_bars, draw_image
 
 if TYPE_CHECKING:
     import keras
@@ -32,6 +32,8 @@ def plot_filters(
         ``model.get_layer("conv1").get_weights()[0][:, :, 0]``.
     columns : int
         How many filters in a row.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; by default a new one.
 
     Returns
     -------
@@ -75,6 +77,8 @@ def plot_feature_maps(
         The numbers of these filters, if they are a choice; by default from 0.
     columns : int
         How many in a row.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; by default a new one.
 
     Returns
     -------
@@ -91,48 +95,43 @@ def plot_feature_maps(
 
 @words_in_pictures()
 def plot_receptive_fields(
-    model: "keras.Sequential",
-    image: ArrayLike,
-    row: int,
-    column: int,
-    *,
-    figure: Figure | None = None,
-) -> Figure:
+    model: "keras.Model", image: ArrayLike, row: int, column: int, *, ax: Axes | None = None
+) -> Axes:
     """Draw how much of an image the cells of each layer see, as squares within squares.
 
     Parameters
     ----------
-    model : keras.Sequential
+    model : keras.Model
         A network from `build_cnn` or `load_model`.
     image : array_like
         One image, as `predict` takes it.
     row, column : int
         Which cell of the last feature maps, from 0; of the layers before it, the cells are taken
         that lie in the same place.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default those of a new figure.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.axes.Axes
         The image with a frame for each convolution and pooling layer, and its size.
     """
-    from fashion_cnn.inside.layers import receptive_field  # imports Keras, which is heavy
+    from fashion_cnn.inside.layers import layers_of, receptive_field  # imports Keras: heavy
 
-    layers = [layer for layer in model.layers if len(layer.output.shape) == 4]
+    layers = [layer for layer in layers_of(model) if len(layer.output.shape) == 4]
     last_height, last_width = layers[-1].output.shape[1:3]
     fields = {}
     for layer in layers:
         height, width = layer.output.shape[1:3]
         cell = row * height // last_height, column * width // last_width
-        fields[layer.name] = receptive_field(model, layer.name, *cell)
-    sizes = [
-        f"{name}: {rows.stop - rows.start}×{columns.stop - columns.start}"
-        for name, (rows, columns) in fields.items()
-    ]
+        rows, columns = receptive_field(model, layer.name, *cell)
+        sides = rows.stop - rows.start, columns.stop - columns.start
+        fields[f"{layer.name}: {_by(sides)}"] = rows, columns
     alt = _("Receptive fields of {layers} layers: {sizes}")
-    figure = canvas(figure, (6.4, 4.4), alt.format(layers=len(layers), sizes=", ".join(sizes)))
-    ax = figure.subplots()
-    draw_image(ax, as_batch(image))
-    for number, (size, (rows, columns)) in enumerate(zip(sizes, fields.values(), strict=True)):
+    alt = alt.format(layers=len(layers), sizes=", ".join(fields))
+    ax = ax or canvas(None, (6.4, 4.4), alt).subplots()
+    draw_image(ax, as_batch(image), _("what one cell of each layer sees"))
+    for number, (size, (rows, columns)) in enumerate(fields.items()):
         ax.add_patch(_frame(rows, columns))
         ax.annotate(
             size,
@@ -142,8 +141,8 @@ def plot_receptive_fields(
             arrowprops={"arrowstyle": "-", "color": GREEN, "shrinkA": 0, "shrinkB": 0},
             annotation_clip=False,
         )
-    ax.set(xticks=[], yticks=[], title=_("what one cell of each layer sees"))
-    return figure
+    ax.set(**BARE)
+    return ax
 
 
 @words_in_pictures()
@@ -164,6 +163,8 @@ def plot_patches(
         Rows and columns of each part, such as `receptive_field` returns them.
     titles : sequence of n str
         What is written above each image.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; by default a new one.
 
     Returns
     -------
@@ -172,17 +173,14 @@ def plot_patches(
     """
     alt = _("Parts of images: {titles}").format(titles=", ".join(titles))
     figure = canvas(figure, (1.25 * len(titles), 2.9), alt)
-    axes = figure.subplots(2, len(titles), squeeze=False)
+    axes = figure.subplots(2, len(titles), squeeze=False, subplot_kw=BARE)
     for image_ax, part_ax, image, (rows, columns), title in zip(
         *axes, np.asarray(images), fields, titles, strict=True
     ):
         image = as_batch(image)[0]
-        draw_image(image_ax, image)
+        draw_image(image_ax, image, title, fontsize=8, pad=3)
         image_ax.add_patch(_frame(rows, columns))
-        image_ax.set_title(title, fontsize=8, pad=3)
         draw_image(part_ax, image[rows, columns])
-        for ax in (image_ax, part_ax):
-            ax.set(xticks=[], yticks=[])
     return figure
 
 
@@ -198,6 +196,8 @@ def plot_layers(
         One image, as `predict` takes it.
     outputs : mapping of str to array_like
         What `layer_outputs` returned for it.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; by default a new one.
 
     Returns
     -------
@@ -212,8 +212,7 @@ def plot_layers(
     image_ax, *layer_axes = axes[: len(outputs)]
     bar_ax, *empty_axes = axes[len(outputs) :]
     batch = as_batch(image)
-    draw_image(image_ax, batch)
-    image_ax.set_title(_("input") + f"\n{_by(batch.shape[1:])}")
+    draw_image(image_ax, batch, _("input") + f"\n{_by(batch.shape[1:])}")
     for ax, name in zip(layer_axes, inner, strict=True):
         output = np.asarray(outputs[name])[0]
         tiles = _side_by_side(output)
@@ -227,7 +226,7 @@ def plot_layers(
     for ax in empty_axes:
         ax.axis("off")
     probabilities = np.asarray(outputs[last])[0]
-    draw_probabilities(bar_ax, probabilities, int(probabilities.argmax()), BLUE)
+    draw_bars(bar_ax, probabilities, class_names(), int(probabilities.argmax()), BLUE)
     bar_ax.set(xlim=(0, 1), title=f"{last}\n{_by(probabilities.shape)}")
     bar_ax.tick_params(axis="y", labelsize=8)
     return figure
@@ -247,6 +246,8 @@ def plot_occlusion(
         What `occlusion_map` returned for it.
     patch : int
         Side of the patch that it was computed with, in pixels.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; by default a new one.
 
     Returns
     -------
@@ -262,20 +263,15 @@ def plot_occlusion(
         "A black patch lowers the probability most at row {row}, column {column}: by {drop:.3f}"
     ).format(row=row, column=column, drop=drops.max())
     figure = canvas(figure, (7, 3.3), alt)
-    image_ax, drop_ax = figure.subplots(1, 2)
+    image_ax, drop_ax = figure.subplots(1, 2, subplot_kw=BARE)
     grey, half = as_batch(image)[0, ..., 0], patch // 2
-    draw_image(image_ax, grey)
-    most = [
-        slice(max(middle - half, 0), min(middle + half + 1, len(drops))) for middle in (row, column)
-    ]
+    draw_image(image_ax, grey, _("image"))
+    most = (slice(max(n - half, 0), min(n + half + 1, len(drops))) for n in (row, column))
     image_ax.add_patch(_frame(*most))
-    image_ax.set_title(_("image"))
     drop_ax.set_title(_("what hiding each spot costs"))
     colors = drop_ax.imshow(drops, cmap=SIGNED, vmin=-largest, vmax=largest)
     drop_ax.contour(grey, levels=[0.15], colors="black", linewidths=0.8)
     figure.colorbar(colors, ax=drop_ax, label=_("drop in the probability"))
-    for ax in (image_ax, drop_ax):
-        ax.set(xticks=[], yticks=[])
     return figure
 
 
@@ -290,12 +286,11 @@ def _draw_mosaic(
     """Draw every channel of (height, width, channels) in a numbered panel, and the colour scale."""
     count = images.shape[-1]
     titles = range(count) if numbers is None else np.asarray(numbers)
-    axes = figure.subplots(-(-count // columns), columns, squeeze=False)
+    axes = figure.subplots(-(-count // columns), columns, squeeze=False, subplot_kw=BARE)
     for ax in axes.ravel():
         ax.axis("off")
     for ax, image, title in zip(axes.ravel(), np.moveaxis(images, -1, 0), titles, strict=False):
         ax.axis("on")
-        ax.set(xticks=[], yticks=[])
         ax.spines[:].set_color(GREY)
         colors = ax.imshow(image, cmap=SIGNED, vmin=-largest, vmax=largest, interpolation="nearest")
         ax.set_title(str(title), fontsize=7, pad=2)
