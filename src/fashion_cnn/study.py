@@ -21,7 +21,7 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from fashion_cnn.checkpoint import replacing, state_path_of
+from fashion_cnn.checkpoint import files_beside, replacing
 from fashion_cnn.data import load_fashion_mnist
 from fashion_cnn.model import architecture, build_cnn
 from fashion_cnn.prediction import evaluate
@@ -119,7 +119,7 @@ def _train(
     """Train with one seed, on a worker, and save the result."""
     checkpoint, model = directory / f"seed-{seed}.keras", keras.Sequential.from_config(network)
     data = load_fashion_mnist(data_dir)
-    start = float("nan") if state_path_of(checkpoint).exists() else time.perf_counter()
+    start = float("nan") if files_beside(checkpoint)[0].exists() else time.perf_counter()
     history = train(model, data, recipe, checkpoint=checkpoint, seed=seed, verbose=0)
     result: dict[str, float] = {"epochs": len(history.epoch)}
     seconds = time.perf_counter() - start
