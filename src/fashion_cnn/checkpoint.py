@@ -11,8 +11,10 @@ import hashlib
 import json
 import math
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,21 @@ import keras
 import numpy as np
 
 from fashion_cnn.data import Source
+from fashion_cnn.recipe import BEST, BOOK, FAST, Recipe
 
 State = dict[str, Any]
 
 
-def default_checkpoint(source: Source) -> Path:
-    """Return the best model's default path; a stand-in model never replaces a real one."""
-    return Path("best-cnn-model.keras" if source.is_fashion_mnist else "stand-in-model.keras")
+def default_checkpoint(source: Source, recipe: Recipe) -> Path:
+    """Return the best model's default path, which depends on the recipe and on the kind of data.
+
+    So a short run does not replace the model of a long one, nor stand-in data a real model.
+    """
+    numbers = [float(x) if isinstance(x, int | float) else x for x in asdict(recipe).values()]
+    digits = hashlib.sha256(repr(numbers).encode()).hexdigest()[:6]
+    suffix = {BOOK: "", FAST: "-fast", BEST: "-best"}.get(recipe, f"-{digits}")
+    kind = "best-cnn" if source.is_fashion_mnist else "stand-in"
+    return Path(f"{kind}-model{suffix}.keras")
 
 
 def files_beside(checkpoint: Path) -> tuple[Path, Path]:
@@ -59,12 +69,17 @@ def interrupted_run(checkpoint: Path, run: State) -> State | None:
     """Read the state of an interrupted run, if there is one; refuse that of another run."""
     path, _history = files_beside(checkpoint)
     state = read_state(path) if path.exists() else None
-    different = [name for name in run if state and state["run"].get(name) != run[name]]
+    kept = state["run"] if state else run
+    different = [
+        f"{name} {kept.get(name)}, not {run.get(name)}"
+        for name in run | kept
+        if kept.get(name) != run.get(name) and name != "computed in"
+    ]
     if different:
         raise ValueError(
-            f"{path} holds the state of an interrupted run with another {', '.join(different)}. "
-            "Train with the same arguments to resume it, with another checkpoint to keep it for "
-            "later, or with resume=False to start over"
+            f"{path} holds an interrupted run with {'; '.join(different[:8])}. Train with the same "
+            "settings to resume it, or with another checkpoint to keep it for later. Delete the "
+            "file, or train with resume=False, to start over"
         )
     return state
 
@@ -158,14 +173,24 @@ def load_history(checkpoint: str | os.PathLike[str]) -> keras.callbacks.History 
         return None
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder if it is missing, and try whether files can be saved in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        message = f"nothing can be saved in this folder ({error.strerror}); choose another"
+        raise OSError(error.errno, message, str(folder)) from None
+
+
 def locked(checkpoint: Path) -> contextlib.AbstractContextManager[object]:
-    """Keep other trainings away from a checkpoint's files; create their directory.
+    """Keep other trainings away from a checkpoint's files; create their folder.
 
     The operating system releases the lock of a process that ends, whatever ended it.
     """
+    make_folder(checkpoint.parent)
     path = checkpoint.with_name(f".{checkpoint.name}.lock")
     try:
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
         return filelock.FileLock(path, timeout=0, fallback_to_soft=False).acquire()
     except filelock.Timeout:
         raise RuntimeError(

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -21,12 +21,14 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from fashion_cnn.checkpoint import files_beside, replacing
+from fashion_cnn.checkpoint import files_beside, make_folder, replacing
 from fashion_cnn.data import load_fashion_mnist
 from fashion_cnn.model import architecture, build_cnn
 from fashion_cnn.prediction import evaluate
 from fashion_cnn.recipe import BOOK, Recipe
-from fashion_cnn.training import chosen_precision, fingerprint, train
+from fashion_cnn.training import check_network, chosen_precision, fingerprint, train
+
+NO_MAIN_GUARD = 78  # the exit code of a worker that would start a study of its own
 
 
 def study(
@@ -56,8 +58,8 @@ def study(
         data is, as in `load_fashion_mnist`.
     executor : concurrent.futures.Executor, optional
         Who runs the trainings; by default one process for each core of this machine, with one
-        thread and 1.2 GB of memory each. For a Dask cluster whose workers can reach the package,
-        the data and `directory`, pass ``client.get_executor()``.
+        thread and 1.2 GB of memory each. For a Dask cluster (``pip install fashion-cnn[cluster]``)
+        whose workers can reach the package, the data and `directory`: ``client.get_executor()``.
 
     Returns
     -------
@@ -69,8 +71,7 @@ def study(
     Raises
     ------
     ValueError
-        If `seeds` is empty or repeats one, or `directory` holds results of another recipe, network
-        or data set.
+        If `seeds` is empty or repeats one, or `directory` holds results of another study.
     Exception
         What the run of a seed raised, once the others have finished; their results are kept.
     """
@@ -78,10 +79,11 @@ def study(
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"expected at least one seed and each only once, got {seeds}")
     if getattr(multiprocessing.current_process(), "_inheriting", False):  # a worker is starting
-        raise SystemExit('expected a script to call study under if __name__ == "__main__":')
-    directory = Path(directory).expanduser().absolute()
-    directory.mkdir(parents=True, exist_ok=True)
-    data, model = load_fashion_mnist(data_dir), model or build_cnn()
+        raise SystemExit(NO_MAIN_GUARD)
+    model, directory = model or build_cnn(), Path(directory).expanduser().absolute()
+    check_network(model)
+    make_folder(directory)
+    data = load_fashion_mnist(data_dir)
     task = {"recipe": asdict(recipe), "network": architecture(model)}
     task["data set"] = fingerprint(data.train, data.validation)
     results = {}
@@ -92,7 +94,7 @@ def study(
             raise ValueError(f"{path} is from another {different}; delete or move it")
         results[int(path.stem.removeprefix("seed-"))] = kept["result"]
     # Every seed computes in this machine's precision, whichever machine trains it.
-    recipe = replace(recipe, precision=chosen_precision(recipe))
+    recipe = recipe.replace(precision=chosen_precision(recipe))
     run = recipe, model.get_config(), task, directory, data.source.directory.absolute()
     context = multiprocessing.get_context("spawn")
     reader, writer = context.Pipe(duplex=False)
@@ -100,12 +102,18 @@ def study(
     with ProcessPoolExecutor(None, context, _start_worker, (reader,)) as pool, writer:
         submit = (executor or pool).submit
         futures = {submit(_train, seed, *run): seed for seed in seeds if seed not in results}
+        workers = multiprocessing.active_children()
         try:
             for _ in tqdm(as_completed(futures), total=len(futures), desc="study", unit="seed"):
                 pass
         finally:
             for future in futures:
                 future.cancel()  # those that an interruption left waiting
+    if any(worker.exitcode == NO_MAIN_GUARD for worker in workers):
+        raise RuntimeError(
+            'expected a script to call study under if __name__ == "__main__":, because each worker '
+            "imports the script; put that line before the call and indent the call"
+        )
     results |= {seed: future.result() for future, seed in futures.items()}  # or its error
     runs = pd.DataFrame.from_dict(results, orient="index").astype(float).loc[seeds]
     mean, half = runs.mean(), stats.t.ppf(0.975, runs.count() - 1) * runs.sem()

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+import textwrap
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from fashion_cnn.batches import Augmentation, epoch_size, evaluation_batches, training_batches
 from fashion_cnn.checkpoint import KeepProgress, default_checkpoint, interrupted_run, locked
 from fashion_cnn.data import FashionMNIST
-from fashion_cnn.images import CLASS_NAMES, Split, checked_split
+from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE, Split, checked_split
 from fashion_cnn.language import gettext as _
 from fashion_cnn.model import architecture, compile_cnn, mark_stand_in
 from fashion_cnn.prediction import check_model, class_probabilities
@@ -56,12 +57,14 @@ def train(
         A network from `build_cnn`; if it was built in the scope of a
         ``tf.distribute.MirroredStrategy``, it is trained on several devices.
     data : FashionMNIST
-        The network learns from ``data.train``; ``data.validation`` decides which epoch is best.
+        The network learns from ``data.train``; ``data.validation`` decides which epoch is best. For
+        fewer images, pass ``data._replace(train=data.train[:1000])``.
     recipe : Recipe
         The settings of the run.
     checkpoint : path, optional
-        Where to save the best model, as a ``.keras`` file; by default ``best-cnn-model.keras``, or
-        ``stand-in-model.keras`` for stand-in data.
+        Where to save the best model, as a ``.keras`` file that replaces an existing one; by default
+        ``best-cnn-model.keras`` for BOOK, ``best-cnn-model-fast.keras`` for FAST, ``…-best.keras``
+        for BEST, and six digits for other recipes; ``stand-in-model…`` for stand-in data.
     seed : int
         Seed of the weights, of the order and augmentation of the images, and of dropout, from 0 to
         4,294,967,295.
@@ -104,22 +107,22 @@ def train(
     >>> len(history.history["val_accuracy"])
     1
     """
-    _check(model, data, recipe, seed)
+    _check(data, recipe, seed)
+    check_network(model)
     seed = int(seed)
     training = checked_split(data.train, "train")
     validation = checked_split(data.validation, "validation")
-    check_model(model, "train(model, data)")
-    class_probabilities(model, training.images[:1])  # what evaluate would refuse afterwards
-    path = Path(checkpoint or default_checkpoint(data.source)).expanduser().resolve()
+    path = Path(checkpoint or default_checkpoint(data.source, recipe)).expanduser().resolve()
     if path.suffix != ".keras" or path.is_dir():
         raise ValueError(f"expected a checkpoint file that ends in .keras, got {str(path)!r}")
     with locked(path):
         run: dict[str, Any] = {
             **asdict(recipe),
             "seed": seed,
-            "network": architecture(model),
-            "data set": fingerprint(training, validation),
-            "augmentation": getattr(augment, "__qualname__", type(augment).__name__),
+            **_named_settings(model),
+            "training images": len(training.labels),
+            "data set": fingerprint(training, validation)[:12],
+            "augmentation": getattr(augment, "__qualname__", augment and type(augment).__name__),
         }
         state = interrupted_run(path, run) if resume else None
         # Another precision would be another run, so a resumed one keeps its own.
@@ -127,6 +130,8 @@ def train(
         mark_stand_in(model, is_stand_in=not data.source.is_fashion_mnist)
         keep_progress = KeepProgress(path, run, state, model)
         first_epoch = keep_progress.saved_epochs
+        if not state and path.exists() and verbose != 0:
+            print(_("{path} exists: the first epoch of this run replaces it.").format(path=path))
         if state and verbose != 0:
             text = _("Resuming after epoch {n} of at most {most} ({path}).")
             print(text.format(n=first_epoch, most=recipe.epochs, path=keep_progress.state_path))
@@ -159,7 +164,7 @@ def train(
             raise KeyboardInterrupt(text.format(epoch=epoch)) from None
 
 
-def _check(model: object, data: object, recipe: object, seed: object) -> None:
+def _check(data: object, recipe: object, seed: object) -> None:
     """Refuse arguments of a wrong kind, and another backend, in a sentence."""
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
@@ -167,8 +172,7 @@ def _check(model: object, data: object, recipe: object, seed: object) -> None:
             "KERAS_BACKEND=tensorflow before importing Keras, and restart Python"
         )
     for value, kind, which in (
-        (model, keras.Sequential, "as from build_cnn"),
-        (data, FashionMNIST, "the whole data set that load_fashion_mnist returns"),
+        (data, FashionMNIST, "as load_fashion_mnist returns it, not one of its splits"),
         (recipe, Recipe, "such as fashion_cnn.FAST without quotes"),
     ):
         if not isinstance(value, kind):
@@ -178,6 +182,31 @@ def _check(model: object, data: object, recipe: object, seed: object) -> None:
             )
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise ValueError(f"expected an int from 0 to {2**32 - 1:,} as seed, got {seed!r}")
+
+
+def check_network(model: object) -> None:
+    """Refuse a network that cannot be built anew, or that `evaluate` would refuse afterwards."""
+    try:
+        check_model(model, "train(model, data)")
+        if not isinstance(model, keras.Sequential):
+            raise TypeError(f"expected a Sequential, as from build_cnn, got {type(model).__name__}")
+        if not model.built:
+            model.build((None, *IMAGE_SHAPE, 1))
+        copy = _copy(model, BOOK, "float32", seed=0)
+        class_probabilities(copy, np.zeros((1, *IMAGE_SHAPE, 1), np.float32))
+    except Exception as error:  # Keras raises errors of many kinds, some of many lines
+        reason = textwrap.shorten(str(error), 300, placeholder=" …")
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{reason} (Keras's own model.fit trains other networks)") from None
+
+
+def _named_settings(model: keras.Sequential) -> dict[str, Any]:
+    """Describe the layers of a network, with a name for each of their settings."""
+    named: dict[str, Any] = {}
+    for n, (kind, settings) in enumerate(architecture(model), 1):
+        named[f"layer {n}"] = kind
+        named |= {f"layer {n} ({kind}) {name}": value for name, value in settings.items()}
+    return named
 
 
 def fingerprint(*splits: Split) -> str:
@@ -261,8 +290,9 @@ def compile_for(recipe: Recipe, model: keras.Sequential, steps: int) -> None:
         )
 
     # How many steps TensorFlow takes in one call, without returning to Python. Keras takes too many
-    # if this does not divide the steps of an epoch, and on several devices more than 1 fails.
-    most = 1 if tf.distribute.has_strategy() else 16
+    # if this does not divide the steps of an epoch; several devices and Keras 3.6 need 1.
+    is_old = tuple(map(int, keras.__version__.split(".")[:2])) < (3, 7)
+    most = 1 if is_old or tf.distribute.has_strategy() else 16
     model.compile(
         optimizer,
         loss=smoothed if recipe.label_smoothing else "sparse_categorical_crossentropy",
