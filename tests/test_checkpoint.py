@@ -169,6 +169,19 @@ def test_state_of_another_run_is_refused_by_what_differs(tiny, interrupted, diff
     assert (interrupted.parent / STATE).read_bytes() == before
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("advice", ["another checkpoint", "Delete the file", "resume=False"])
+def test_each_advice_of_this_refusal_works(tiny, interrupted, advice):
+    state = interrupted.parent / STATE
+    if advice == "Delete the file":
+        state.unlink()
+    path = interrupted.with_name("other.keras" if advice == "another checkpoint" else "best.keras")
+    recipe, resume = RECIPE.replace(epochs=1), advice != "resume=False"
+    _, history = train(path, tiny, recipe, seed=2, resume=resume)
+    assert len(history.epoch) == 1
+    assert state.exists() == (advice == "another checkpoint")  # kept for later
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

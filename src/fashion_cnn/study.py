@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -42,8 +43,8 @@ def study(
 ) -> pd.DataFrame:
     """Train a network once with every seed and return a table of the results.
 
-    Finished runs are kept in `directory`: call `study` again to resume after an interruption. A
-    script must call it under ``if __name__ == "__main__":``, because the workers import the script.
+    Call `study` again to resume after an interruption. A script must call it under
+    ``if __name__ == "__main__":``, because the workers import the script.
 
     Parameters
     ----------
@@ -54,12 +55,12 @@ def study(
     model : keras.Sequential, optional
         The network, whose weights are drawn anew for every seed; by default `build_cnn`'s.
     directory, data_dir : path, optional
-        Where results (``seed-3.json``) and best models (``seed-3.keras``) are kept, and where the
-        data is, as in `load_fashion_mnist`.
+        Where results (``seed-3.json``) and best models (``seed-3.keras``) are kept, and the data.
     executor : concurrent.futures.Executor, optional
         Who runs the trainings; by default one process for each core of this machine, with one
-        thread and 1.2 GB of memory each. For a Dask cluster (``pip install fashion-cnn[cluster]``)
-        whose workers can reach the package, the data and `directory`: ``client.get_executor()``.
+        thread and 1.2 GB of memory each. For a Dask cluster whose workers can reach the package,
+        the data and `directory`, pass ``client.get_executor()``; Dask comes with
+        ``pip install "fashion-cnn[cluster]"``.
 
     Returns
     -------
@@ -109,12 +110,15 @@ def study(
         finally:
             for future in futures:
                 future.cancel()  # those that an interruption left waiting
-    if any(worker.exitcode == NO_MAIN_GUARD for worker in workers):
+    try:
+        results |= {seed: future.result() for future, seed in futures.items()}  # or its error
+    except BrokenProcessPool:
+        if not any(worker.exitcode == NO_MAIN_GUARD for worker in workers):
+            raise
         raise RuntimeError(
             'expected a script to call study under if __name__ == "__main__":, because each worker '
             "imports the script; put that line before the call and indent the call"
-        )
-    results |= {seed: future.result() for future, seed in futures.items()}  # or its error
+        ) from None
     runs = pd.DataFrame.from_dict(results, orient="index").astype(float).loc[seeds]
     mean, half = runs.mean(), stats.t.ppf(0.975, runs.count() - 1) * runs.sem()
     summary = {"mean": mean, "std": runs.std(), "95 % from": mean - half, "95 % to": mean + half}
