@@ -142,7 +142,7 @@ def network(*layers):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": None}, r"expected a Keras model first, got NoneType; call train\(m"),
+        ({"model": None}, "expected a Sequential, as from build_cnn, got NoneType"),
         (
             {"data": fc.Split._make([0, 0])},
             "expected a FashionMNIST, .* not one of its splits, got Split;",

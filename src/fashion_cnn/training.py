@@ -187,11 +187,11 @@ def _check(data: object, recipe: object, seed: object) -> None:
 def check_network(model: object) -> None:
     """Refuse a network that cannot be built anew, or that `evaluate` would refuse afterwards."""
     try:
-        check_model(model, "train(model, data)")
         if not isinstance(model, keras.Sequential):
             raise TypeError(f"expected a Sequential, as from build_cnn, got {type(model).__name__}")
         if not model.built:
             model.build((None, *IMAGE_SHAPE, 1))
+        check_model(model, "train(model, data)")
         copy = _copy(model, BOOK, "float32", seed=0)
         class_probabilities(copy, np.zeros((1, *IMAGE_SHAPE, 1), np.float32))
     except Exception as error:  # Keras raises errors of many kinds, some of many lines
