@@ -1,4 +1,3 @@
-import dataclasses
 import itertools
 
 import numpy as np
@@ -48,7 +47,7 @@ def test_each_epoch_has_every_image_once_in_another_order(ten):
     ("passes", "sizes"), [(1.4, [4, 4, 4, 2]), (0.5, [4, 1]), (2, [4] * 5), (0.01, [1])]
 )
 def test_passes_are_how_often_an_epoch_sees_the_images(ten, passes, sizes):
-    recipe = dataclasses.replace(PLAIN, passes=passes, epochs=20)
+    recipe = PLAIN.replace(passes=passes, epochs=20)
     parts = [labels for _, labels in batches(ten, recipe)]
     assert [len(labels) for labels in parts] == 20 * sizes
     seen = np.concatenate(parts).reshape(20, sum(sizes))
@@ -62,7 +61,7 @@ def test_passes_are_how_often_an_epoch_sees_the_images(ten, passes, sizes):
 
 
 def test_later_epochs_are_the_same_when_earlier_ones_are_left_out(ten):
-    recipe = dataclasses.replace(PLAIN, flip=True, shift=2, erasing=0.5, epochs=4)
+    recipe = PLAIN.replace(flip=True, shift=2, erasing=0.5, epochs=4)
     for (images, labels), (later_images, later_labels) in zip(
         batches(ten, recipe)[2 * STEPS :], batches(ten, recipe, first_epoch=2), strict=True
     ):
@@ -88,7 +87,7 @@ def test_flips_and_shifts_are_all_there_equally_often(ten):
     expected = {
         (label, way): moved(ten.images[label], way).tobytes() for label in range(10) for way in ways
     }
-    recipe = dataclasses.replace(PLAIN, flip=True, shift=1, epochs=20 * len(ways))
+    recipe = PLAIN.replace(flip=True, shift=1, epochs=20 * len(ways))
     found = dict.fromkeys(ways, 0.0)
     for images, labels in batches(ten, recipe):
         for image, label in zip(images, labels, strict=True):
@@ -102,7 +101,7 @@ def test_flips_and_shifts_are_all_there_equally_often(ten):
 
 
 def test_erasing_paints_one_grey_rectangle_over_some_images(ten):
-    recipe = dataclasses.replace(PLAIN, erasing=0.3, epochs=400)
+    recipe = PLAIN.replace(erasing=0.3, epochs=400)
     erased, greys, covered = 0, [], np.zeros((28, 28))
     for images, labels in epochs(ten, recipe):
         for image, label in zip(images[..., 0], labels, strict=True):
@@ -134,7 +133,7 @@ def test_an_augmentation_of_ones_own_comes_first_and_is_given_a_seed(ten):
     def darken(images, seed):
         return images * tf.random.stateless_uniform([], seed)
 
-    recipe = dataclasses.replace(PLAIN, flip=True, epochs=2)
+    recipe = PLAIN.replace(flip=True, epochs=2)
 
     def factors(seed):
         dataset = training_batches(ten, recipe, seed, first_epoch=0, augment=darken)

@@ -1,7 +1,7 @@
-import dataclasses
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ import fashion_cnn as fc
 from fashion_cnn import checkpoint as checkpoint_module
 from fashion_cnn.checkpoint import read_state
 
-RECIPE = fc.Recipe(learning_rate=1e-2, batch_size=32, epochs=4, patience=3, precision="fastest")
+RECIPE = fc.Recipe(learning_rate=1e-2, batch_size=32, epochs=4, patience=2, precision="fastest")
 STATE = "best.training-state.npz"
 
 
@@ -90,7 +90,9 @@ def test_resumed_run_is_bit_equal_even_when_killed_after_the_last_epoch(
         patch.setattr(checkpoint_module.KeepProgress, "on_train_end", FULL)
         with pytest.raises(OSError, match="No space"):
             train(interrupted, tiny, verbose=2)
-    assert "Resuming after epoch 2 of at most 4" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "Resuming after epoch 2 of at most 4" in out
+    assert "exists" not in out  # the model is of this run
     resumed, history = train(interrupted, tiny)
     model, expected = whole
     assert history.history == expected.history
@@ -103,11 +105,11 @@ def test_early_stopping_counts_on_from_the_epochs_before(tiny, interrupted):
     with np.load(interrupted.parent / STATE) as file:
         content = dict(file)
     state = json.loads(str(content["state"]))
-    state["early_stopping"] |= {"best": 0.0, "wait": 2}  # no epoch can be better
+    state["history"] = {name: [0.0] * 2 for name in state["history"]}  # no epoch can be better
     np.savez(interrupted.parent / STATE, **content | {"state": np.array(json.dumps(state))})
     best = fc.load_model(interrupted)
     model, history = train(interrupted, tiny)
-    assert len(history.epoch) == 3
+    assert len(history.epoch) == 3  # the best, and a patience of 2
     assert_equal_weights(model, best)
 
 
@@ -115,9 +117,9 @@ def test_early_stopping_counts_on_from_the_epochs_before(tiny, interrupted):
 @pytest.mark.parametrize(
     "recipe",
     [
-        dataclasses.replace(fc.FAST, epochs=3),
-        dataclasses.replace(fc.BEST, epochs=3),
-        dataclasses.replace(RECIPE, learning_rate=3e-2, epochs=20, patience=1),
+        fc.FAST.replace(epochs=3),
+        fc.BEST.replace(epochs=3),
+        RECIPE.replace(learning_rate=3e-2, epochs=20, patience=1),
     ],
     ids=["FAST", "BEST", "stops early"],
 )
@@ -147,23 +149,37 @@ def darker(images, seed):
 
 
 @pytest.mark.parametrize(
-    ("name", "change"),
+    ("difference", "change"),
     [
-        ("seed", {"seed": 2}),
-        ("learning_rate", {"recipe": dataclasses.replace(RECIPE, learning_rate=1e-3)}),
-        ("network", {"model": build(filters=(4, 9))}),
-        ("network", {"model": build(dropout_rate=0.1)}),
-        ("data set", {"data": "fewer"}),
-        ("augmentation", {"augment": darker}),
+        ("seed 1, not 2", {"seed": 2}),
+        ("epochs 4, not 5; seed 1, not 2", {"recipe": RECIPE.replace(epochs=5), "seed": 2}),
+        ("layer 3 (Conv2D) filters 8, not 9", {"model": build(filters=(4, 9))}),
+        ("layer 7 (Dropout) rate 0.4, not 0.1", {"model": build(dropout_rate=0.1)}),
+        ("training images 800, not 64; data set ", {"data": "fewer"}),
+        ("augmentation None, not darker", {"augment": darker}),
     ],
 )
-def test_state_of_another_run_is_refused_by_name(tiny, interrupted, name, change):
+def test_state_of_another_run_is_refused_by_what_differs(tiny, interrupted, difference, change):
     fewer = tiny._replace(train=fc.Split(tiny.train.images[:64], tiny.train.labels[:64]))
     data = fewer if change.pop("data", None) else tiny
     before = (interrupted.parent / STATE).read_bytes()
-    with pytest.raises(ValueError, match=rf"with another {name}\. .*resume=False"):
+    expected = rf"interrupted run with {re.escape(difference)}[^;]*\. .*resume=False"
+    with pytest.raises(ValueError, match=expected):
         train(interrupted, data, **change)
     assert (interrupted.parent / STATE).read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("advice", ["another checkpoint", "Delete the file", "resume=False"])
+def test_each_advice_of_this_refusal_works(tiny, interrupted, advice):
+    state = interrupted.parent / STATE
+    if advice == "Delete the file":
+        state.unlink()
+    path = interrupted.with_name("other.keras" if advice == "another checkpoint" else "best.keras")
+    recipe, resume = RECIPE.replace(epochs=1), advice != "resume=False"
+    _, history = train(path, tiny, recipe, seed=2, resume=resume)
+    assert len(history.epoch) == 1
+    assert state.exists() == (advice == "another checkpoint")  # kept for later
 
 
 @pytest.mark.parametrize(
@@ -189,10 +205,12 @@ def test_damaged_states_are_one_error(tiny, interrupted, monkeypatch, spoil):
 
 def test_starting_over_in_a_run_that_diverges_keeps_the_best_model(tiny, interrupted, capsys):
     before = interrupted.read_bytes()
-    recipe = dataclasses.replace(RECIPE, learning_rate=1e38)
+    recipe = RECIPE.replace(learning_rate=1e38)
     with pytest.raises(FloatingPointError, match=r"got nan in epoch 1; .* smaller .* than 1e\+38"):
         train(interrupted, tiny, recipe, resume=False, verbose=2)
-    assert "Resuming" not in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "Resuming" not in out
+    assert out.count("best.keras exists: the first epoch of this run replaces it.") == 1
     assert kept(interrupted.parent) == ["best.keras"]  # without the state of the old run
     assert interrupted.read_bytes() == before
 
@@ -210,17 +228,28 @@ def test_however_a_run_ends_what_was_saved_is_intact_and_the_model_holds_the_bes
     monkeypatch.setattr(np, "savez", write_half)
     with pytest.raises(OSError, match="No space left") as error:
         train(interrupted, tiny, model=model)
-    assert error.value.__notes__ == ["Epoch 3 cannot be saved; what was saved before is intact."]
+    assert error.value.__notes__[0].endswith("cannot be saved; what was saved before is intact.")
     assert (interrupted.parent / STATE).read_bytes() == before
     assert_equal_weights(model, fc.load_model(interrupted))
     assert not list(interrupted.parent.glob(".new-*"))
 
 
-def test_a_place_that_cannot_be_written_is_found_before_the_first_epoch(tiny, tmp_path):
+@pytest.mark.parametrize("folder", ["file", "read-only"])
+def test_a_folder_that_cannot_be_written_is_found_first(tiny, tmp_path, monkeypatch, folder):
     (tmp_path / "file").write_bytes(b"")
-    begun = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: pytest.fail("it began"))
-    with pytest.raises(OSError, match="file"):
-        train(tmp_path / "file" / "best.keras", tiny, callbacks=[begun])
+    if folder == "read-only":  # not for root
+        denied = Mock(side_effect=PermissionError(errno.EACCES, "Permission denied"))
+        monkeypatch.setattr("tempfile.TemporaryFile", denied)
+    monkeypatch.setattr("fashion_cnn.training.fingerprint", Mock(side_effect=AssertionError))
+    for call in (
+        lambda: train(tmp_path / folder / "best.keras", tiny),
+        lambda: fc.study(directory=tmp_path / folder),
+    ):
+        with pytest.raises(
+            OSError, match=r"nothing can be saved in this folder .*; choose"
+        ) as error:
+            call()
+        assert error.value.filename == str(tmp_path / folder)
 
 
 # One training at a time
@@ -244,7 +273,7 @@ def test_a_second_training_is_refused_and_a_killed_one_locks_nobody_out(tiny, tm
             train(path, tiny, resume=False)
         assert kept(tmp_path) == []
         first.kill()
-    train(path, tiny, dataclasses.replace(RECIPE, epochs=1))
+    train(path, tiny, RECIPE.replace(epochs=1))
     assert kept(tmp_path) == ["best.history.json", "best.keras"]
 
 
@@ -253,7 +282,7 @@ def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch, numbe
     fcntl = pytest.importorskip("fcntl")  # not on Windows
     monkeypatch.setattr(fcntl, "flock", Mock(side_effect=OSError(number, "no locks")))
     with (
-        pytest.warns(UserWarning, match="no file can be locked in .*; start no second training"),
+        pytest.warns(UserWarning, match=r"no file can be locked in|flock not supported"),
         checkpoint_module.locked(tmp_path / "best.keras"),
     ):
         pass

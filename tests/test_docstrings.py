@@ -28,7 +28,7 @@ def test_examples(name, trained, tiny, tmp_path, monkeypatch):
         name: getattr(fc.inside, name) for name in fc.inside.__all__
     }
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr("fashion_cnn.training.default_checkpoint", lambda _: tmp_path / "a.keras")
+    monkeypatch.setattr("fashion_cnn.training.default_checkpoint", lambda *_: tmp_path / "a.keras")
     names = public | vars(module) | {"np": np, "data": tiny, "model": trained[0]}
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     result = doctest.testmod(module, globs=names, optionflags=options)

@@ -1,16 +1,17 @@
-import dataclasses
+import functools
 import os
 import random
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import assert_equal_weights
 
 import fashion_cnn as fc
-from fashion_cnn.checkpoint import load_history
+from fashion_cnn.checkpoint import default_checkpoint, load_history
 
-SMALL = {"filters": (4, 8), "dense_units": 16}
+build = functools.partial(fc.build_cnn, filters=(4, 8), dense_units=16)
 ONE_EPOCH = fc.Recipe(learning_rate=1e-3, batch_size=32, epochs=1, patience=2)
 
 
@@ -51,12 +52,12 @@ def test_keeps_the_history_beside_the_checkpoint(trained, tmp_path):
 
 def test_same_seed_same_run_from_the_weights_that_keras_draws(tiny, tmp_path):
     """Whatever ran before, and without a change of the seeds of the whole process."""
-    recipe = dataclasses.replace(ONE_EPOCH, learning_rate=1e-9)  # weights stay as drawn
-    other = dataclasses.replace(recipe, dropout_rate=0.0, whitening=True, frozen=True)
+    recipe = ONE_EPOCH.replace(learning_rate=1e-9)  # weights stay as drawn
+    other = recipe.replace(dropout_rate=0.0, whitening=True, frozen=True)
     # Big-endian floats once were read as little-endian ones, and the network learned NaN.
     images, labels = tiny.train
     same = tiny._replace(train=(images.astype(">f4"), labels.astype(">i2")))
-    model, runs = fc.build_cnn(**SMALL), []
+    model, runs = build(), []
     random.seed(5)
     for data, settings in ((tiny, recipe), (tiny, other), (same, recipe)):
         path = tmp_path / "best.keras"
@@ -68,7 +69,7 @@ def test_same_seed_same_run_from_the_weights_that_keras_draws(tiny, tmp_path):
     (first, first_weights), _, (second, second_weights) = runs
     assert first == second
     keras.utils.set_random_seed(3)
-    expected = fc.build_cnn(**SMALL).get_weights()
+    expected = build().get_weights()
     for a, b, c in zip(first_weights, second_weights, expected, strict=True):
         np.testing.assert_array_equal(a, b)
         np.testing.assert_allclose(a, c, atol=1e-6)
@@ -78,11 +79,11 @@ def test_callbacks_come_before_the_epoch_is_saved_and_get_the_copy(tiny, tmp_pat
     """The directory is made, and a link is followed."""
     target, link, seen = tmp_path / "deeper" / "best.keras", tmp_path / "link.keras", []
     link.symlink_to(target)
-    model, callback = fc.build_cnn(**SMALL), keras.callbacks.Callback()
+    model, callback = build(), keras.callbacks.Callback()
     callback.on_epoch_end = lambda epoch, logs: seen.append(
         (epoch, target.exists(), sorted(logs), callback.model is model)
     )
-    recipe = dataclasses.replace(ONE_EPOCH, epochs=2)
+    recipe = ONE_EPOCH.replace(epochs=2)
     fc.train(model, tiny, recipe, checkpoint=link, callbacks=[callback])
     logs = ["accuracy", "loss", "val_accuracy", "val_loss"]
     assert seen == [(0, False, logs, False), (1, True, logs, False)]
@@ -94,18 +95,44 @@ def test_callbacks_come_before_the_epoch_is_saved_and_get_the_copy(tiny, tmp_pat
         assert part in out
 
 
+@pytest.mark.parametrize(
+    ("recipe", "name"),
+    [
+        (fc.BOOK, "best-cnn-model.keras"),
+        (fc.FAST, "best-cnn-model-fast.keras"),
+        (fc.BEST, "best-cnn-model-best.keras"),
+        (fc.BOOK.replace(epochs=2), "best-cnn-model-543259.keras"),  # on every machine
+        (fc.BOOK.replace(epochs=2, passes=1, warmup=None), "best-cnn-model-543259.keras"),
+    ],
+)
+def test_the_default_checkpoint_of_a_recipe(tiny, recipe, name):
+    source = tiny.source._replace(is_fashion_mnist=True)
+    assert str(default_checkpoint(source, recipe)) == name
+    stand_in = name.replace("best-cnn", "stand-in", 1)
+    assert str(default_checkpoint(tiny.source, recipe)) == stand_in
+
+
 @pytest.mark.slow
 def test_by_default_stand_in_data_does_not_replace_a_real_model(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "best-cnn-model.keras").write_bytes(b"trained on Fashion-MNIST")
+    (tmp_path / "best-cnn-model-fast.keras").write_bytes(b"trained on Fashion-MNIST")
     model = fc.build_cnn(filters=(2, 3), dense_units=5)
-    fc.train(model, tiny, ONE_EPOCH, verbose=0)
-    assert (tmp_path / "best-cnn-model.keras").read_bytes() == b"trained on Fashion-MNIST"
-    for trained in (model, fc.load_model("stand-in-model.keras")):
+    fc.train(model, tiny, fc.FAST, verbose=0)
+    assert (tmp_path / "best-cnn-model-fast.keras").read_bytes() == b"trained on Fashion-MNIST"
+    for trained in (model, fc.load_model("stand-in-model-fast.keras")):
         assert trained.name == "fashion_cnn_trained_on_stand_in_data"
     real = tiny._replace(source=tiny.source._replace(is_fashion_mnist=True))
-    fc.train(model, real, ONE_EPOCH, verbose=0)
-    assert model.name == fc.load_model("best-cnn-model.keras").name == "fashion_cnn"
+    fc.train(model, real, fc.FAST, verbose=0)
+    assert model.name == fc.load_model("best-cnn-model-fast.keras").name == "fashion_cnn"
+
+
+OTHERS = "Keras's own model.fit trains other networks"
+PIXELS, FLATTEN = keras.Input((28, 28, 1)), keras.layers.Flatten()
+
+
+class Custom(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs
 
 
 def network(*layers):
@@ -116,16 +143,25 @@ def network(*layers):
     ("change", "message"),
     [
         ({"model": None}, "expected a Sequential, as from build_cnn, got NoneType"),
-        ({"data": ()}, r"expected a FashionMNIST, the whole data set .* got tuple; call train\("),
+        (
+            {"data": fc.Split._make([0, 0])},
+            "expected a FashionMNIST, .* not one of its splits, got Split;",
+        ),
+        ({"data": ()}, r"expected a FashionMNIST, .* got tuple; call train\(model, data, recipe\)"),
         ({"recipe": "FAST"}, "expected a Recipe, such as fashion_cnn.FAST without quotes, got str"),
         ({"seed": 1.5}, "expected an int from 0 to 4,294,967,295 as seed, got 1.5"),
         ({"seed": 2**32}, "as seed, got 4294967296"),
         ({"checkpoint": "best.h5"}, r"ends in \.keras.*best\.h5"),
         ({"checkpoint": "directory.keras"}, r"ends in \.keras.*directory\.keras"),
-        # What evaluate would refuse after the training.
-        ({"model": network()}, r"\(n, 10\)"),
-        ({"model": network(keras.layers.Dense(10))}, "softmax"),
-        ({"model": keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten()])}, "28, 1"),
+        ({"model": 0, "data": build()}, "expected a FashionMNIST, .* got Sequential; call train"),
+        # What evaluate would refuse after the training, or what cannot be built anew.
+        ({"model": network()}, rf"\(n, 10\).*{OTHERS}"),
+        ({"model": network(keras.layers.Dense(10))}, f"softmax.*{OTHERS}"),
+        ({"model": network(keras.layers.Lambda(tf.nn.softmax))}, OTHERS),
+        ({"model": network(Custom())}, OTHERS),
+        ({"model": keras.Sequential([keras.Input((32, 32, 3)), FLATTEN])}, f"28, 1.*{OTHERS}"),
+        ({"model": keras.Model(PIXELS, FLATTEN(PIXELS))}, f"got Functional .*{OTHERS}"),
+        ({"model": keras.Model()}, f"got Model .*{OTHERS}"),
     ],
 )
 def test_wrong_arguments_are_one_sentence_before_training(
@@ -133,16 +169,27 @@ def test_wrong_arguments_are_one_sentence_before_training(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "directory.keras").mkdir()
-    arguments = {"model": fc.build_cnn(**SMALL), "data": tiny, "recipe": ONE_EPOCH, "verbose": 0}
+    arguments = {"model": build(), "data": tiny, "recipe": ONE_EPOCH, "verbose": 0}
     with pytest.raises((TypeError, ValueError), match=message) as caught:
         fc.train(**(arguments | change))
     assert "\n" not in str(caught.value)
     assert os.listdir(tmp_path) == ["directory.keras"]
 
 
+def test_trains_other_sequential_networks_too_and_on_the_images_given(tiny, tmp_path):
+    """Without an input layer; with layers that have weights which are not trained."""
+    layers = [FLATTEN, keras.layers.BatchNormalization(), keras.layers.Dense(10, "softmax")]
+    model = keras.Sequential([type(layer).from_config(layer.get_config()) for layer in layers])
+    few = tiny._replace(train=fc.Split(tiny.train.images[:64], tiny.train.labels[:64]))
+    history = fc.train(model, few, ONE_EPOCH, checkpoint=tmp_path / "best.keras", verbose=0)
+    assert history.params["steps"] == 2  # of 32 images
+    loss = fc.evaluate(model, tiny.validation).loss
+    assert loss == pytest.approx(history.history["val_loss"][0], rel=1e-5)
+
+
 def test_whitening_needs_a_convolution_first(tiny, tmp_path):
     model = network(keras.layers.Dense(10, activation="softmax"))
-    recipe = dataclasses.replace(ONE_EPOCH, whitening=True)
+    recipe = ONE_EPOCH.replace(whitening=True)
     with pytest.raises(ValueError, match=r"begins with a Conv2D with a bias.*got Flatten"):
         fc.train(model, tiny, recipe, checkpoint=tmp_path / "best.keras", verbose=0)
 

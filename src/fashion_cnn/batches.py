@@ -12,17 +12,11 @@ import tensorflow as tf
 from fashion_cnn.images import IMAGE_SHAPE, Split
 from fashion_cnn.recipe import Recipe
 
-PREFETCHED_BATCHES = 8
 Augmentation = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # images and a seed; changed images
 
 
 def training_batches(
-    split: Split,
-    recipe: Recipe,
-    seed: int,
-    *,
-    first_epoch: int,
-    augment: Augmentation | None = None,
+    split: Split, recipe: Recipe, seed: int, first_epoch: int, augment: Augmentation | None = None
 ) -> tf.data.Dataset:
     """Return the batches of all epochs in turn, starting with `first_epoch`, counted from 0.
 
@@ -30,17 +24,14 @@ def training_batches(
     images are changed by `augment`, as `train` describes it, and then as the recipe says.
     """
     n = len(split.labels)
-    seen = _images_per_epoch(split, recipe)
+    seen, steps = epoch_size(split, recipe)
     shuffles = math.ceil(seen / n)
 
     def order_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = [
-            tf.random.experimental.stateless_shuffle(tf.range(n), seed=[seed, epoch * shuffles + k])
-            for k in range(shuffles)
-        ]
-        return tf.data.Dataset.from_tensor_slices(tf.concat(order, 0)[:seen]).batch(
-            recipe.batch_size
-        )
+        shuffle = tf.random.experimental.stateless_shuffle
+        order = [shuffle(tf.range(n), [seed, epoch * shuffles + k]) for k in range(shuffles)]
+        indices = tf.concat(order, 0)[:seen]
+        return tf.data.Dataset.from_tensor_slices(indices).batch(recipe.batch_size)
 
     def batch_of(step: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         batch, labels = _taken(split, indices)
@@ -56,18 +47,15 @@ def training_batches(
     return _prefetched(
         tf.data.Dataset.range(first_epoch, recipe.epochs)
         .flat_map(order_of)
-        .enumerate(start=first_epoch * steps_per_epoch(split, recipe))
+        .enumerate(start=first_epoch * steps)
         .map(batch_of)
     )
 
 
-def steps_per_epoch(split: Split, recipe: Recipe) -> int:
-    """Return the number of batches of an epoch."""
-    return math.ceil(_images_per_epoch(split, recipe) / recipe.batch_size)
-
-
-def _images_per_epoch(split: Split, recipe: Recipe) -> int:
-    return max(1, round(recipe.passes * len(split.labels)))
+def epoch_size(split: Split, recipe: Recipe) -> tuple[int, int]:
+    """Return the numbers of images and of batches in an epoch."""
+    images = max(1, round(recipe.passes * len(split.labels)))
+    return images, math.ceil(images / recipe.batch_size)
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
@@ -88,7 +76,7 @@ def _prefetched(batches: tf.data.Dataset) -> tf.data.Dataset:
     """
     options = tf.data.Options()
     options.autotune.enabled = False
-    return batches.prefetch(PREFETCHED_BATCHES).with_options(options)
+    return batches.prefetch(8).with_options(options)
 
 
 def _taken(split: Split, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -121,8 +109,7 @@ def _moved(images: tf.Tensor, recipe: Recipe, seed: tf.Tensor) -> tf.Tensor:
 def _erased(images: tf.Tensor, probability: float, seed: tf.Tensor) -> tf.Tensor:
     """Fill a random rectangle of some images with one random grey (arXiv:1708.04896)."""
     n = tf.shape(images)[0]
-    shortest, longest = 3, 14  # pixels
-    sides = tf.random.stateless_uniform([2, n, 1], seed, shortest, longest + 1, tf.int32)
+    sides = tf.random.stateless_uniform([2, n, 1], seed, 3, 15, tf.int32)  # pixels
     chances = tf.random.stateless_uniform([4, n, 1], tf.random.fold_in(seed, 1))
 
     def is_inside(axis: int) -> tf.Tensor:

@@ -1,9 +1,8 @@
 """The files of a run: the best model, the state to resume from, the history.
 
-A file is written under another name in the same directory and then renamed, which file systems do
-atomically: whatever ends a run leaves the old file or the new one. Keras's ``ModelCheckpoint``
-writes in place, and its ``BackupAndRestore`` does not save the counters of early stopping,
-the best model so far, dropout's seeds and the order of the images.
+Each is written under another name in the same directory and then renamed, which is atomic: whatever
+ends a run leaves the old file or the new one. Keras's ``ModelCheckpoint`` writes in place, and its
+``BackupAndRestore`` saves neither the best weights so far nor dropout's seeds.
 """
 
 import contextlib
@@ -12,8 +11,10 @@ import hashlib
 import json
 import math
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,40 +23,38 @@ import keras
 import numpy as np
 
 from fashion_cnn.data import Source
+from fashion_cnn.recipe import BEST, BOOK, FAST, Recipe
 
-_COUNTERS = ("best", "wait", "stopped_epoch", "best_epoch")  # of Keras's EarlyStopping
-
-
-def default_checkpoint(source: Source) -> Path:
-    """Return the best model's default path; a stand-in model never replaces a real one."""
-    return Path("best-cnn-model.keras" if source.is_fashion_mnist else "stand-in-model.keras")
+State = dict[str, Any]
 
 
-def resolved(checkpoint: str | os.PathLike[str]) -> Path:
-    """Return a checkpoint's absolute path, with ``~`` and links resolved."""
-    return Path(os.path.realpath(os.path.expanduser(checkpoint)))
+def default_checkpoint(source: Source, recipe: Recipe) -> Path:
+    """Return the best model's default path, which depends on the recipe and on the kind of data.
+
+    So a short run does not replace the model of a long one, nor stand-in data a real model.
+    """
+    numbers = [float(x) if isinstance(x, int | float) else x for x in asdict(recipe).values()]
+    digits = hashlib.sha256(repr(numbers).encode()).hexdigest()[:6]
+    suffix = {BOOK: "", FAST: "-fast", BEST: "-best"}.get(recipe, f"-{digits}")
+    kind = "best-cnn" if source.is_fashion_mnist else "stand-in"
+    return Path(f"{kind}-model{suffix}.keras")
 
 
-def state_path_of(checkpoint: Path) -> Path:
-    """Return where the state of an unfinished run is kept."""
-    return checkpoint.with_suffix(".training-state.npz")
+def files_beside(checkpoint: Path) -> tuple[Path, Path]:
+    """Return where the state of an unfinished run and the history of a finished one are kept."""
+    return checkpoint.with_suffix(".training-state.npz"), checkpoint.with_suffix(".history.json")
 
 
-def history_path_of(checkpoint: Path) -> Path:
-    """Return where the history of a finished run is kept."""
-    return checkpoint.with_suffix(".history.json")
-
-
-def read_state(path: Path) -> dict[str, Any]:
+def read_state(path: Path) -> State:
     """Read the state of an interrupted run, without pickle; raise ValueError if there is none.
 
-    Its keys are ``run`` (what identifies it), ``history``, ``early_stopping`` (Keras's counters),
-    ``stopped`` (whether early stopping had ended it), ``variables`` (arrays: of all layers,
-    dropout's seeds too, then of the optimizer) and ``best_weights`` (arrays).
+    Its keys are ``run`` (what identifies it), ``history``, ``stopped`` (whether it had ended),
+    ``variables`` (arrays: of all layers, dropout's seeds too, then of the optimizer) and
+    ``best_weights`` (arrays).
     """
     try:
         with open(path, "rb") as file, np.load(file) as content:  # without allow_pickle
-            state: dict[str, Any] = json.loads(str(content["state"]))
+            state: State = json.loads(str(content["state"]))
             for kind in ("variables", "best_weights"):
                 state[kind] = [content[name] for name in content.files if name.startswith(kind)]
         return state
@@ -66,89 +65,93 @@ def read_state(path: Path) -> dict[str, Any]:
         ) from error
 
 
-class KeepProgress(keras.callbacks.EarlyStopping):
+def interrupted_run(checkpoint: Path, run: State) -> State | None:
+    """Read the state of an interrupted run, if there is one; refuse that of another run."""
+    path, _history = files_beside(checkpoint)
+    state = read_state(path) if path.exists() else None
+    kept = state["run"] if state else run
+    different = [
+        f"{name} {kept.get(name)}, not {run.get(name)}"
+        for name in run | kept
+        if kept.get(name) != run.get(name) and name != "computed in"
+    ]
+    if different:
+        raise ValueError(
+            f"{path} holds an interrupted run with {'; '.join(different[:8])}. Train with the same "
+            "settings to resume it, or with another checkpoint to keep it for later. Delete the "
+            "file, or train with resume=False, to start over"
+        )
+    return state
+
+
+class KeepProgress(keras.callbacks.Callback):
     """Stop early; save the best model and, after every epoch, the state of the run.
 
-    It comes last, after Keras's ``History``, which it reads and, when a run resumes, sets. What is
-    saved is `best_model`, which always holds the best weights so far. `run` identifies the run;
-    `state` is what `read_state` returned.
+    It comes last, after Keras's ``History``, from which it tells what is best and when to stop.
+    What is saved is `best_model`, which always holds the best weights so far. `run` identifies the
+    run; `state` is what `read_state` returned.
     """
 
     def __init__(
-        self,
-        checkpoint: Path,
-        run: dict[str, Any],
-        state: dict[str, Any] | None,
-        history: keras.callbacks.History,
-        best_model: keras.Sequential,
+        self, checkpoint: Path, run: State, state: State | None, best_model: keras.Sequential
     ) -> None:
-        super().__init__(patience=run["patience"], restore_best_weights=True)
-        self.checkpoint, self.run, self.state = checkpoint, run, state
-        self.history, self.best_model = history, best_model
+        super().__init__()
+        self.checkpoint, self.run = checkpoint, run
+        self.state, self.best_model = state, best_model
         self.saved_epochs = len(state["history"]["loss"]) if state else 0
+        self.state_path, self.history_path = files_beside(checkpoint)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Restore everything from the state, or remove the state of an abandoned run."""
-        super().on_train_begin(logs)
         if self.state is None:
-            state_path_of(self.checkpoint).unlink(missing_ok=True)
+            self.state_path.unlink(missing_ok=True)
             return
-        self.history.history = self.state["history"]
-        self.history.epoch = list(range(self.saved_epochs))
-        for name, value in self.state["early_stopping"].items():
-            setattr(self, name, value)
-        self.best_weights = self.state["best_weights"]
+        self.model.history.history = self.state["history"]
+        self.model.history.epoch = list(range(self.saved_epochs))
         for variable, value in zip(self._variables(), self.state["variables"], strict=True):
             variable.assign(value)
-        self._save_best()  # the run may have been killed between saving model and state
+        # The run may have been killed between saving the model and the state.
+        self._save_best(self.state["best_weights"])
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Save the model if this epoch is the best so far, then the state."""
-        loss = self.history.history["val_loss"][-1]
+        *earlier, loss = self.model.history.history["val_loss"]
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"expected a finite validation loss, got {loss} in epoch {epoch + 1}; train with a "
                 f"smaller learning rate than {self.run['learning_rate']}"
             )
-        super().on_epoch_end(epoch, logs)
-        try:
-            if self.best_epoch == epoch:
-                self._save_best()
-            self._save_state()
-        except OSError as error:
-            error.add_note(f"Epoch {epoch + 1} cannot be saved; what was saved before is intact.")
-            raise
+        if loss < min(earlier, default=math.inf):
+            self._save_best(self.model.get_weights())
+        elif len(earlier) - np.argmin(earlier) >= self.run["patience"]:
+            self.model.stop_training = True
+        self._save_state()
         self.saved_epochs = epoch + 1
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Keep the history and remove the state: the run is finished."""
         content = {
-            "checkpoint SHA-256": sha256_of(self.checkpoint),
+            "checkpoint SHA-256": hashlib.sha256(self.checkpoint.read_bytes()).hexdigest(),
             "steps per epoch": self.params["steps"],
-            "history": self.history.history,
+            "history": self.model.history.history,
         }
-        with replacing(history_path_of(self.checkpoint)) as new_path:
+        with replacing(self.history_path) as new_path:
             new_path.write_text(json.dumps(content, indent=2), encoding="utf-8")
-        state_path_of(self.checkpoint).unlink(missing_ok=True)
+        self.state_path.unlink(missing_ok=True)
 
-    def _save_best(self) -> None:
-        self.best_model.set_weights(self.best_weights)
+    def _save_best(self, weights: list[np.ndarray]) -> None:
+        self.best_model.set_weights(weights)
         with replacing(self.checkpoint) as new_path:
             self.best_model.save(new_path)
 
     def _save_state(self) -> None:
-        state = {
-            "run": self.run,
-            "history": self.history.history,
-            "early_stopping": {name: getattr(self, name) for name in _COUNTERS},
-            "stopped": bool(self.model.stop_training),
-        }
-        best = enumerate(self.best_weights)
-        arrays: dict[str, Any] = {f"best_weights {n}": array for n, array in best}
-        for n, variable in enumerate(self._variables()):
-            arrays[f"variables {n}"] = np.asarray(variable)
-        with replacing(state_path_of(self.checkpoint)) as new_path:
-            np.savez(new_path, state=np.array(json.dumps(state)), **arrays)
+        history, is_stopped = self.model.history.history, bool(self.model.stop_training)
+        state = json.dumps({"run": self.run, "history": history, "stopped": is_stopped})
+        best, variables = self.best_model.get_weights(), map(np.asarray, self._variables())
+        arrays = {f"best_weights {n}": array for n, array in enumerate(best)}
+        arrays |= {f"variables {n}": array for n, array in enumerate(variables)}
+        with replacing(self.state_path) as new_path:
+            np.savez(new_path, state=np.array(state), **arrays)
 
     def _variables(self) -> list[keras.Variable]:
         # layer.variables has dropout's seeds, which model.weights lacks.
@@ -158,28 +161,37 @@ class KeepProgress(keras.callbacks.EarlyStopping):
 
 def load_history(checkpoint: str | os.PathLike[str]) -> keras.callbacks.History | None:
     """Read the history that `train` kept beside a checkpoint; None if none matches it."""
-    checkpoint, history = resolved(checkpoint), keras.callbacks.History()
+    checkpoint, history = Path(checkpoint).expanduser().resolve(), keras.callbacks.History()
     try:
-        content = json.loads(history_path_of(checkpoint).read_text(encoding="utf-8"))
+        content = json.loads(files_beside(checkpoint)[1].read_text(encoding="utf-8"))
+        digits = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
         history.history = content["history"]
         history.epoch = list(range(len(history.history["loss"])))
         history.set_params({"steps": content["steps per epoch"]})
-        return history if content["checkpoint SHA-256"] == sha256_of(checkpoint) else None
+        return history if content["checkpoint SHA-256"] == digits else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-@contextlib.contextmanager
-def locked(checkpoint: Path) -> Iterator[None]:
-    """Keep other trainings away from a checkpoint's files; create their directory.
+def make_folder(folder: Path) -> None:
+    """Create a folder if it is missing, and try whether files can be saved in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        message = f"nothing can be saved in this folder ({error.strerror}); choose another"
+        raise OSError(error.errno, message, str(folder)) from None
+
+
+def locked(checkpoint: Path) -> contextlib.AbstractContextManager[object]:
+    """Keep other trainings away from a checkpoint's files; create their folder.
 
     The operating system releases the lock of a process that ends, whatever ended it.
     """
+    make_folder(checkpoint.parent)
     path = checkpoint.with_name(f".{checkpoint.name}.lock")
-    lock = filelock.FileLock(path, timeout=0, fallback_to_soft=False)
     try:
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        return filelock.FileLock(path, timeout=0, fallback_to_soft=False).acquire()
     except filelock.Timeout:
         raise RuntimeError(
             f"another training is writing {checkpoint}; wait until it ends, or choose another file"
@@ -188,11 +200,8 @@ def locked(checkpoint: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
             raise
         message = f"no file can be locked in {path.parent}; start no second training of this file"
-        warnings.warn(message, stacklevel=4)
-    try:
-        yield
-    finally:
-        lock.release()
+        warnings.warn(message, stacklevel=3)
+        return contextlib.nullcontext()
 
 
 @contextlib.contextmanager
@@ -202,11 +211,8 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield new_path
         os.replace(new_path, path)
+    except OSError as error:
+        error.add_note(f"{path} cannot be saved; what was saved before is intact.")
+        raise
     finally:
         new_path.unlink(missing_ok=True)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, as hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,8 +1,9 @@
 """The settings of a training run, and three recipes: the book's, fast, accurate."""
 
+import dataclasses
 from dataclasses import dataclass, fields
 from math import inf
-from typing import Literal
+from typing import Any, Literal
 
 from fashion_cnn.images import IMAGE_SHAPE
 
@@ -29,8 +30,7 @@ class Recipe:
     weight_decay : float
         Each step subtracts this fraction of every weight, not of biases, times the step size.
     dropout_rate : float, optional
-        The rate in this run, in place of the one the network was built with; None keeps that one.
-        A network built without dropout stays without.
+        The rate in this run; None keeps the network's. A network without dropout stays without.
     label_smoothing : float
         The probability, in [0, 1), that the loss takes from the right class and spreads over all
         ten, so that the network does not become too sure.
@@ -79,42 +79,49 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse settings that are out of range."""
-        for name, (kinds, is_valid, expected) in _ALLOWED.items():
-            value = getattr(self, name)
-            if not (isinstance(value, kinds) and is_valid(value)):
-                raise ValueError(f"expected {name} to be {expected}, got {value!r}")
+        for names, kinds, is_valid, expected in _ALLOWED:
+            for name in names.split():
+                value = getattr(self, name)
+                if not (isinstance(value, kinds) and is_valid(value)):
+                    raise ValueError(f"expected {name} to be {expected}, got {value!r}")
+
+    def replace(self, **settings: Any) -> "Recipe":
+        """Return a recipe with some settings changed, which are checked as those of a new one.
+
+        Examples
+        --------
+        >>> BOOK.replace(epochs=2)
+        Recipe(learning_rate=0.001, batch_size=32, epochs=2, patience=2)
+        """
+        return dataclasses.replace(self, **settings)
 
     def __repr__(self) -> str:
         """Return the call that makes it, without the settings that have their default."""
-        settings = [
-            f"{field.name}={value!r}"
-            for field in fields(self)
-            if (value := getattr(self, field.name)) != field.default
+        settings = {
+            field.name: (getattr(self, field.name), field.default) for field in fields(self)
+        }
+        given = [
+            f"{name}={value!r}" for name, (value, default) in settings.items() if value != default
         ]
-        return f"Recipe({', '.join(settings)})"
+        return f"Recipe({', '.join(given)})"
 
 
 _SIDE, _PRECISIONS = min(IMAGE_SHAPE), ("float32", "bfloat16", "fastest")
-# For each number: its types, its range, and both in words.
-_ALLOWED = {
-    "learning_rate": (int | float, lambda x: 0 < x < inf, "a number above 0"),
-    "batch_size": (int, lambda x: x >= 1, "an int, at least 1"),
-    "epochs": (int, lambda x: x >= 1, "an int, at least 1"),
-    "patience": (int, lambda x: x >= 0, "an int, at least 0"),
-    "warmup": (int | float | None, lambda x: x is None or 0 < x < 1, "in (0, 1), or None"),
-    "optimizer": (str, lambda x: x in ("adam", "nadam"), "'adam' or 'nadam'"),
-    "beta_2": (int | float, lambda x: 0 <= x < 1, "in [0, 1)"),
-    "weight_decay": (int | float, lambda x: 0 <= x < inf, "a number, at least 0"),
-    "dropout_rate": (int | float | None, lambda x: x is None or 0 <= x < 1, "in [0, 1), or None"),
-    "label_smoothing": (int | float, lambda x: 0 <= x < 1, "in [0, 1)"),
-    "whitening": (bool, lambda x: True, "True or False"),
-    "frozen": (bool, lambda x: True, "True or False"),
-    "passes": (int | float, lambda x: 0 < x < inf, "a number above 0"),
-    "flip": (bool, lambda x: True, "True or False"),
-    "shift": (int, lambda x: 0 <= x < _SIDE, f"an int from 0 to {_SIDE - 1}"),
-    "erasing": (int | float, lambda x: 0 <= x <= 1, "in [0, 1]"),
-    "precision": (str, lambda x: x in _PRECISIONS, f"one of {', '.join(_PRECISIONS)}"),
-}
+# The settings of one kind: their types, their range, and both in words.
+_ALLOWED = (
+    ("learning_rate passes", int | float, lambda x: 0 < x < inf, "a number above 0"),
+    ("batch_size epochs", int, lambda x: x >= 1, "an int, at least 1"),
+    ("patience", int, lambda x: x >= 0, "an int, at least 0"),
+    ("warmup", int | float | None, lambda x: x is None or 0 < x < 1, "in (0, 1), or None"),
+    ("optimizer", str, lambda x: x in ("adam", "nadam"), "'adam' or 'nadam'"),
+    ("beta_2 label_smoothing", int | float, lambda x: 0 <= x < 1, "in [0, 1)"),
+    ("weight_decay", int | float, lambda x: 0 <= x < inf, "a number, at least 0"),
+    ("dropout_rate", int | float | None, lambda x: x is None or 0 <= x < 1, "in [0, 1), or None"),
+    ("whitening frozen flip", bool, lambda x: True, "True or False"),
+    ("shift", int, lambda x: 0 <= x < _SIDE, f"an int from 0 to {_SIDE - 1}"),
+    ("erasing", int | float, lambda x: 0 <= x <= 1, "in [0, 1]"),
+    ("precision", str, lambda x: x in _PRECISIONS, f"one of {', '.join(_PRECISIONS)}"),
+)
 
 BOOK = Recipe(learning_rate=1e-3, batch_size=32, epochs=20, patience=2)
 """The recipe of the book and of the note."""

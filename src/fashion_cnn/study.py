@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from dataclasses import asdict, replace
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -21,12 +22,14 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from fashion_cnn.checkpoint import replacing, state_path_of
+from fashion_cnn.checkpoint import files_beside, make_folder, replacing
 from fashion_cnn.data import load_fashion_mnist
 from fashion_cnn.model import architecture, build_cnn
 from fashion_cnn.prediction import evaluate
 from fashion_cnn.recipe import BOOK, Recipe
-from fashion_cnn.training import chosen_precision, fingerprint, train
+from fashion_cnn.training import check_network, chosen_precision, fingerprint, train
+
+NO_MAIN_GUARD = 78  # the exit code of a worker that would start a study of its own
 
 
 def study(
@@ -40,8 +43,8 @@ def study(
 ) -> pd.DataFrame:
     """Train a network once with every seed and return a table of the results.
 
-    Finished runs are kept in `directory`: call `study` again to resume after an interruption. A
-    script must call it under ``if __name__ == "__main__":``, because the workers import the script.
+    Call `study` again to resume after an interruption. A script must call it under
+    ``if __name__ == "__main__":``, because the workers import the script.
 
     Parameters
     ----------
@@ -52,12 +55,12 @@ def study(
     model : keras.Sequential, optional
         The network, whose weights are drawn anew for every seed; by default `build_cnn`'s.
     directory, data_dir : path, optional
-        Where results (``seed-3.json``) and best models (``seed-3.keras``) are kept, and where the
-        data is, as in `load_fashion_mnist`.
+        Where results (``seed-3.json``) and best models (``seed-3.keras``) are kept, and the data.
     executor : concurrent.futures.Executor, optional
         Who runs the trainings; by default one process for each core of this machine, with one
         thread and 1.2 GB of memory each. For a Dask cluster whose workers can reach the package,
-        the data and `directory`, pass ``client.get_executor()``.
+        the data and `directory`, pass ``client.get_executor()``; Dask comes with
+        ``pip install "fashion-cnn[cluster]"``.
 
     Returns
     -------
@@ -69,8 +72,7 @@ def study(
     Raises
     ------
     ValueError
-        If `seeds` is empty or repeats one, or `directory` holds results of another recipe, network
-        or data set.
+        If `seeds` is empty or repeats one, or `directory` holds results of another study.
     Exception
         What the run of a seed raised, once the others have finished; their results are kept.
     """
@@ -78,10 +80,11 @@ def study(
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"expected at least one seed and each only once, got {seeds}")
     if getattr(multiprocessing.current_process(), "_inheriting", False):  # a worker is starting
-        raise SystemExit('expected a script to call study under if __name__ == "__main__":')
-    directory = Path(directory).expanduser().absolute()
-    directory.mkdir(parents=True, exist_ok=True)
-    data, model = load_fashion_mnist(data_dir), model or build_cnn()
+        raise SystemExit(NO_MAIN_GUARD)
+    model, directory = model or build_cnn(), Path(directory).expanduser().absolute()
+    check_network(model)
+    make_folder(directory)
+    data = load_fashion_mnist(data_dir)
     task = {"recipe": asdict(recipe), "network": architecture(model)}
     task["data set"] = fingerprint(data.train, data.validation)
     results = {}
@@ -92,7 +95,7 @@ def study(
             raise ValueError(f"{path} is from another {different}; delete or move it")
         results[int(path.stem.removeprefix("seed-"))] = kept["result"]
     # Every seed computes in this machine's precision, whichever machine trains it.
-    recipe = replace(recipe, precision=chosen_precision(recipe))
+    recipe = recipe.replace(precision=chosen_precision(recipe))
     run = recipe, model.get_config(), task, directory, data.source.directory.absolute()
     context = multiprocessing.get_context("spawn")
     reader, writer = context.Pipe(duplex=False)
@@ -100,13 +103,22 @@ def study(
     with ProcessPoolExecutor(None, context, _start_worker, (reader,)) as pool, writer:
         submit = (executor or pool).submit
         futures = {submit(_train, seed, *run): seed for seed in seeds if seed not in results}
+        workers = multiprocessing.active_children()
         try:
             for _ in tqdm(as_completed(futures), total=len(futures), desc="study", unit="seed"):
                 pass
         finally:
             for future in futures:
                 future.cancel()  # those that an interruption left waiting
-    results |= {seed: future.result() for future, seed in futures.items()}  # or its error
+    try:
+        results |= {seed: future.result() for future, seed in futures.items()}  # or its error
+    except BrokenProcessPool:
+        if not any(worker.exitcode == NO_MAIN_GUARD for worker in workers):
+            raise
+        raise RuntimeError(
+            'expected a script to call study under if __name__ == "__main__":, because each worker '
+            "imports the script; put that line before the call and indent the call"
+        ) from None
     runs = pd.DataFrame.from_dict(results, orient="index").astype(float).loc[seeds]
     mean, half = runs.mean(), stats.t.ppf(0.975, runs.count() - 1) * runs.sem()
     summary = {"mean": mean, "std": runs.std(), "95 % from": mean - half, "95 % to": mean + half}
@@ -119,7 +131,7 @@ def _train(
     """Train with one seed, on a worker, and save the result."""
     checkpoint, model = directory / f"seed-{seed}.keras", keras.Sequential.from_config(network)
     data = load_fashion_mnist(data_dir)
-    start = float("nan") if state_path_of(checkpoint).exists() else time.perf_counter()
+    start = float("nan") if files_beside(checkpoint)[0].exists() else time.perf_counter()
     history = train(model, data, recipe, checkpoint=checkpoint, seed=seed, verbose=0)
     result: dict[str, float] = {"epochs": len(history.epoch)}
     seconds = time.perf_counter() - start

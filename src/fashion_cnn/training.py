@@ -3,7 +3,8 @@
 import hashlib
 import os
 import random
-from collections.abc import Callable, Iterable
+import textwrap
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -14,26 +15,15 @@ import tensorflow as tf
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from fashion_cnn.batches import Augmentation, evaluation_batches, steps_per_epoch, training_batches
-from fashion_cnn.checkpoint import (
-    KeepProgress,
-    default_checkpoint,
-    locked,
-    read_state,
-    resolved,
-    state_path_of,
-)
+from fashion_cnn.batches import Augmentation, epoch_size, evaluation_batches, training_batches
+from fashion_cnn.checkpoint import KeepProgress, default_checkpoint, interrupted_run, locked
 from fashion_cnn.data import FashionMNIST
-from fashion_cnn.images import CLASS_NAMES, Split, checked_split
+from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE, Split, checked_split
 from fashion_cnn.language import gettext as _
 from fashion_cnn.model import architecture, compile_cnn, mark_stand_in
 from fashion_cnn.prediction import check_model, class_probabilities
 from fashion_cnn.quiet import processor_flags
 from fashion_cnn.recipe import BOOK, Recipe
-
-MAX_STEPS_PER_CALL = 16
-WHITENING_IMAGES = 1_000
-VALIDATION_BATCH_SIZE = 256  # larger ones are no faster and need more memory
 
 
 def train(
@@ -53,14 +43,13 @@ def train(
     What is trained is a copy of the network, whose weights are drawn from `seed`, so the same
     network, data, recipe and seed give the same run (on a CPU, with the same versions, number of
     threads and precision); to continue from the weights of a model, use Keras's own ``model.fit``.
-    However the run ends, `model` holds the best weights so far, as the saved file does, in float32,
-    and is compiled as `build_cnn` compiles it; before an epoch has finished, it keeps its own.
+    However the run ends, `model` holds the best weights so far, as the saved file does, in float32
+    and compiled as by `build_cnn`; before an epoch has finished, it keeps its own.
 
     Called again with the same arguments after an interruption (Ctrl-C, a crash, a lost machine),
     `train` resumes after the last finished epoch and ends as if nothing had happened, bit for bit.
-    Beside the checkpoint it keeps the state of the run, ``….training-state.npz``, until the run has
-    finished, and then the history, ``….history.json``. A lock keeps a second training from writing
-    to the same files.
+    Beside the checkpoint are the state of an unfinished run, ``….training-state.npz``, or the
+    history of a finished one, ``….history.json``, and a lock against a second training.
 
     Parameters
     ----------
@@ -68,23 +57,25 @@ def train(
         A network from `build_cnn`; if it was built in the scope of a
         ``tf.distribute.MirroredStrategy``, it is trained on several devices.
     data : FashionMNIST
-        The network learns from ``data.train``; ``data.validation`` decides which epoch is best.
+        The network learns from ``data.train``; ``data.validation`` decides which epoch is best. For
+        fewer images, pass ``data._replace(train=data.train[:1000])``.
     recipe : Recipe
         The settings of the run.
     checkpoint : path, optional
-        Where to save the best model, as a ``.keras`` file; by default ``best-cnn-model.keras``, or
-        ``stand-in-model.keras`` for stand-in data.
+        Where to save the best model, as a ``.keras`` file that replaces an existing one; by default
+        ``best-cnn-model.keras`` for BOOK, ``best-cnn-model-fast.keras`` for FAST, ``…-best.keras``
+        for BEST, and six digits for other recipes; ``stand-in-model…`` for stand-in data.
     seed : int
         Seed of the weights, of the order and augmentation of the images, and of dropout, from 0 to
         4,294,967,295.
     resume : bool
         Whether to resume an interrupted run. False starts over.
     augment : callable, optional
-        Changes the training images, before what the recipe does to them: takes a batch, a float32
-        tensor (batch, 28, 28, 1) in [0, 1], and a seed, an integer tensor (2,), and returns a batch
-        of that kind. A resumed run recognises it by its name.
+        Changes the training images before the recipe does: takes a batch, a float32 tensor
+        (batch, 28, 28, 1) in [0, 1], and a seed, an integer tensor (2,), and returns a batch of
+        that kind. A resumed run recognises it by its name.
     callbacks : iterable of keras.callbacks.Callback
-        Called before the epoch is saved, and after every 1 to 16 steps. Their ``self.model`` is the
+        Called after every 1 to 16 steps, and before the epoch is saved. Their ``self.model`` is the
         copy that is trained. Their own state is not kept for a resumed run.
     verbose : {"auto", 0, 1, 2}
         As in ``model.fit``: 0 is silent, 1 draws a progress bar, 2 prints a line per epoch.
@@ -93,24 +84,21 @@ def train(
     -------
     keras.callbacks.History
         ``history.history`` has a list with one number per epoch for ``loss``, ``accuracy``,
-        ``val_loss`` and ``val_accuracy``, in the precision of the run; a recipe's label smoothing
-        raises the losses.
+        ``val_loss`` and ``val_accuracy``, in the precision of the run; label smoothing raises the
+        losses.
 
     Raises
     ------
-    TypeError
-        If an argument is of another type.
-    ValueError
-        If `checkpoint` does not end in ``.keras``, if a split is not images and labels as
-        `load_fashion_mnist` returns them, if `evaluate` would refuse the network, or if the kept
-        state is damaged or of another run.
+    TypeError, ValueError
+        If an argument is not as above, `evaluate` would refuse the network, or the kept state is
+        damaged or of another run.
     FloatingPointError
         If the validation loss is not finite; the epochs before stay saved.
     OSError
-        If nothing can be saved beside `checkpoint`, which is tried first, or if an epoch cannot be
+        If nothing can be saved beside `checkpoint`, which is tried first, or an epoch cannot be
         saved; what was saved before stays intact.
     RuntimeError
-        If another training is writing to `checkpoint`, or if Keras's backend is not TensorFlow.
+        If another training is writing to `checkpoint`, or Keras's backend is not TensorFlow.
 
     Examples
     --------
@@ -119,78 +107,64 @@ def train(
     >>> len(history.history["val_accuracy"])
     1
     """
-    _check(model, data, recipe, seed)
+    _check(data, recipe, seed)
+    check_network(model)
     seed = int(seed)
-    data = data._replace(
-        train=checked_split(data.train, "train"),
-        validation=checked_split(data.validation, "validation"),
-    )
-    check_model(model, "train(model, data)")
-    class_probabilities(model, data.train.images[:1])  # what evaluate would refuse afterwards
-    checkpoint = resolved(default_checkpoint(data.source) if checkpoint is None else checkpoint)
-    if checkpoint.suffix != ".keras" or checkpoint.is_dir():
-        raise ValueError(f"expected a checkpoint file that ends in .keras, got {str(checkpoint)!r}")
-    with locked(checkpoint):
+    training = checked_split(data.train, "train")
+    validation = checked_split(data.validation, "validation")
+    path = Path(checkpoint or default_checkpoint(data.source, recipe)).expanduser().resolve()
+    if path.suffix != ".keras" or path.is_dir():
+        raise ValueError(f"expected a checkpoint file that ends in .keras, got {str(path)!r}")
+    with locked(path):
         run: dict[str, Any] = {
             **asdict(recipe),
             "seed": seed,
-            "network": architecture(model),
-            "data set": fingerprint(data.train, data.validation),
-            "augmentation": getattr(augment, "__qualname__", type(augment).__name__),
+            **_named_settings(model),
+            "training images": len(training.labels),
+            "data set": fingerprint(training, validation)[:12],
+            "augmentation": getattr(augment, "__qualname__", augment and type(augment).__name__),
         }
-        state = _interrupted_run(checkpoint, run) if resume else None
+        state = interrupted_run(path, run) if resume else None
         # Another precision would be another run, so a resumed one keeps its own.
         run["computed in"] = state["run"]["computed in"] if state else chosen_precision(recipe)
-        first_epoch = len(state["history"]["loss"]) if state else 0
-        if verbose != 0:
-            if state:
-                message = _("Resuming after epoch {n} of at most {most} ({path}).")
-                path = state_path_of(checkpoint)
-                print(message.format(n=first_epoch, most=recipe.epochs, path=path))
-            if run["computed in"] != "float32":
-                print(_("Computing in {precision}.").format(precision=run["computed in"]))
-
-        steps = steps_per_epoch(data.train, recipe)
         mark_stand_in(model, is_stand_in=not data.source.is_fashion_mnist)
+        keep_progress = KeepProgress(path, run, state, model)
+        first_epoch = keep_progress.saved_epochs
+        if not state and path.exists() and verbose != 0:
+            print(_("{path} exists: the first epoch of this run replaces it.").format(path=path))
+        if state and verbose != 0:
+            text = _("Resuming after epoch {n} of at most {most} ({path}).")
+            print(text.format(n=first_epoch, most=recipe.epochs, path=keep_progress.state_path))
+        if run["computed in"] != "float32" and verbose != 0:
+            print(_("Computing in {precision}.").format(precision=run["computed in"]))
+
+        _images, steps = epoch_size(training, recipe)
         with model.distribute_strategy.scope():  # of one device, unless it was built for several
             compile_cnn(model)
             model.optimizer.build(model.trainable_variables)  # else Keras warns on loading
             trained = _copy(model, recipe, run["computed in"], seed)
             if recipe.whitening:
-                whiten(trained, data.train.images, seed)
-            trained.compile(
-                optimizer=make_optimizer(recipe, steps),
-                loss=make_loss(recipe),
-                metrics=["accuracy"],
-                steps_per_execution=steps_per_execution(steps),
-                jit_compile=False,  # XLA is slower on a CPU
-            )
-            trained.optimizer.build(trained.trainable_variables)
-        history = keras.callbacks.History()
-        keep_progress = KeepProgress(checkpoint, run, state, history, model)
+                whiten(trained, training.images, seed)
+            compile_for(recipe, trained, steps)
         try:
-            trained.fit(
-                training_batches(
-                    data.train, recipe, seed, first_epoch=first_epoch, augment=augment
-                ),
+            return trained.fit(
+                training_batches(training, recipe, seed, first_epoch=first_epoch, augment=augment),
                 shuffle=False,  # they are shuffled already
                 steps_per_epoch=steps,
-                validation_data=evaluation_batches(data.validation, VALIDATION_BATCH_SIZE),
+                # Larger batches are no faster and need more memory.
+                validation_data=evaluation_batches(validation, batch_size=256),
                 initial_epoch=recipe.epochs if state and state["stopped"] else first_epoch,
                 epochs=recipe.epochs,
-                callbacks=[history, *callbacks, keep_progress],
+                callbacks=[keras.callbacks.History(), *callbacks, keep_progress],
                 verbose=verbose,
             )
         except KeyboardInterrupt:
-            message = _(
-                "interrupted in epoch {epoch}; train again with the same arguments to go on"
-            )
+            text = _("interrupted in epoch {epoch}; train again with the same arguments to go on")
             epoch = min(keep_progress.saved_epochs + 1, recipe.epochs)
-            raise KeyboardInterrupt(message.format(epoch=epoch)) from None
-    return history
+            raise KeyboardInterrupt(text.format(epoch=epoch)) from None
 
 
-def _check(model: object, data: object, recipe: object, seed: object) -> None:
+def _check(data: object, recipe: object, seed: object) -> None:
     """Refuse arguments of a wrong kind, and another backend, in a sentence."""
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
@@ -198,8 +172,7 @@ def _check(model: object, data: object, recipe: object, seed: object) -> None:
             "KERAS_BACKEND=tensorflow before importing Keras, and restart Python"
         )
     for value, kind, which in (
-        (model, keras.Sequential, "as from build_cnn"),
-        (data, FashionMNIST, "the whole data set that load_fashion_mnist returns"),
+        (data, FashionMNIST, "as load_fashion_mnist returns it, not one of its splits"),
         (recipe, Recipe, "such as fashion_cnn.FAST without quotes"),
     ):
         if not isinstance(value, kind):
@@ -211,20 +184,29 @@ def _check(model: object, data: object, recipe: object, seed: object) -> None:
         raise ValueError(f"expected an int from 0 to {2**32 - 1:,} as seed, got {seed!r}")
 
 
-def _interrupted_run(checkpoint: Path, run: dict[str, Any]) -> dict[str, Any] | None:
-    """Read the state of an interrupted run, if there is one; refuse that of another run."""
-    path = state_path_of(checkpoint)
-    if not path.exists():
-        return None
-    state = read_state(path)
-    different = [name for name in run if state["run"].get(name) != run[name]]
-    if different:
-        raise ValueError(
-            f"{path} holds the state of an interrupted run with another {', '.join(different)}. "
-            "Train with the same arguments to resume it, with another checkpoint to keep it for "
-            "later, or with resume=False to start over"
-        )
-    return state
+def check_network(model: object) -> None:
+    """Refuse a network that cannot be built anew, or that `evaluate` would refuse afterwards."""
+    try:
+        if not isinstance(model, keras.Sequential):
+            raise TypeError(f"expected a Sequential, as from build_cnn, got {type(model).__name__}")
+        if not model.built:
+            model.build((None, *IMAGE_SHAPE, 1))
+        check_model(model, "train(model, data)")
+        copy = _copy(model, BOOK, "float32", seed=0)
+        class_probabilities(copy, np.zeros((1, *IMAGE_SHAPE, 1), np.float32))
+    except Exception as error:  # Keras raises errors of many kinds, some of many lines
+        reason = textwrap.shorten(str(error), 300, placeholder=" …")
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{reason} (Keras's own model.fit trains other networks)") from None
+
+
+def _named_settings(model: keras.Sequential) -> dict[str, Any]:
+    """Describe the layers of a network, with a name for each of their settings."""
+    named: dict[str, Any] = {}
+    for n, (kind, settings) in enumerate(architecture(model), 1):
+        named[f"layer {n}"] = kind
+        named |= {f"layer {n} ({kind}) {name}": value for name, value in settings.items()}
+    return named
 
 
 def fingerprint(*splits: Split) -> str:
@@ -243,22 +225,18 @@ def _copy(model: keras.Sequential, recipe: Recipe, precision: str, seed: int) ->
     the seeds of the whole process.
     """
     config, numbers = model.get_config(), random.Random(seed)
-    for layer in config["layers"]:
-        settings = layer["config"]
+    layers = [layer["config"] for layer in config["layers"] if layer["class_name"] != "InputLayer"]
+    for settings in layers:
         # Initializers and dropout have a seed, None if it is drawn; a dropout of 0 draws none.
         for drawn in (settings.get("kernel_initializer", {}).get("config", {}), settings):
             if drawn.get("seed", 0) is None and drawn.get("rate") != 0:
                 drawn["seed"] = numbers.randint(1, 10**9)
-    copy = keras.Sequential.from_config(config)
-    for layer in copy.layers[:-1]:  # the probabilities stay float32, and so do all weights
-        layer.dtype_policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
-    for layer in copy.layers:
-        is_dropout = isinstance(layer, keras.layers.Dropout) and layer.rate > 0
-        if is_dropout and recipe.dropout_rate is not None:
-            layer.rate = recipe.dropout_rate
-    if recipe.frozen:
-        copy.layers[0].trainable = False
-    return copy
+        if settings.get("rate") and recipe.dropout_rate is not None:
+            settings["rate"] = recipe.dropout_rate
+        settings["dtype"] = "mixed_bfloat16" if precision == "bfloat16" else "float32"
+    layers[-1]["dtype"] = "float32"  # the probabilities, as all weights
+    layers[0]["trainable"] = not recipe.frozen
+    return keras.Sequential.from_config(config)
 
 
 def whiten(model: keras.Sequential, images: NDArray[np.float32], seed: int) -> None:
@@ -266,8 +244,7 @@ def whiten(model: keras.Sequential, images: NDArray[np.float32], seed: int) -> N
 
     Neighbouring pixels are alike, so nearly all random filters respond to the brightness of a
     patch. These respond to its principal components, all equally strongly: one filter for each and
-    one for its negative, which ReLU would cut off, then random mixtures (Coates and Ng 2012,
-    "Learning feature representations with k-means", on whitening).
+    one for its negative, which ReLU would cut off, then random mixtures (Coates and Ng 2012).
     """
     first = model.layers[0]
     if not isinstance(first, keras.layers.Conv2D) or not first.use_bias:
@@ -276,21 +253,21 @@ def whiten(model: keras.Sequential, images: NDArray[np.float32], seed: int) -> N
             f"{type(first).__name__}; choose a recipe without whitening, such as BOOK"
         )
     height, width, _, filters = first.kernel.shape
-    windows = sliding_window_view(images[:WHITENING_IMAGES, ..., 0], (height, width), axis=(1, 2))
-    patches = windows.reshape(-1, height * width)
+    size = height * width
+    windows = sliding_window_view(images[:1_000, ..., 0], (height, width), axis=(1, 2))
+    patches = windows.reshape(-1, size)
     mean = patches.mean(axis=0)
     variances, components = np.linalg.eigh(np.cov(patches - mean, rowvar=False))
     # The added 0.01 keeps the noise in the smallest components from being amplified.
     whitening = (components / np.sqrt(variances + 0.01))[:, ::-1]
-    size = height * width
     mixtures = np.random.default_rng(seed).normal(size=(size, filters), scale=size**-0.5)
     kernel = np.hstack([whitening, -whitening, whitening @ mixtures])[:, :filters] / np.sqrt(2)
     first.kernel.assign(kernel.reshape(first.kernel.shape))
     first.bias.assign(-mean @ kernel)
 
 
-def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
-    """Make the recipe's optimizer; `steps` is the number of steps in an epoch."""
+def compile_for(recipe: Recipe, model: keras.Sequential, steps: int) -> None:
+    """Compile a network with a recipe's optimizer and loss, for epochs of `steps` steps."""
     learning_rate: Any = recipe.learning_rate
     if recipe.warmup is not None:
         rising = max(1, round(recipe.warmup * recipe.epochs * steps))
@@ -305,37 +282,29 @@ def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     optimizer = kind(learning_rate, beta_2=recipe.beta_2, weight_decay=decay)
     if decay:
         optimizer.exclude_from_weight_decay(var_names=["bias"])
-    return optimizer
 
-
-def make_loss(recipe: Recipe) -> str | Callable[[Any, Any], Any]:
-    """Return the recipe's cross-entropy, in a form that ``model.compile`` takes."""
-    if not recipe.label_smoothing:
-        return "sparse_categorical_crossentropy"
-
-    def loss(labels: Any, probabilities: Any) -> Any:
+    def smoothed(labels: Any, probabilities: Any) -> Any:
         wanted = keras.ops.one_hot(labels, len(CLASS_NAMES))
         return keras.losses.categorical_crossentropy(
             wanted, probabilities, label_smoothing=recipe.label_smoothing
         )
 
-    return loss
-
-
-def steps_per_execution(steps: int) -> int:
-    """Choose how many steps TensorFlow takes in one call, without returning to Python.
-
-    Keras takes too many steps if this number does not divide the steps of an epoch, and on several
-    devices it fails with more than one.
-    """
-    if tf.distribute.has_strategy():
-        return 1
-    return max(n for n in range(1, MAX_STEPS_PER_CALL + 1) if steps % n == 0)
+    # How many steps TensorFlow takes in one call, without returning to Python. Keras takes too many
+    # if this does not divide the steps of an epoch; several devices and Keras 3.6 need 1.
+    is_old = tuple(map(int, keras.__version__.split(".")[:2])) < (3, 7)
+    most = 1 if is_old or tf.distribute.has_strategy() else 16
+    model.compile(
+        optimizer,
+        loss=smoothed if recipe.label_smoothing else "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        steps_per_execution=max(n for n in range(1, most + 1) if steps % n == 0),
+        jit_compile=False,  # XLA is slower on a CPU
+    )
+    optimizer.build(model.trainable_variables)
 
 
 def chosen_precision(recipe: Recipe) -> Literal["float32", "bfloat16"]:
     """Return the precision to compute in on this machine."""
     if recipe.precision != "fastest":
         return recipe.precision
-    multiplies_in_bfloat16 = {"amx_bf16", "avx512_bf16"} & processor_flags()
-    return "bfloat16" if multiplies_in_bfloat16 else "float32"
+    return "bfloat16" if {"amx_bf16", "avx512_bf16"} & processor_flags() else "float32"
