@@ -182,8 +182,6 @@ class Preparer:
         The word is the reason of a `PhotoError`, or ``slow``, or ``ended`` if the process crashed.
         """
         with self.lock:
-            if not self.process.is_alive():
-                self.start()
             try:
                 self.pipe.recv()  # that the process is ready
                 self.pipe.send(content)
@@ -194,6 +192,7 @@ class Preparer:
                 word = "ended"
             self.process.kill()
             self.process.join()
+            self.start()
             return {"error": word}
 
 
@@ -209,10 +208,8 @@ def prepare_pictures(pipe: Connection) -> None:
             pipe.send("ready")
             try:
                 steps = photo_steps(pipe.recv())
-            except PhotoError as error:
-                answer: dict[str, Any] = {"error": error.reason}
-            else:
                 shades = {name: np.rint(255 * x).astype(int) for name, x in steps._asdict().items()}
-                answer = {"steps": {name: x.tolist() for name, x in shades.items()}}
-                answer["unlikeness"] = float(unlikeness(steps.centred[np.newaxis])[0])
-            pipe.send(answer)
+                answer = {"steps": {name: shade.tolist() for name, shade in shades.items()}}
+                pipe.send(answer | {"unlikeness": float(unlikeness(steps.centred[np.newaxis])[0])})
+            except PhotoError as error:
+                pipe.send({"error": error.reason})
