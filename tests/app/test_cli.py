@@ -298,8 +298,12 @@ def test_report_is_the_packages_report(run, trained, tiny, checkpoint):
     code, out, err = run("report", checkpoint)
     assert code == 0
     assert err.count("model.keras was trained on stand-in data: its answers mean nothing") == 1
-    assert out == fc.reproduction_report(model, tiny, history, **splits).to_string() + "\n"
-    assert "steps per epoch" in out
+    expected = fc.reproduction_report(model, tiny, history, **splits)
+    figures, verdicts = (
+        [re.split("  +", line) for line in block.splitlines()] for block in out.split("\n\n")
+    )
+    assert figures == [["", *expected.columns[:3]], *map(list, expected.iloc[:, :3].itertuples())]
+    assert verdicts == [["", "verdict"], *map(list, expected.iloc[:, 3:].itertuples())]
     checkpoint.with_name("model.history.json").unlink()
     code, out, err = run("report", checkpoint)
     assert code == 0
@@ -308,16 +312,25 @@ def test_report_is_the_packages_report(run, trained, tiny, checkpoint):
     assert "epoch" not in out
 
 
+def columns(lines):
+    """Return where the second and later columns of a table's lines begin, each layout once."""
+    return {
+        tuple(width(line[: cell.start()]) for cell in re.finditer(r"(?<=  )\S", line))
+        for line in lines
+    }
+
+
 def test_tables_are_korean_and_aligned(run, checkpoint):
     out, err = run("--language", "ko", "evaluate", checkpoint)[1:]
     assert out.split()[:5] == ["세트", "이미지", "개수", "손실", "정확도"]
-    assert len(set(map(width, out.splitlines()))) == 1
+    assert len(columns(out.splitlines())) == 1
     assert f"{checkpoint}: 대체 데이터로 훈련한 모델이므로 예측에" in err
     title, *rows = run("--language", "ko", "predict", "--checkpoint", checkpoint, 4)[1].splitlines()
     assert re.fullmatch(r"4: [가-힣 ]+ \(정답: [가-힣 ]+\)", title)
-    assert len(set(map(width, rows))) == 1
+    assert len({width(row) for row in rows}) == 1
     out = run("--language", "ko", "report", checkpoint)[1]
-    assert len(set(map(width, out.splitlines()))) == 1
+    assert [len(columns(block.splitlines())) for block in out.split("\n\n")] == [1, 1]
+    assert max(map(width, out.splitlines())) <= 80
     assert "모델 파라미터" in out
 
 

@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-import lazy_loader
 
 import fashion_cnn as fc
 from fashion_cnn.app.doctor import findings
-from fashion_cnn.app.words import choose_language, gather, in_language, spread
+from fashion_cnn.app.words import aligned, choose_language, gather, in_language, spread
 from fashion_cnn.data import DATA_DIR_VARIABLE, DatasetError, NotAvailableError, data_source
 from fashion_cnn.language import LANGUAGE_VARIABLE, LANGUAGES
 from fashion_cnn.language import gettext as _
 
-pd: Any = lazy_loader.load("pandas")
 PROGRAM = "fashion-cnn"
 RECIPES = {"book": fc.BOOK, "fast": fc.FAST, "best": fc.BEST}
 
@@ -156,19 +154,11 @@ def evaluate(checkpoint: str, data_dir: str | None) -> None:
     Compare models on the validation split; the test split is for the final figure.
     """
     model, data = _load_both(checkpoint, data_dir)
-    rows = {}
+    rows = [(_("split"), _("images"), _("loss"), _("accuracy"))]
     for name, split in ((_("validation"), data.validation), (_("test"), data.test)):
         loss, accuracy = fc.evaluate(model, split)
-        rows[name] = (f"{len(split.labels):,}", f"{loss:.4f}", f"{accuracy:.4f}")
-    columns = [_("images"), _("loss"), _("accuracy")]
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    click.echo(_aligned(table.rename_axis(columns=_("split"))))
-
-
-def _aligned(table: Any) -> str:
-    """Return the lines of a table, whichever letters they hold: Hangul takes two columns."""
-    with pd.option_context("display.unicode.east_asian_width", True):
-        return table.to_string()
+        rows.append((name, f"{len(split.labels):,}", f"{loss:.4f}", f"{accuracy:.4f}"))
+    click.echo(aligned(rows))
 
 
 @commands.command()
@@ -216,21 +206,22 @@ def predict(
         prediction = fc.predict(model, pixels)
         if prediction.remark:
             _say(f"{image}: {prediction.remark}")
-        probabilities = pd.Series(prediction.probabilities.tolist(), fc.CLASS_NAMES)
+        probabilities = dict(zip(fc.CLASS_NAMES, prediction.probabilities.tolist(), strict=True))
         answers.append(
             {
                 "image": image,
                 "class": fc.CLASS_NAMES[prediction.label],
                 "true_class": true_class,
                 "unlikeness": round(prediction.unlikeness, 3),
-                "probabilities": probabilities.round(6).to_dict(),
+                "probabilities": {name: round(p, 6) for name, p in probabilities.items()},
             }
         )
         if not as_json:
             truth = true_class and _(" (it is: {name})").format(name=_(true_class))
             click.echo(f"{image}: {prediction.class_name}{truth or ''}")
-            ranked = probabilities.rename(_).sort_values(ascending=False)
-            click.echo(textwrap.indent(_aligned(ranked.map("{:.2%}".format)), "  "))
+            ranked = sorted(probabilities, key=probabilities.__getitem__, reverse=True)
+            rows = [(_(name), f"{probabilities[name]:6.2%}") for name in ranked]
+            click.echo(textwrap.indent(aligned(rows), "  "))
     if as_json:
         click.echo(json.dumps(answers, indent=2))
     sys.exit(len(answers) < len(images))
@@ -258,7 +249,9 @@ def report(checkpoint: str, data_dir: str | None) -> None:
         _say(message.format(checkpoint=checkpoint))
     validation, test = fc.evaluate(model, data.validation), fc.evaluate(model, data.test)
     table = fc.reproduction_report(model, data, history, validation=validation, test=test)
-    click.echo(_aligned(table))
+    rows = [("", *table.columns), *table.to_records().tolist()]
+    click.echo(aligned([row[:-1] for row in rows]) + "\n")
+    click.echo(aligned([(row[0], row[-1]) for row in rows]))
 
 
 @commands.command()

@@ -36,7 +36,7 @@ def choose_language(args: Sequence[str]) -> None:
     os.environ["LANGUAGE"] = language
     python_gettext.bindtextdomain(DOMAIN, str(LOCALE))
     python_gettext.textdomain(DOMAIN)
-    click.Context.formatter_class = Formatter
+    click.Context.formatter_class = _Formatter
 
 
 def in_language(command: click.Command) -> click.Command:
@@ -81,7 +81,15 @@ def gather(text: str) -> str:
     return text.replace(FILLER, "")
 
 
-class Formatter(click.HelpFormatter):
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return the lines of a table."""
+    spread_rows = [[spread(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*spread_rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in spread_rows)
+    return gather("\n".join(lines))
+
+
+class _Formatter(click.HelpFormatter):
     """Wraps and aligns by the width of letters, not by their number."""
 
     def write_text(self, text: str) -> None:
