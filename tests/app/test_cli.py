@@ -130,7 +130,7 @@ def test_import_help_and_data_do_without_tensorflow_and_a_pipe_may_end_early(tmp
         ("train --seed -1", 2, "0<=x<=4294967295", "범위를 벗어난 값입니다: -1."),
         ("train --seed one", 2, "not a valid integer", "정수가 아닙니다: 'one'."),
         ("train --sed 1", 2, "--seed", "--seed"),
-        ("train --checkpoint model.h5", 1, "model.h5", "model.h5"),
+        ("train --checkpoint model.h5", 2, "ends in .keras, got model.h5", "model.h5"),
         ("train --checkpoint .", 2, "is a directory", "파일이 아니라 디렉터리입니다: '.'."),
         ("data --data-dir a.png", 2, "is a file", "디렉터리가 아니라 파일입니다: 'a.png'"),
         ("predict", 2, "Missing argument 'IMAGE...'.", "인수가 빠졌습니다: '이미지...'"),
@@ -299,9 +299,10 @@ def test_report_is_the_packages_report(run, trained, tiny, checkpoint):
     assert code == 0
     assert err.count("model.keras was trained on stand-in data: its answers mean nothing") == 1
     expected = fc.reproduction_report(model, tiny, history, **splits)
-    figures, verdicts = (
+    figures, verdicts, sources = (
         [re.split("  +", line) for line in block.splitlines()] for block in out.split("\n\n")
     )
+    assert [source[0].partition(": ")[0] for source in sources] == ["the note", "the book"]
     assert figures == [["", *expected.columns[:3]], *map(list, expected.iloc[:, :3].itertuples())]
     assert verdicts == [["", "verdict"], *map(list, expected.iloc[:, 3:].itertuples())]
     checkpoint.with_name("model.history.json").unlink()
@@ -329,7 +330,7 @@ def test_tables_are_korean_and_aligned(run, checkpoint):
     assert re.fullmatch(r"4: [가-힣 ]+ \(정답: [가-힣 ]+\)", title)
     assert len({width(row) for row in rows}) == 1
     out = run("--language", "ko", "report", checkpoint)[1]
-    assert [len(columns(block.splitlines())) for block in out.split("\n\n")] == [1, 1]
+    assert [len(columns(block.splitlines())) for block in out.split("\n\n")] == [1, 1, 1]
     assert max(map(width, out.splitlines())) <= 80
     assert "모델 파라미터" in out
 

@@ -73,7 +73,7 @@ def _line(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return ": ".join((str(error.filename), _(error.strerror)))
     if isinstance(error, DatasetError | ImportError | OSError | RuntimeError | ValueError):
-        return str(error)
+        return str(error).replace("resume=False", "--no-resume")
     return f"{type(error).__name__}: {error}"
 
 
@@ -98,6 +98,10 @@ def commands() -> None:
       fashion-cnn evaluate best-cnn-model.keras
       fashion-cnn report best-cnn-model.keras
       fashion-cnn demo
+
+    \b
+    To complete commands with Tab (in zsh: zsh_source):
+      eval "$(_FASHION_CNN_COMPLETE=bash_source fashion-cnn)"
     """
 
 
@@ -130,6 +134,9 @@ def train(recipe: str, data_dir: str | None, checkpoint: str | None, **settings:
     Example:
       fashion-cnn train --recipe fast --checkpoint models/fast.keras
     """
+    if checkpoint and not checkpoint.endswith(".keras"):
+        message = _("expected a checkpoint file that ends in .keras, got {path}")
+        raise click.UsageError(message.format(path=checkpoint))
     with contextlib.redirect_stdout(sys.stderr):  # where Keras's progress belongs, too
         data = fc.load_fashion_mnist(data_dir)
         click.echo(data.source)
@@ -239,7 +246,7 @@ def _test_image(number: int, test: fc.Split) -> tuple[Any, str]:
 @checkpoint_argument
 @data_dir_option
 def report(checkpoint: str, data_dir: str | None) -> None:
-    """Compare a model with the figures of the note and the book."""
+    """Compare a model with the figures of the study note and of the book."""
     model, data = _load_both(checkpoint, data_dir)
     from fashion_cnn.checkpoint import load_history  # imports Keras
 
@@ -251,7 +258,9 @@ def report(checkpoint: str, data_dir: str | None) -> None:
     table = fc.reproduction_report(model, data, history, validation=validation, test=test)
     rows = [("", *table.columns), *table.to_records().tolist()]
     click.echo(aligned([row[:-1] for row in rows]) + "\n")
-    click.echo(aligned([(row[0], row[-1]) for row in rows]))
+    click.echo(aligned([(row[0], row[-1]) for row in rows]) + "\n")
+    note = _("the note: 혼자 공부하는 머신러닝 정리 15, a study note by MinJun Ju")
+    click.echo(note + "\n" + _("the book: 혼자 공부하는 머신러닝+딥러닝 by Haesun Park, chapter 8"))
 
 
 @commands.command()
@@ -286,12 +295,20 @@ def doctor(data_dir: str | None) -> None:
     help="Which address to listen on. 0.0.0.0 admits everyone who can reach this machine.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=7860)
-def demo(checkpoint: str | None, host: str, port: int) -> None:
+@click.option(
+    "--allow-host",
+    metavar="NAME",
+    multiple=True,
+    help="A proxy's name for the page, as in Colab, Codespaces or JupyterHub: the host in the "
+    "browser's address bar. Can be given again for another name.",
+)
+def demo(checkpoint: str | None, host: str, port: int, allow_host: tuple[str, ...]) -> None:
     """Serve a web page on this machine that shows how your pictures are classified.
 
     \b
-    Example:
+    Examples:
       fashion-cnn demo --port 8000
+      fashion-cnn demo --allow-host glowing-waffle-7860.app.github.dev
     """
     from fashion_cnn.app.demo import serve  # a web server, which no other command needs
 
@@ -300,8 +317,7 @@ def demo(checkpoint: str | None, host: str, port: int) -> None:
     if host.lower() not in ("localhost", "127.0.0.1", "::1"):
         message = _("everyone who can reach this machine at {host} can open the page: no password")
         _say(message.format(host=host))
-    says = _("The page is at {url} (Ctrl-C ends it)")
-    serve(checkpoint, host, port, on_start=lambda url: click.echo(says.format(url=url)))
+    serve(checkpoint, host, port, allowed=allow_host)
 
 
 def _check_exists(checkpoint: str | None) -> None:
