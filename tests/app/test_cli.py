@@ -402,7 +402,7 @@ def test_doctor_names_a_fix_only_where_it_follows_from_the_error(run, monkeypatc
     assert wrong["Graphviz"].endswith(". Fix: pip install pygraphviz")
     assert wrong["data"].endswith(". Fix: fashion-cnn data --fetch")
     assert found["Korean font"][0] == "note"
-    assert "Fix: pip install koreanize-matplotlib" in found["Korean font"][1]
+    assert 'Fix: pip install "fashion-cnn[ko]"' in found["Korean font"][1]
 
     korean = run("--language", "ko", "doctor", "--data-dir", "nowhere")[1].splitlines()
     lines = [re.match(r"(정상|오류|참고)  .+?  +(?=\S)", line) for line in korean]
@@ -410,6 +410,27 @@ def test_doctor_names_a_fix_only_where_it_follows_from_the_error(run, monkeypatc
     assert korean[2].endswith("torch입니다. 해결 방법: KERAS_BACKEND=tensorflow")
     assert "경로를 확인하세요" in korean[-1]
     assert "--fetch" not in korean[-1]  # which cannot help
+
+
+def test_doctor_names_versions_outside_the_bounds_of_the_package(run, monkeypatch, tmp_path):
+    bounds = ["Python: <3", "Dist: numpy>=1,<99", "Dist: keras>=99", "Dist: not-there>=1"]
+    bounds += ['Dist: click<1; extra == "x"']
+    (tmp_path / "fashion_cnn-9.dist-info").mkdir()
+    content = ["Metadata-Version: 2.1", "Name: fashion-cnn", "Version: 9"]
+    content += [f"Requires-{bound}" for bound in bounds]
+    metadata = tmp_path / "fashion_cnn-9.dist-info" / "METADATA"
+    monkeypatch.syspath_prepend(tmp_path)
+    for lines, fix in (
+        (content, ""),
+        (content[:3] + content[4:], ". Fix: pip install fashion-cnn"),
+    ):
+        metadata.write_text("\n".join(lines))
+        state, says = found_by_doctor(run("doctor")[1])["versions"]
+        assert state == "FIX"
+        assert ("python<3" in says) == (not fix)
+        assert says.endswith(f" {keras.__version__}{fix}")
+        assert "keras>=99" in says
+        assert not re.search("numpy|click|there", says)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "::"])
