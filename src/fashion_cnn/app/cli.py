@@ -19,7 +19,7 @@ import fashion_cnn as fc
 from fashion_cnn.app.doctor import findings
 from fashion_cnn.app.words import aligned, choose_language, gather, in_language, spread
 from fashion_cnn.data import DATA_DIR_VARIABLE, DatasetError, NotAvailableError, data_source
-from fashion_cnn.language import LANGUAGE_VARIABLE, LANGUAGES
+from fashion_cnn.language import LANGUAGE_VARIABLE, LANGUAGES, on_disk
 from fashion_cnn.language import gettext as _
 
 PROGRAM = "fashion-cnn"
@@ -95,8 +95,8 @@ def commands() -> None:
       fashion-cnn doctor
       fashion-cnn predict shoe.jpg
       fashion-cnn train --recipe fast
-      fashion-cnn evaluate best-cnn-model.keras
-      fashion-cnn report best-cnn-model.keras
+      fashion-cnn evaluate best-cnn-model-fast.keras
+      fashion-cnn report best-cnn-model-fast.keras
       fashion-cnn demo
 
     \b
@@ -117,8 +117,9 @@ def commands() -> None:
 @click.option(
     "--checkpoint",
     type=click.Path(dir_okay=False),
-    help="Where to save the best model; an existing one is replaced. By default "
-    "best-cnn-model.keras, or stand-in-model.keras for stand-in data.",
+    help="Where to save the best model; an existing one is replaced. By default, and by recipe: "
+    "best-cnn-model.keras, best-cnn-model-fast.keras or best-cnn-model-best.keras; for stand-in "
+    "data, stand-in-model.keras and so on.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=42)
 @click.option(
@@ -143,7 +144,7 @@ def train(recipe: str, data_dir: str | None, checkpoint: str | None, **settings:
         model = fc.build_cnn()
         from fashion_cnn.checkpoint import default_checkpoint  # imports Keras
 
-        settings["checkpoint"] = checkpoint or default_checkpoint(data.source)
+        settings["checkpoint"] = checkpoint or default_checkpoint(data.source, RECIPES[recipe])
         settings["verbose"] = 1 if sys.stderr.isatty() else 2
         history = fc.train(model, data, RECIPES[recipe], **settings)
         loss, accuracy = fc.evaluate(model, data.validation)
@@ -156,7 +157,7 @@ def train(recipe: str, data_dir: str | None, checkpoint: str | None, **settings:
 @checkpoint_argument
 @data_dir_option
 def evaluate(checkpoint: str, data_dir: str | None) -> None:
-    """Print a model's loss and accuracy on the validation and the test split.
+    """Print a model's loss and accuracy on validation and test data.
 
     Compare models on the validation split; the test split is for the final figure.
     """
@@ -164,7 +165,7 @@ def evaluate(checkpoint: str, data_dir: str | None) -> None:
     rows = [(_("split"), _("images"), _("loss"), _("accuracy"))]
     for name, split in ((_("validation"), data.validation), (_("test"), data.test)):
         loss, accuracy = fc.evaluate(model, split)
-        rows.append((name, f"{len(split.labels):,}", f"{loss:.4f}", f"{accuracy:.4f}"))
+        rows.append((name, f"{split.size:,}", f"{loss:.4f}", f"{accuracy:.4f}"))
     click.echo(aligned(rows))
 
 
@@ -202,6 +203,7 @@ def predict(
             if image.isascii() and image.isdigit():
                 pixels, true_class = _test_image(int(image), test_split())
             else:
+                on_disk(Path(image).expanduser()).stat()  # before OpenCV is imported
                 pixels, true_class = fc.prepare_photo(image), None
             pictures.append((image, pixels, true_class))
         except (DatasetError, OSError, ValueError) as error:
@@ -236,9 +238,9 @@ def predict(
 
 def _test_image(number: int, test: fc.Split) -> tuple[Any, str]:
     """Return an image of the test split and its class."""
-    if number >= len(test.labels):
+    if number >= test.size:
         message = _("expected a number from 0 to {last}, got {number}")
-        raise ValueError(message.format(last=len(test.labels) - 1, number=number))
+        raise ValueError(message.format(last=test.size - 1, number=number))
     return test.images[number], fc.CLASS_NAMES[test.labels[number]]
 
 
@@ -246,7 +248,7 @@ def _test_image(number: int, test: fc.Split) -> tuple[Any, str]:
 @checkpoint_argument
 @data_dir_option
 def report(checkpoint: str, data_dir: str | None) -> None:
-    """Compare a model with the figures of the study note and of the book."""
+    """Compare a model with figures of the study note and the book."""
     model, data = _load_both(checkpoint, data_dir)
     from fashion_cnn.checkpoint import load_history  # imports Keras
 
@@ -303,7 +305,7 @@ def doctor(data_dir: str | None) -> None:
     "browser's address bar. Can be given again for another name.",
 )
 def demo(checkpoint: str | None, host: str, port: int, allow_host: tuple[str, ...]) -> None:
-    """Serve a web page on this machine that shows how your pictures are classified.
+    """Serve a web page that shows how your pictures are classified.
 
     \b
     Examples:
@@ -322,7 +324,7 @@ def demo(checkpoint: str | None, host: str, port: int, allow_host: tuple[str, ..
 
 def _check_exists(checkpoint: str | None) -> None:
     """Refuse a path that leads nowhere, before the seconds that TensorFlow takes."""
-    if checkpoint and not Path(checkpoint).expanduser().exists():
+    if checkpoint and not on_disk(Path(checkpoint).expanduser()).exists():
         message = _("expected a saved model at {path}, found no such file; create one with train")
         raise FileNotFoundError(message.format(path=checkpoint))
 

@@ -71,10 +71,7 @@ def page_files(manifest: dict[str, Any], weights: bytes) -> dict[str, bytes]:
 
 
 class PageServer(ThreadingTCPServer):
-    """A server like HTTPServer, but one that does not look up the name of this machine.
-
-    It also answers under the `allowed` names, of a proxy in front of it.
-    """
+    """A server like HTTPServer that looks up no name; `allowed` are names of proxies before it."""
 
     daemon_threads = True
     allow_reuse_address = os.name == "posix"  # on Windows, two servers could share a port
