@@ -30,7 +30,7 @@ ADDRESS, MACHINE = "127.0.0.1", socket.gethostname()
 
 @pytest.fixture(scope="module")
 def server():
-    with demo.PageServer(ADDRESS, 0) as server:
+    with demo.PageServer(ADDRESS, 0, ["https://Proxy.example:8443/user", ""]) as server:
         server.port = server.server_address[1]
         server.files = demo.page_files({"name": "mine.keras"}, b"weights")
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -147,13 +147,29 @@ ORIGINS = ("https://127.0.0.1", "http://evil.example", "null", "http://127.0.0.1
 REQUESTS = [({"Host": host, "Origin": f"http://{host.lower()}"}, 200) for host in NAMES]
 REQUESTS += [({"Host": host}, 403) for host in OTHERS]
 REQUESTS += [({"Host": ADDRESS, "Origin": origin}, 403) for origin in ORIGINS]
+PROXY = "https://proxy.example"  # a proxy leaves its name in Host, in Origin, or in both
+REQUESTS += [({"Host": host, "Origin": PROXY}, 200) for host in ("proxy.example", "localhost:80")]
+REQUESTS += [({"Host": "Proxy.example:8443", "Origin": f"{PROXY}:8443"}, 200)]
+REQUESTS += [({"Host": host, "Origin": PROXY}, 403) for host in ("evil.example", "a.proxy.example")]
+REQUESTS += [({"Host": "proxy.example", "Origin": "https://evil.example"}, 403)]
+REQUESTS += [({"Host": "proxy.example", "Origin": "https://localhost:PORT"}, 200)]
 
 
 @pytest.mark.parametrize(("headers", "expected"), REQUESTS)
 def test_only_requests_of_the_page_itself_are_answered(server, headers, expected):
+    headers = {name: value.replace("PORT", str(server.port)) for name, value in headers.items()}
     for path in ("/", "/model/model.json"):
         assert ask(server, path, headers=headers)[0] == expected
     assert (ask(server, "/prepare", "POST", headers, b"")[0] == 403) == (expected == 403)
+
+
+PROXIES = [("Host", "a.org:80", "a.org"), ("Origin", "https://a.org", "a.org")]
+
+
+@pytest.mark.parametrize(("header", "value", "name"), [*PROXIES, ("Host", "\x1b[1m<b>", "??1m?b?")])
+def test_a_refusal_names_the_option_that_allows_a_proxy(server, header, value, name, capfd):
+    body = ask(server, headers={header: value})[2].decode()
+    assert all(f"--allow-host {name}" in text for text in (body, capfd.readouterr().err))
 
 
 @pytest.mark.slow

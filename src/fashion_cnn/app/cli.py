@@ -1,7 +1,7 @@
 """The command line, ``fashion-cnn``: a thin interface to the functions of the package.
 
-Results go to standard output, progress and errors to standard error. TensorFlow is imported only by
-the commands that need it.
+Results go to standard output, progress and errors to standard error. TensorFlow, whose import takes
+seconds, is imported only by the commands that need it, once the paths they are given are checked.
 """
 
 import contextlib
@@ -10,23 +10,17 @@ import json
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
-import numpy as np
-from numpy.typing import NDArray
 
 import fashion_cnn as fc
 from fashion_cnn.app.doctor import findings
-from fashion_cnn.app.words import choose_language, gather, in_language, spread
+from fashion_cnn.app.words import aligned, choose_language, gather, in_language, spread
 from fashion_cnn.data import DATA_DIR_VARIABLE, DatasetError, NotAvailableError, data_source
-from fashion_cnn.language import LANGUAGE_VARIABLE, LANGUAGES
+from fashion_cnn.language import LANGUAGE_VARIABLE, LANGUAGES, on_disk
 from fashion_cnn.language import gettext as _
-
-if TYPE_CHECKING:
-    import keras
-    import pandas as pd
 
 PROGRAM = "fashion-cnn"
 RECIPES = {"book": fc.BOOK, "fast": fc.FAST, "best": fc.BEST}
@@ -53,12 +47,8 @@ def main() -> NoReturn:
     choose_language(sys.argv[1:])
     try:
         sys.exit(in_language(commands)(prog_name=PROGRAM, standalone_mode=False))
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        sys.exit(error.exit_code)
     except click.ClickException as error:
-        message, context = error.format_message(), getattr(error, "ctx", None)  # of a wrong usage
-        _say(f"{message.rstrip('.')}. {context.get_usage()}" if context else message)
+        error.show()
         sys.exit(error.exit_code)
     except click.Abort as error:  # Click's word for Ctrl-C; after it, `train` says where it resumes
         _say(str(error.__cause__ or "") or _("interrupted"))
@@ -77,23 +67,17 @@ def _line(error: Exception) -> str:
     """Return what went wrong; for an error of the operating system, without its number."""
     if isinstance(error, NotAvailableError):
         return _(
-            "{summary} Connect this machine to the internet, put the four files of Fashion-MNIST "
-            "there, or name their directory with --data-dir"
+            "{summary} Run fashion-cnn data --fetch with internet access, put the four files of "
+            "Fashion-MNIST there, or name their directory with --data-dir"
         ).format(summary=" ".join(str(error).splitlines()[:2]))
     if isinstance(error, OSError) and error.filename and error.strerror:
         return ": ".join((str(error.filename), _(error.strerror)))
     if isinstance(error, DatasetError | ImportError | OSError | RuntimeError | ValueError):
-        return str(error)
+        return str(error).replace("resume=False", "--no-resume")
     return f"{type(error).__name__}: {error}"
 
 
-@click.group(
-    context_settings={
-        "help_option_names": ["-h", "--help"],
-        "max_content_width": 100,
-        "show_default": True,
-    }
-)
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option(
     "--language",
     type=click.Choice(LANGUAGES),
@@ -109,9 +93,15 @@ def commands() -> None:
     \b
     To start:
       fashion-cnn doctor
-      fashion-cnn train --recipe fast
       fashion-cnn predict shoe.jpg
+      fashion-cnn train --recipe fast
+      fashion-cnn evaluate best-cnn-model-fast.keras
+      fashion-cnn report best-cnn-model-fast.keras
       fashion-cnn demo
+
+    \b
+    To complete commands with Tab (in zsh: zsh_source):
+      eval "$(_FASHION_CNN_COMPLETE=bash_source fashion-cnn)"
     """
 
 
@@ -127,18 +117,15 @@ def commands() -> None:
 @click.option(
     "--checkpoint",
     type=click.Path(dir_okay=False),
-    help="Where to save the best model; an existing one is replaced. By default "
-    "best-cnn-model.keras, or stand-in-model.keras for stand-in data.",
+    help="Where to save the best model; an existing one is replaced. By default, and by recipe: "
+    "best-cnn-model.keras, best-cnn-model-fast.keras or best-cnn-model-best.keras; for stand-in "
+    "data, stand-in-model.keras and so on.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=42)
 @click.option(
-    "--resume/--no-resume",
-    default=True,
-    help="Resume an interrupted run, or start over.",
+    "--resume/--no-resume", default=True, help="Resume an interrupted run, or start over."
 )
-def train(
-    recipe: str, data_dir: str | None, checkpoint: str | None, seed: int, resume: bool
-) -> None:
+def train(recipe: str, data_dir: str | None, checkpoint: str | None, **settings: Any) -> None:
     """Train the network and save the best model.
 
     If the data set is not on this machine, it is downloaded first (30 MB). After an interruption,
@@ -148,58 +135,38 @@ def train(
     Example:
       fashion-cnn train --recipe fast --checkpoint models/fast.keras
     """
+    if checkpoint and not checkpoint.endswith(".keras"):
+        message = _("expected a checkpoint file that ends in .keras, got {path}")
+        raise click.UsageError(message.format(path=checkpoint))
     with contextlib.redirect_stdout(sys.stderr):  # where Keras's progress belongs, too
         data = fc.load_fashion_mnist(data_dir)
         click.echo(data.source)
         model = fc.build_cnn()
-        from fashion_cnn.checkpoint import default_checkpoint  # imports Keras, which is heavy
+        from fashion_cnn.checkpoint import default_checkpoint  # imports Keras
 
-        checkpoint = checkpoint or str(default_checkpoint(data.source))
-        history = fc.train(
-            model,
-            data,
-            RECIPES[recipe],
-            checkpoint=checkpoint,
-            seed=seed,
-            resume=resume,
-            verbose=1 if sys.stderr.isatty() else 2,
-        )
+        settings["checkpoint"] = checkpoint or default_checkpoint(data.source, RECIPES[recipe])
+        settings["verbose"] = 1 if sys.stderr.isatty() else 2
+        history = fc.train(model, data, RECIPES[recipe], **settings)
         loss, accuracy = fc.evaluate(model, data.validation)
     message = _("validation accuracy {accuracy:.4f}, loss {loss:.4f}, epochs: {n}")
     click.echo(message.format(accuracy=accuracy, loss=loss, n=len(history.epoch)))
-    click.echo(_("saved in {checkpoint}").format(checkpoint=checkpoint))
+    click.echo(_("saved in {checkpoint}").format(checkpoint=settings["checkpoint"]))
 
 
 @commands.command()
 @checkpoint_argument
 @data_dir_option
 def evaluate(checkpoint: str, data_dir: str | None) -> None:
-    """Print a model's loss and accuracy on the validation and the test split.
+    """Print a model's loss and accuracy on validation and test data.
 
     Compare models on the validation split; the test split is for the final figure.
-
-    \b
-    Example:
-      fashion-cnn evaluate best-cnn-model.keras
     """
-    import pandas as pd  # heavy
-
     model, data = _load_both(checkpoint, data_dir)
-    rows = {}
+    rows = [(_("split"), _("images"), _("loss"), _("accuracy"))]
     for name, split in ((_("validation"), data.validation), (_("test"), data.test)):
         loss, accuracy = fc.evaluate(model, split)
-        rows[name] = (f"{len(split.labels):,}", f"{loss:.4f}", f"{accuracy:.4f}")
-    columns = [_("images"), _("loss"), _("accuracy")]
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    click.echo(_aligned(table.rename_axis(columns=_("split"))))
-
-
-def _aligned(table: "pd.DataFrame | pd.Series") -> str:
-    """Return the lines of a table, whichever letters they hold: Hangul takes two columns."""
-    import pandas as pd  # heavy
-
-    with pd.option_context("display.unicode.east_asian_width", True):
-        return table.to_string()
+        rows.append((name, f"{split.size:,}", f"{loss:.4f}", f"{accuracy:.4f}"))
+    click.echo(aligned(rows))
 
 
 @commands.command()
@@ -222,73 +189,68 @@ def predict(
       fashion-cnn predict shoe.jpg coat.png
       fashion-cnn predict --checkpoint best-cnn-model.keras --json 0 1 2
     """
-    import pandas as pd  # heavy
-
     for image in images:
         if image.endswith(".keras"):
             message = _("expected a picture, got a model; use --checkpoint {path}")
             raise click.UsageError(message.format(path=image))
-    model = _load(checkpoint)
+    _check_exists(checkpoint)
     packaged = _("answers by the network that comes with the package")
     _say(_("answers by {checkpoint}").format(checkpoint=checkpoint) if checkpoint else packaged)
     test_split = functools.cache(lambda: fc.load_fashion_mnist(data_dir).test)
-    answers = []
+    pictures = []
     for image in images:
         try:
-            pixels, true_label = _read(image, test_split)
-            prediction = fc.predict(model, pixels)
+            if image.isascii() and image.isdigit():
+                pixels, true_class = _test_image(int(image), test_split())
+            else:
+                on_disk(Path(image).expanduser()).stat()  # before OpenCV is imported
+                pixels, true_class = fc.prepare_photo(image), None
+            pictures.append((image, pixels, true_class))
         except (DatasetError, OSError, ValueError) as error:
             line = _line(error)
             _say(line if image in line else f"{image}: {line}")
-            continue
+    model = _load(checkpoint) if pictures else None
+    answers = []
+    for image, pixels, true_class in pictures:
+        prediction = fc.predict(model, pixels)
         if prediction.remark:
             _say(f"{image}: {prediction.remark}")
-        probabilities = pd.Series(prediction.probabilities.tolist(), fc.CLASS_NAMES)
+        probabilities = dict(zip(fc.CLASS_NAMES, prediction.probabilities.tolist(), strict=True))
         answers.append(
             {
                 "image": image,
                 "class": fc.CLASS_NAMES[prediction.label],
-                "true_class": None if true_label is None else fc.CLASS_NAMES[true_label],
+                "true_class": true_class,
                 "unlikeness": round(prediction.unlikeness, 3),
-                "probabilities": probabilities.round(6).to_dict(),
+                "probabilities": {name: round(p, 6) for name, p in probabilities.items()},
             }
         )
         if not as_json:
-            names = fc.class_names()  # in the language in use
-            title = f"{image}: {prediction.class_name}"
-            if true_label is not None:
-                title += _(" (it is: {name})").format(name=names[true_label])
-            ranked = probabilities.set_axis(list(names)).sort_values(ascending=False)
-            rows = textwrap.indent(_aligned(ranked.map("{:.2%}".format)), "  ")
-            click.echo(f"{title}\n{rows}")
+            truth = true_class and _(" (it is: {name})").format(name=_(true_class))
+            click.echo(f"{image}: {prediction.class_name}{truth or ''}")
+            ranked = sorted(probabilities, key=probabilities.__getitem__, reverse=True)
+            rows = [(_(name), f"{probabilities[name]:6.2%}") for name in ranked]
+            click.echo(textwrap.indent(aligned(rows), "  "))
     if as_json:
         click.echo(json.dumps(answers, indent=2))
     sys.exit(len(answers) < len(images))
 
 
-def _read(image: str, test_split: Callable[[], fc.Split]) -> tuple[NDArray[np.float32], int | None]:
-    """Return a photo or an image of the test split, and its true label if that is known."""
-    if not (image.isascii() and image.isdigit()):
-        return fc.prepare_photo(image), None
-    images, labels = test_split()
-    if int(image) >= len(labels):
+def _test_image(number: int, test: fc.Split) -> tuple[Any, str]:
+    """Return an image of the test split and its class."""
+    if number >= test.size:
         message = _("expected a number from 0 to {last}, got {number}")
-        raise ValueError(message.format(last=len(labels) - 1, number=image))
-    return images[int(image)], labels[int(image)]
+        raise ValueError(message.format(last=test.size - 1, number=number))
+    return test.images[number], fc.CLASS_NAMES[test.labels[number]]
 
 
 @commands.command()
 @checkpoint_argument
 @data_dir_option
 def report(checkpoint: str, data_dir: str | None) -> None:
-    """Compare a model with the figures of the note and the book.
-
-    \b
-    Example:
-      fashion-cnn report best-cnn-model.keras
-    """
+    """Compare a model with figures of the study note and the book."""
     model, data = _load_both(checkpoint, data_dir)
-    from fashion_cnn.checkpoint import load_history  # imports Keras, which is heavy
+    from fashion_cnn.checkpoint import load_history  # imports Keras
 
     history = load_history(checkpoint)
     if history is None:
@@ -296,7 +258,11 @@ def report(checkpoint: str, data_dir: str | None) -> None:
         _say(message.format(checkpoint=checkpoint))
     validation, test = fc.evaluate(model, data.validation), fc.evaluate(model, data.test)
     table = fc.reproduction_report(model, data, history, validation=validation, test=test)
-    click.echo(_aligned(table))
+    rows = [("", *table.columns), *table.to_records().tolist()]
+    click.echo(aligned([row[:-1] for row in rows]) + "\n")
+    click.echo(aligned([(row[0], row[-1]) for row in rows]) + "\n")
+    note = _("the note: 혼자 공부하는 머신러닝 정리 15, a study note by MinJun Ju")
+    click.echo(note + "\n" + _("the book: 혼자 공부하는 머신러닝+딥러닝 by Haesun Park, chapter 8"))
 
 
 @commands.command()
@@ -309,24 +275,13 @@ def data(data_dir: str | None, fetch: bool) -> None:
     Example:
       fashion-cnn data --fetch
     """
-    try:
-        click.echo(data_source(data_dir, download=fetch))
-    except NotAvailableError as error:
-        if fetch:
-            raise
-        message = _("{error} Add --fetch to download it").format(error=error)
-        raise click.ClickException(message) from None
+    click.echo(data_source(data_dir, download=fetch))
 
 
 @commands.command()
 @data_dir_option
 def doctor(data_dir: str | None) -> None:
-    """Check what the package needs; say how to fix what is wrong.
-
-    \b
-    Example:
-      fashion-cnn doctor
-    """
+    """Check what the package needs; say how to fix what is wrong."""
     is_usable = True
     for state, name, says in findings(data_dir):
         click.echo(gather(f"{spread(state):6}{spread(name):14}{says}"))
@@ -342,30 +297,42 @@ def doctor(data_dir: str | None) -> None:
     help="Which address to listen on. 0.0.0.0 admits everyone who can reach this machine.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=7860)
-def demo(checkpoint: str | None, host: str, port: int) -> None:
-    """Serve a web page on this machine that shows how your pictures are classified.
+@click.option(
+    "--allow-host",
+    metavar="NAME",
+    multiple=True,
+    help="A proxy's name for the page, as in Colab, Codespaces or JupyterHub: the host in the "
+    "browser's address bar. Can be given again for another name.",
+)
+def demo(checkpoint: str | None, host: str, port: int, allow_host: tuple[str, ...]) -> None:
+    """Serve a web page that shows how your pictures are classified.
 
     \b
-    Example:
+    Examples:
       fashion-cnn demo --port 8000
+      fashion-cnn demo --allow-host glowing-waffle-7860.app.github.dev
     """
     from fashion_cnn.app.demo import serve  # a web server, which no other command needs
 
+    _check_exists(checkpoint)
     click.echo(_("Starting the page …"), err=True)
     if host.lower() not in ("localhost", "127.0.0.1", "::1"):
-        message = _(
-            "everyone who can reach this machine at {host} can open the page and send it "
-            "pictures; there is no password, and the pictures are not encrypted on their way"
-        )
+        message = _("everyone who can reach this machine at {host} can open the page: no password")
         _say(message.format(host=host))
-    says = _("The page is at {url} (Ctrl-C ends it)")
-    serve(checkpoint, host, port, on_start=lambda url: click.echo(says.format(url=url)))
+    serve(checkpoint, host, port, allowed=allow_host)
 
 
-def _load(checkpoint: str | None) -> "keras.Sequential":
+def _check_exists(checkpoint: str | None) -> None:
+    """Refuse a path that leads nowhere, before the seconds that TensorFlow takes."""
+    if checkpoint and not on_disk(Path(checkpoint).expanduser()).exists():
+        message = _("expected a saved model at {path}, found no such file; create one with train")
+        raise FileNotFoundError(message.format(path=checkpoint))
+
+
+def _load(checkpoint: str | None) -> Any:
     """Load a model and say so if its answers mean nothing."""
     model = fc.load_model(checkpoint)
-    from fashion_cnn.model import is_trained_on_stand_in  # imports Keras, which is heavy
+    from fashion_cnn.model import is_trained_on_stand_in  # imports Keras
 
     if is_trained_on_stand_in(model):
         message = _("{checkpoint} was trained on stand-in data: its answers mean nothing")
@@ -373,8 +340,9 @@ def _load(checkpoint: str | None) -> "keras.Sequential":
     return model
 
 
-def _load_both(checkpoint: str, data_dir: str | None) -> tuple["keras.Sequential", fc.FashionMNIST]:
+def _load_both(checkpoint: str, data_dir: str | None) -> tuple[Any, fc.FashionMNIST]:
     """Load a model and the data set, and say which data it is."""
-    model, data = _load(checkpoint), fc.load_fashion_mnist(data_dir)
+    _check_exists(checkpoint)
+    data = fc.load_fashion_mnist(data_dir)
     _say(str(data.source))
-    return model, data
+    return _load(checkpoint), data

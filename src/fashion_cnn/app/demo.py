@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from fashion_cnn.quiet import without_machine_notes
+import fashion_cnn as fc
+from fashion_cnn.language import gettext as _
 
 PAGE = Path(__file__).parents[1] / "page"
 MEDIA_TYPES = {  # the module mimetypes asks Windows, where .js can be plain text
@@ -46,20 +47,17 @@ MAX_BYTES = 50_000_000  # of a picture file
 MAX_SECONDS = 10  # to prepare a picture
 
 
-def serve(checkpoint: str | None, host: str, port: int, on_start: Callable[[str], object]) -> None:
-    """Serve the page until Ctrl-C or SIGTERM; call `on_start` with its address once it answers."""
-    with PageServer(host, port) as server:
-        with without_machine_notes():
-            # They import Keras, which takes seconds; meanwhile, the second process starts.
-            from fashion_cnn.app.page_model import page_model
-            from fashion_cnn.model import load_model
+def serve(checkpoint: str | None, host: str, port: int, allowed: Iterable[str] = ()) -> None:
+    """Serve the page until Ctrl-C or SIGTERM; print its address once it answers."""
+    with PageServer(host, port, allowed) as server:
+        model = fc.load_model(checkpoint)  # imports Keras; meanwhile, the second process starts
+        from fashion_cnn.app.page_model import page_model
 
-        model, name = load_model(checkpoint), Path(checkpoint or "").name
-        server.files = page_files(*page_model(model, name=name))
+        server.files = page_files(*page_model(model, name=Path(checkpoint or "").name))
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
-            on_start(server.url)
+            print(_("The page is at {url} (Ctrl-C ends it)").format(url=server.url), flush=True)
             server.serve_forever()
         server.preparer.lock.acquire()  # the picture in preparation is the last
 
@@ -73,12 +71,12 @@ def page_files(manifest: dict[str, Any], weights: bytes) -> dict[str, bytes]:
 
 
 class PageServer(ThreadingTCPServer):
-    """A server like HTTPServer, but one that does not look up the name of this machine."""
+    """A server like HTTPServer that looks up no name; `allowed` are names of proxies before it."""
 
     daemon_threads = True
     allow_reuse_address = os.name == "posix"  # on Windows, two servers could share a port
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, allowed: Iterable[str] = ()) -> None:
         try:
             self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             super().__init__((host, port), SameOriginOnly)
@@ -90,7 +88,12 @@ class PageServer(ThreadingTCPServer):
         machine = socket.gethostname()
         self.files: dict[str, bytes] = {}
         self.preparer = Preparer()
+        self.allowed = {re.sub(r"^https?://|[:/].*", "", text.lower()) for text in allowed} - {""}
+        self.origins = [
+            f"{kind}://localhost:{self.server_address[1]}" for kind in ("http", "https")
+        ]
         self.names = {text.lower() for text in ("localhost", name, machine, f"{machine}.local")}
+        self.names |= self.allowed
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print an error, unless a browser has merely closed its connection."""
@@ -102,7 +105,8 @@ class SameOriginOnly(BaseHTTPRequestHandler):
     """Answer requests from the page; refuse those that another website makes a browser send.
 
     A website can let its name point to this machine: then ``Host`` is that name. Whatever a
-    website's pages send has that website as its ``Origin``.
+    website's pages send has that website as its ``Origin``. A proxy leaves its own name in both, or
+    writes localhost and the port into one: GitHub Codespaces into ``Origin``.
     """
 
     server: PageServer
@@ -114,10 +118,18 @@ class SameOriginOnly(BaseHTTPRequestHandler):
         host = self.headers.get("Host", "").lower()
         # The address at which a browser reached the page is no name that a website can have.
         reached = self.connection.getsockname()[0].removeprefix("::ffff:")
-        is_known = re.sub(r":\d+$", "", host) in {*self.server.names, reached, f"[{reached}]"}
-        if is_known and self.headers.get("Origin", f"http://{host}") == f"http://{host}":
+        origin = self.headers.get("Origin", f"http://{host}")
+        names = [re.sub(r"^https?://|:\d+$", "", text) for text in (host, origin)]
+        is_known = names[0] in {*self.server.names, reached, f"[{reached}]"}
+        is_own = origin in (f"http://{host}", *self.server.origins)
+        if is_known and (is_own or names[1] in self.server.allowed):
             return True
-        self.send_error(403, explain="This server answers only requests from its page")
+        message = _(
+            "this page was asked for as {name}, which it does not answer. If that is how you reach "
+            "it, through a proxy such as Colab's, end it and start it with --allow-host {name}"
+        ).format(name=re.sub(r"[^\w.:-]", "?", names[1] if is_known else names[0]))
+        print(f"fashion-cnn: {message}", file=sys.stderr)  # the page cannot show every refusal
+        self.send_error(403, explain=message)
         return False
 
     def do_GET(self) -> None:
@@ -182,8 +194,6 @@ class Preparer:
         The word is the reason of a `PhotoError`, or ``slow``, or ``ended`` if the process crashed.
         """
         with self.lock:
-            if not self.process.is_alive():
-                self.start()
             try:
                 self.pipe.recv()  # that the process is ready
                 self.pipe.send(content)
@@ -194,6 +204,7 @@ class Preparer:
                 word = "ended"
             self.process.kill()
             self.process.join()
+            self.start()
             return {"error": word}
 
 
@@ -209,10 +220,8 @@ def prepare_pictures(pipe: Connection) -> None:
             pipe.send("ready")
             try:
                 steps = photo_steps(pipe.recv())
-            except PhotoError as error:
-                answer: dict[str, Any] = {"error": error.reason}
-            else:
                 shades = {name: np.rint(255 * x).astype(int) for name, x in steps._asdict().items()}
-                answer = {"steps": {name: x.tolist() for name, x in shades.items()}}
-                answer["unlikeness"] = float(unlikeness(steps.centred[np.newaxis])[0])
-            pipe.send(answer)
+                answer = {"steps": {name: shade.tolist() for name, shade in shades.items()}}
+                pipe.send(answer | {"unlikeness": float(unlikeness(steps.centred[np.newaxis])[0])})
+            except PhotoError as error:
+                pipe.send({"error": error.reason})

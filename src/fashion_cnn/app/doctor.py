@@ -1,8 +1,12 @@
 """Check what the package needs, and say how to fix what is wrong."""
 
+import contextlib
 import os
 import platform
 from collections.abc import Callable, Iterator
+from importlib import metadata
+
+from packaging.requirements import Requirement
 
 from fashion_cnn.data import NotAvailableError, data_source
 from fashion_cnn.language import gettext as _
@@ -12,7 +16,7 @@ from fashion_cnn.recipe import FAST
 
 
 class FixableError(Exception):
-    """Two arguments: what is wrong, and how to fix it."""
+    """Two arguments: what is wrong, and how to fix it, or None."""
 
 
 def findings(data_dir: str | os.PathLike[str] | None = None) -> Iterator[tuple[str, str, str]]:
@@ -22,6 +26,7 @@ def findings(data_dir: str | os.PathLike[str] | None = None) -> Iterator[tuple[s
     """
     checks: dict[str, Callable[[], str]] = {
         "Python": _python,
+        _("versions"): _versions,
         "TensorFlow": _tensorflow,
         "Keras": _keras,
         _("devices"): _devices,
@@ -32,7 +37,8 @@ def findings(data_dir: str | os.PathLike[str] | None = None) -> Iterator[tuple[s
     }
     for name, check in checks.items():
         try:
-            yield _("ok"), name, check()
+            if says := check():
+                yield _("ok"), name, says
         except Exception as error:  # a broken library can raise anything
             reason, fix = error.args if isinstance(error, FixableError) else (error, _fix(error))
             message = _("{reason}. Fix: {fix}") if fix else _("this check failed: {reason}")
@@ -57,6 +63,24 @@ def _python() -> str:
     message = _("{version} on {system}, {machine}")
     system, machine = platform.system(), platform.machine()
     return message.format(version=platform.python_version(), system=system, machine=machine)
+
+
+def _versions() -> str:
+    """Compare what is installed with the bounds in the package's own metadata."""
+    python, wrong = platform.python_version(), {}
+    for package in metadata.distributions(name="fashion-cnn"):
+        bounds = [f"python{package.metadata['Requires-Python']}", *(package.requires or ())]
+        for needed in map(Requirement, bounds):
+            is_extra = needed.marker and not needed.marker.evaluate({"extra": ""})
+            with contextlib.suppress(metadata.PackageNotFoundError):  # what imports it says so
+                found = python if needed.name == "python" else metadata.version(needed.name)
+                if not is_extra and not needed.specifier.contains(found, prereleases=True):
+                    wrong[needed.name] = f"{needed.name}{needed.specifier}", found
+    if wrong:
+        expected, got = map(", ".join, zip(*wrong.values(), strict=True))
+        reason = _("expected {expected}, got {got}").format(expected=expected, got=got)
+        raise FixableError(reason, None if "python" in wrong else "pip install fashion-cnn")
+    return ""
 
 
 def _tensorflow() -> str:
@@ -103,5 +127,5 @@ def _korean_font() -> str:
     font = korean_font()
     if font is None:
         reason = _("none found, so pictures are labelled in English")
-        raise FixableError(reason, "pip install koreanize-matplotlib")
+        raise FixableError(reason, 'pip install "fashion-cnn[ko]"')
     return font

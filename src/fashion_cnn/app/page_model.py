@@ -51,14 +51,8 @@ def page_model(model: keras.Sequential, *, name: str = "") -> tuple[dict[str, An
         for array in layer.get_weights():
             places.append({"shape": list(array.shape), "offset": len(weights)})
             weights += array.astype(dtype.newbyteorder("<")).tobytes()
-        layers.append(
-            {
-                "name": layer.name,
-                "kind": KINDS.get(kind, kind.lower()),
-                "shape": list(layer.output.shape[1:]),
-                "weights": places,
-            }
-        )
+        described = {"name": layer.name, "kind": KINDS.get(kind, kind.lower())}
+        layers.append(described | {"shape": list(layer.output.shape[1:]), "weights": places})
     names = {language: [translated(n, language) for n in CLASS_NAMES] for language in LANGUAGES}
     manifest = {
         "name": name,

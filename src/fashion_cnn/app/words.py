@@ -22,7 +22,7 @@ def choose_language(args: Sequence[str]) -> None:
     """Use the language of --language, else of $FASHION_CNN_LANGUAGE, else of the locale.
 
     Click takes its own words from Python's gettext, which reads $LANGUAGE. So this sets that
-    variable and gettext's domain, for the process of the command line.
+    variable, gettext's domain and Click's formatter, for the process of the command line.
     """
     option = re.search(r"--language[ =](\w+)", " ".join(args))
     locale = next(filter(None, map(os.environ.get, LOCALE_VARIABLES)), "")
@@ -36,6 +36,7 @@ def choose_language(args: Sequence[str]) -> None:
     os.environ["LANGUAGE"] = language
     python_gettext.bindtextdomain(DOMAIN, str(LOCALE))
     python_gettext.textdomain(DOMAIN)
+    click.Context.formatter_class = _Formatter
 
 
 def in_language(command: click.Command) -> click.Command:
@@ -45,7 +46,6 @@ def in_language(command: click.Command) -> click.Command:
     if isinstance(command, click.Group):
         command.subcommand_metavar = gettext(command.subcommand_metavar)
     for each in (command, *getattr(command, "commands", {}).values()):
-        each.context_class = _Context
         each.help = _translated_help(each.help)
         each.options_metavar = gettext(each.options_metavar or "")
         for param in each.params:
@@ -81,6 +81,14 @@ def gather(text: str) -> str:
     return text.replace(FILLER, "")
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return the lines of a table."""
+    spread_rows = [[spread(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*spread_rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in spread_rows)
+    return gather("\n".join(lines))
+
+
 class _Formatter(click.HelpFormatter):
     """Wraps and aligns by the width of letters, not by their number."""
 
@@ -92,7 +100,3 @@ class _Formatter(click.HelpFormatter):
 
     def getvalue(self) -> str:
         return gather(super().getvalue())
-
-
-class _Context(click.Context):
-    formatter_class = _Formatter
