@@ -99,7 +99,7 @@ def photo_steps(photo: Photo) -> PhotoSteps:
         mask = garment.find_garment(upright, is_opaque)
         grey = garment.grey_on_black(upright, mask)
     box = garment.box(mask)
-    trimmed = grey if mask.all() else garment.sleeves_drawn_in(grey[box], mask[box])
+    trimmed = garment.sleeves_drawn_in(grey[box], mask[box])
     return PhotoSteps(upright, mask.astype(np.float32), grey, trimmed, garment.centred(trimmed))
 
 

@@ -32,7 +32,7 @@ def light_on_dark(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
     grey = _grey(rgb)
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     light = grey if np.median(border) < 0.5 else 1 - grey
-    if np.ptp(grey) == 0 or light.max() < 1.5 / 255:  # `predict` would take it for divided twice
+    if np.ptp(grey) < 1.5 / 255:  # `predict` would take it for divided twice
         raise PhotoError(NOTHING_FOUND, "nothing")
     return light
 

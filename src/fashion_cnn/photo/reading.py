@@ -4,7 +4,8 @@ import contextlib
 import importlib
 import io
 import os
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,29 +38,25 @@ class PhotoError(ValueError):
 def read_photo(photo: Photo) -> Image.Image:
     """Return what `prepare_photo` accepts upright, in RGB or RGBA, at most 224 pixels a side."""
     if isinstance(photo, bytes):
-        return _opened(io.BytesIO(photo), "the picture")
+        return _decoded(photo, "the picture")
     if isinstance(photo, str | os.PathLike):
-        with open(os.path.expanduser(photo), "rb") as file:
-            return _opened(file, str(photo))
-    image = photo if isinstance(photo, Image.Image) else _image_of_array(np.asarray(photo))
-    _check_size(image.size)
-    return _upright(image)
+        return _decoded(Path(photo).expanduser().read_bytes(), str(photo))
+    return _upright(photo if isinstance(photo, Image.Image) else _image_of(np.asarray(photo)))
 
 
-def _opened(file: IO[bytes], name: str) -> Image.Image:
-    """Decode a picture file; raise PhotoError for whatever Pillow fails on."""
+def _decoded(content: bytes, name: str) -> Image.Image:
     formats = list(FORMATS)
     with contextlib.suppress(ImportError):  # the extra [heic]
         importlib.import_module("pillow_heif").register_heif_opener()
         formats.append("HEIF")
     try:
-        with Image.open(file, formats=formats) as image:
+        with Image.open(io.BytesIO(content), formats=formats) as image:
             _check_size(image.size)
             image.draft(None, (MAX_SIDE, MAX_SIDE))  # a large JPEG: 1/2, 1/4 or 1/8
             return _upright(image)
     except PhotoError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         message = f"expected at most {MAX_PIXELS:,} pixels, got more in {name}: {error}"
         raise PhotoError(message, "large") from None
     # Damaged files make Pillow's decoders raise almost anything, SyntaxError and IndexError too.
@@ -74,16 +71,14 @@ def _opened(file: IO[bytes], name: str) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    _check_size(image.size)
     image.load()
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)  # a TIFF is upright by now
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image)
-        is_8_bit = image.mode == "F" and values.max() > 1
-        image = _image_of_array(values / 255 if is_8_bit else values)
+        image = _image_of(values.astype(int) if values.max() > 1 else values)
     image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    factor = min(1, MAX_SIDE / max(image.size))
-    width, height = (max(1, round(side * factor)) for side in image.size)
-    image = image.resize((width, height), Image.Resampling.BOX, reducing_gap=2)
+    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX, reducing_gap=2)
     image.info.clear()  # some odd metadata can be read but not written
     image.getexif()[ExifTags.Base.Orientation] = orientation
     return ImageOps.exif_transpose(image)
@@ -100,14 +95,13 @@ def _check_size(size: tuple[int, int]) -> None:
         raise PhotoError(message, "large" if is_large else "small")
 
 
-def _image_of_array(array: NDArray[Any]) -> Image.Image:
+def _image_of(array: NDArray[Any]) -> Image.Image:
     """Return an 8-bit image of an array of 8 or 16 bits, as its values tell, or of floats."""
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise ValueError(
             "expected an array of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), "
             f"got {array.shape}; pass one picture, its colours in the last axis"
         )
-    _check_size((array.shape[1], array.shape[0]))
     if np.issubdtype(array.dtype, np.integer) and 255 < array.max() < 2**16:
         array = array // 257  # 65535 becomes 255
     white = white_value(array, "the photo's values")
