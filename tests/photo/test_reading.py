@@ -4,14 +4,18 @@ import importlib.util
 import io
 import pickle
 import re
+import unicodedata
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, features
 from trousers import BLACK, CREAM, NAVY, WHITE, assert_close, drawn_trousers
 
 import fashion_cnn as fc
 from fashion_cnn.photo import PhotoError
+
+HAS_AVIF = features.check("avif")
 
 
 def small_trousers(size=(120, 90)):
@@ -40,6 +44,12 @@ def pictures():
         "LAB": Image.merge("LAB", (grey, *[Image.new("L", grey.size, 0)] * 2)),
         "I": grey.convert("I"),
         "I;16": Image.fromarray(deep),
+        "10 of 16 bits": Image.fromarray(deep // 257 * 4),
+        "12 of 32 bits": Image.fromarray((deep // 257 * 16).astype(np.int32)),
+        "F of 12 bits": Image.fromarray((deep // 257 * 16).astype(np.float32)),
+        "premultiplied": grey_masked.convert("La"),
+        "array bool": np.asarray(grey) > 127,
+        "array RGBA of 12 bits": np.dstack([np.asarray(rgb) * np.uint16(16), deep * 0 + 65535]),
         "F": grey.convert("F"),
         "F to 1": Image.fromarray(np.asarray(grey, np.float32) / 255),
         "RGBA": masked,
@@ -70,12 +80,13 @@ def test_every_kind_of_picture_gives_the_same(expected, kind):
         ("CMYK", "a.jpg"),
         ("I;16", "a.png"),
         ("I;16", "a.tif"),
+        ("10 of 16 bits", "a.png"),
         ("F", "a.tif"),
         ("RGBA", "a.webp"),
         ("transparent palette", "a.png"),
         ("transparent palette", "a.gif"),
         ("palette", "a.bmp"),
-        ("array", "a.avif"),
+        pytest.param("array", "a.avif", marks=pytest.mark.skipif(not HAS_AVIF, reason="no AVIF")),
         ("array", "a.ppm"),
         ("array", "a.heic"),
     ],
@@ -88,6 +99,36 @@ def test_every_kind_of_file_and_its_bytes_give_the_same(tmp_path, expected, kind
     prepared = fc.prepare_photo(path)
     assert_close(prepared, expected, 0.02)
     np.testing.assert_array_equal(fc.prepare_photo(path.read_bytes()), prepared)
+
+
+@pytest.mark.parametrize("ending", [".png", ".tiff"])
+@pytest.mark.parametrize("scale", [16, 257])
+def test_colours_of_16_bits_are_scaled_by_the_bits_they_use(expected, ending, scale):
+    deep = np.asarray(small_trousers()).astype(np.uint16) * scale
+    assert_close(fc.prepare_photo(cv2.imencode(ending, deep)[1].tobytes()), expected, 0.02)
+    dark = Image.fromarray(np.asarray(small_trousers()) // 8)  # but 8 bits are not
+    assert fc.photo_steps(dark).upright.max() == np.float32(31 / 255)
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_korean_names_are_found_in_either_form(tmp_path, expected, forms):
+    on_disk, given = (unicodedata.normalize(form, "사진/셔츠.png") for form in forms)
+    (tmp_path / on_disk).parent.mkdir()
+    small_trousers().save(tmp_path / on_disk)
+    np.testing.assert_array_equal(fc.prepare_photo(tmp_path / given), expected)
+
+
+def test_a_phone_of_50_megapixels():
+    file = io.BytesIO()
+    drawn_trousers(size=(8160, 6144), place=(2856, 819), scale=20).save(file, "JPEG")
+    assert fc.photo_steps(file.getvalue()).upright.shape == (169, 224, 3)
+
+
+def test_refusals_are_in_the_language_in_use(request):
+    request.addfinalizer(lambda: fc.use_language("en"))
+    fc.use_language("ko")
+    with pytest.raises(PhotoError, match="비어 있습니다"):
+        fc.prepare_photo(b"")
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def light_on_dark(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
 def find_garment(rgb: NDArray[np.float32], is_opaque: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the mask (h, w) of the garment: what is opaque in a cut-out, else what stands out."""
     mask = _drawn_shape(rgb, is_opaque)
-    if mask is None:
+    if not mask.any():
         mask = _standing_out(rgb) if is_opaque.all() else is_opaque
     # Drop what is thin, such as the hook of a hanger, and what is small; fill small holes.
     size = 2 * round(0.008 * max(mask.shape)) + 1
@@ -162,10 +162,8 @@ def _cut(lab: NDArray[Any], labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
 
 
-def _drawn_shape(
-    rgb: NDArray[np.float32], is_opaque: NDArray[np.bool_]
-) -> NDArray[np.bool_] | None:
-    """Return what the lines of an outline drawing enclose; None for any other picture."""
+def _drawn_shape(rgb: NDArray[np.float32], is_opaque: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return what the lines of an outline drawing enclose (h, w): in other pictures nothing."""
     grey = _grey(rgb)
     grey = grey if np.median(grey) > 0.5 else 1 - grey
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11))
@@ -175,10 +173,10 @@ def _drawn_shape(
     shape = _enclosed(closed > 0)
     inside, outside = shape & ~lines, ~shape
     if inside.sum() < max(0.5 * shape.sum(), 0.02 * shape.size) or not outside.any():
-        return None
+        return np.zeros_like(shape)
     is_paper = np.mean(np.abs(paper - np.median(paper)) < 0.12) > 0.95
     is_same = abs(np.median(paper[inside]) - np.median(paper[outside])) < 0.05
-    return shape if (is_same and is_paper) or not is_opaque.all() else None
+    return shape & bool((is_same and is_paper) or not is_opaque.all())
 
 
 def _enclosed(walls: NDArray[np.bool_]) -> NDArray[np.bool_]:
