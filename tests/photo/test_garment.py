@@ -1,12 +1,13 @@
 """The garment is found, and becomes an image like the data set's."""
 
+import io
 import runpy
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from conftest import ROOT
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from trousers import BLACK, CREAM, NAVY, WHITE, assert_close, drawn_trousers
 
 import fashion_cnn as fc
@@ -138,6 +139,97 @@ def test_the_mask_of_a_cut_out_is_what_is_opaque_but_for_specks_threads_and_hole
     found = fc.photo_steps(cut_out(image, alpha)).mask > 0
     assert found[59, 87]  # in the hole
     assert np.mean(found != expected) < 0.005
+
+
+WALL = Image.fromarray(noisy())
+EXPECTED_ON_WALL = fc.prepare_photo(WALL)
+
+
+def masked(shape, **options):
+    """A photo that shows only what a shape covers: its corners are transparent."""
+    alpha = Image.new("L", WALL.size)
+    getattr(ImageDraw.Draw(alpha), shape)((0, 0, 399, 299), fill=255, **options)
+    return cut_out(WALL, alpha)
+
+
+def window():
+    """A screenshot of a window, with a soft shadow around it."""
+    image = masked("rounded_rectangle", radius=10)
+    shadow = Image.new("L", (500, 400))
+    shadow.paste(120, (50, 58, 450, 358))
+    shadow = shadow.filter(ImageFilter.GaussianBlur(16))
+    picture = cut_out(Image.new("RGB", shadow.size), shadow)
+    picture.alpha_composite(image, (50, 50))
+    return picture
+
+
+def straightened(degrees):
+    """A photo turned upright, on a transparent canvas that it touches with its corners."""
+    slanted = cut_out(WALL, Image.new("L", WALL.size, 255)).rotate(degrees)
+    return cut_out(WALL, slanted.getchannel("A"))
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        *(masked("rounded_rectangle", radius=radius) for radius in (8, 30, 90)),
+        masked("ellipse"),
+        *(masked("rounded_rectangle", radius=30).convert(mode) for mode in ("P", "RGBa")),
+        *(straightened(degrees) for degrees in (3, -12)),
+        window(),
+    ],
+)
+def test_transparent_corners_do_not_make_a_cut_out(photo):
+    assert_close(fc.prepare_photo(photo), EXPECTED_ON_WALL, 0.06)
+
+
+def compressed(image, quality):
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("colour", [BLACK, WHITE, (180, 40, 90)])
+@pytest.mark.parametrize(
+    "widths", [(0, 150, 0, 150), (250, 0, 90, 0), (12, 12, 12, 70), (0, 0, 0, 60), (5, 5, 5, 5)]
+)
+def test_bars_and_frames_are_cut_off_first(widths, colour):
+    framed = ImageOps.expand(WALL, widths, colour)
+    twice = ImageOps.expand(framed, (90, 0, 90, 0), BLACK if colour != BLACK else WHITE)
+    for photo in (framed, twice, compressed(framed, 50)):
+        assert_close(fc.prepare_photo(photo), EXPECTED_ON_WALL, 0.07)
+
+
+@pytest.mark.parametrize("garment", [NAVY, BLACK])
+@pytest.mark.parametrize("place", [(140, 40), (0, 0), (300, 50), (150, 100)])
+def test_the_background_of_a_garment_is_no_frame(upright, garment, place):
+    """Nor is a plain rectangle, a bag, a picture in a frame."""
+    photo = drawn_trousers(WHITE, garment, place=place)
+    assert fc.photo_steps(photo).upright.shape == (168, 224, 3)
+    bag = Image.new("RGB", (400, 300), WHITE)
+    bag.paste(garment, (place[0], place[1], place[0] + 100, place[1] + 200))
+    steps = fc.photo_steps(bag)
+    assert steps.upright.shape == (168, 224, 3)
+    assert steps.mask.mean() == pytest.approx(100 * 200 / (400 * 300), rel=0.1)
+
+
+def test_a_picture_is_cut_out_of_a_plot():
+    figure, ax = plt.subplots()
+    ax.imshow(WALL)
+    ax.set_title("trousers")
+    file = io.BytesIO()
+    figure.savefig(file)
+    assert_close(fc.prepare_photo(file.getvalue()), EXPECTED_ON_WALL, 0.08)
+
+
+@pytest.mark.parametrize("width", [1, 3, 6])
+@pytest.mark.parametrize(("paper", "pen"), [(WHITE, BLACK), (NAVY, CREAM), ((0, 0, 0, 0), BLACK)])
+def test_an_outline_is_filled(upright, paper, pen, width):
+    drawing = Image.new("RGBA", (400, 300), paper)
+    around = [(140, 40), (239, 40), (239, 239), (200, 239), (200, 90), (179, 90), (179, 239)]
+    ImageDraw.Draw(drawing).line([*around, (140, 239), (140, 40)], fill=pen, width=width)
+    mask, expected = (fc.photo_steps(x).mask for x in (drawing, drawn_trousers()))
+    assert np.mean(mask == expected) > 0.97
 
 
 def test_a_small_picture_or_its_negative_stays_as_it_is():

@@ -28,7 +28,8 @@ class PhotoSteps(NamedTuple):
     Attributes
     ----------
     upright : ndarray, shape (h, w, 3)
-        The photo in RGB, turned upright, at most 224 pixels a side, no longer transparent.
+        The photo in RGB, turned upright, at most 224 pixels a side, no longer transparent, without
+        a frame, bars, or axes around it.
     mask : ndarray, shape (h, w)
         1 where the garment is, 0 elsewhere.
     grey : ndarray, shape (h, w)
@@ -63,11 +64,11 @@ def prepare_photo(photo: Photo) -> NDArray[np.float32]:
     Parameters
     ----------
     photo : path, bytes, PIL.Image.Image or array_like
-        A JPEG, PNG, GIF, BMP, WEBP, TIFF, AVIF or PPM file of at most 50 million pixels, or, with
+        A JPEG, PNG, GIF, BMP, WEBP, TIFF, AVIF or PPM file of at most 80 million pixels, or, with
         the extra ``[heic]``, a phone's HEIC; the bytes of such a file; a PIL image of any mode; or
-        an array of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4): integers of 8 or 16 bits, or
-        floats in [0, 1]. The garment may be dark on light or light on dark. Of an animation, the
-        first frame is used.
+        an array of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4): booleans, integers of 8 bits
+        or more, scaled by the bits that they use, or floats in [0, 1]. The garment may be dark on
+        light or light on dark, or an outline on paper. Of an animation, the first frame is used.
 
     Returns
     -------
@@ -96,10 +97,13 @@ def photo_steps(photo: Photo) -> PhotoSteps:
     if upright.shape[:2] == IMAGE_SHAPE:  # one of the data set's, or its negative
         mask, grey = np.ones(IMAGE_SHAPE, bool), garment.light_on_dark(upright)
     else:
+        if is_opaque.all():
+            upright = garment.without_frame(upright)
+            is_opaque = np.ones(upright.shape[:2], bool)
         mask = garment.find_garment(upright, is_opaque)
         grey = garment.grey_on_black(upright, mask)
     box = garment.box(mask)
-    trimmed = grey if mask.all() else garment.sleeves_drawn_in(grey[box], mask[box])
+    trimmed = garment.sleeves_drawn_in(grey[box], mask[box])
     return PhotoSteps(upright, mask.astype(np.float32), grey, trimmed, garment.centred(trimmed))
 
 
@@ -160,6 +164,8 @@ def plot_photo_steps(photo: PhotoSteps | Photo, *, figure: Figure | None = None)
     ----------
     photo : path, bytes, PIL.Image.Image, array_like or PhotoSteps
         A photo as for `prepare_photo`, which raises the same errors, or the steps of one.
+    figure : matplotlib.figure.Figure, optional
+        Where to draw; by default a new figure of pyplot.
 
     Returns
     -------

@@ -8,23 +8,68 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fashion_cnn.images import IMAGE_SHAPE
+from fashion_cnn.language import gettext as _
 from fashion_cnn.photo.reading import PhotoError
 
-NOTHING_FOUND = (
-    "expected something that stands out from its background, found nothing; photograph one garment "
-    "on a plain background of another colour, with some background all around it"
-)
+
+def _nothing_found(why: str) -> PhotoError:
+    message = _("expected something that stands out from its background, found nothing: {why}")
+    return PhotoError(message.format(why=why), "nothing")
 
 
 def flattened(image: Image.Image) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return a picture in RGB (h, w, 3), and where it is opaque (h, w).
 
-    What shows through its transparent parts is white, or black if the rest is light.
+    What shows through a cut-out is white, or black if the rest is light. A photo with transparent
+    corners is opaque: what shows through there continues the photo.
     """
     rgba = np.divide(np.asarray(image.convert("RGBA")), 255, dtype=np.float32)
-    rgb, alpha = rgba[..., :3], rgba[..., 3:]
-    is_light = (_grey(rgb) * alpha[..., 0]).sum() > 0.8 * alpha.sum()  # it would vanish on white
-    return rgb * alpha + (0 if is_light else 1) * (1 - alpha), alpha[..., 0] > 0.5
+    rgb, alpha = rgba[..., :3], rgba[..., 3]
+    is_opaque = alpha > 0.5
+    is_light = (_grey(rgb) * alpha).sum() > 0.8 * alpha.sum()  # it would vanish on white
+    visible = alpha[..., np.newaxis]
+    rgb = rgb * visible + (0 if is_light else 1) * (1 - visible)
+    has_shadow = np.mean((alpha > 0) & ~is_opaque) > 0.05  # around a window
+    reaches_edges = min(np.divide(is_opaque[box(is_opaque)].shape, alpha.shape)) > 0.97
+    if not is_opaque.all() and (has_shadow or reaches_edges):
+        photo = _photo_in(rgb, is_opaque)
+        if photo is not None:
+            return photo, np.ones(photo.shape[:2], bool)
+    return rgb, is_opaque
+
+
+def without_frame(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cut off bars and frames of one colour, even if some words stand there, as around a plot."""
+    for line in (rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]):
+        away = np.abs(rgb - np.median(line, axis=0)).max(axis=2)
+        labels, areas = _components(_enclosed(away >= 0.08))
+        inside = labels == areas[1:].argmax() + 1 if len(areas) > 1 else labels < 0
+        inner = inside[box(inside)]
+        is_part = inner.shape != inside.shape and min(np.divide(inner.shape, inside.shape)) > 0.25
+        if is_part and inner.mean() > 0.9 and areas[1:].sum() < 1.15 * inner.size:
+            # No background of a photo is as even as a frame.
+            photo = _photo_in(rgb, inside) if np.median(away[~inside]) < 0.006 else None
+            if photo is not None:
+                return without_frame(photo)
+    return rgb
+
+
+def _photo_in(rgb: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+    """Return the photo that a mask shows, unless the mask is the outline of a garment.
+
+    A photo is a rectangle, rounded or turned, or an oval, with something in it that stands out.
+    """
+    square = np.ones((5, 5))
+    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, square) > 0  # without ticks
+    part = opened[box(opened)]
+    if _solidity(part) < 0.97 or np.mean(part == part[::-1, ::-1]) < 0.96:
+        return None
+    clean = cv2.erode(opened.astype(np.uint8), square)  # without mixed pixels
+    inside = box(clean > 0)
+    pixels = np.rint(rgb[inside] * 255).astype(np.uint8)
+    filled = cv2.inpaint(pixels, 1 - clean[inside], 3, cv2.INPAINT_TELEA)
+    photo = np.divide(filled, 255, dtype=np.float32)
+    return photo if _standing_out(photo).mean() > 0.02 else None
 
 
 def light_on_dark(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -32,14 +77,16 @@ def light_on_dark(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
     grey = _grey(rgb)
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     light = grey if np.median(border) < 0.5 else 1 - grey
-    if np.ptp(grey) == 0 or light.max() < 1.5 / 255:  # `predict` would take it for divided twice
-        raise PhotoError(NOTHING_FOUND, "nothing")
+    if np.ptp(grey) < 1.5 / 255:  # `predict` would take it for divided twice
+        raise _nothing_found(_("it has one colour"))
     return light
 
 
 def find_garment(rgb: NDArray[np.float32], is_opaque: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the mask (h, w) of the garment: what is opaque in a cut-out, else what stands out."""
-    mask = _standing_out(rgb) if is_opaque.all() else is_opaque
+    mask = _drawn_shape(rgb, is_opaque)
+    if not mask.any():
+        mask = _standing_out(rgb) if is_opaque.all() else is_opaque
     # Drop what is thin, such as the hook of a hanger, and what is small; fill small holes.
     size = 2 * round(0.008 * max(mask.shape)) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
@@ -48,7 +95,10 @@ def find_garment(rgb: NDArray[np.float32], is_opaque: NDArray[np.bool_]) -> NDAr
     labels, areas = _components(~whole)
     whole |= (areas < 0.02 * whole.sum())[labels]
     if max(whole[box(whole)].shape) < max(mask.shape) / 20:
-        raise PhotoError(NOTHING_FOUND, "nothing")
+        why = _("what differs from it is small or thin; photograph it from nearer")
+        if not mask.any():
+            why = _("all has nearly the same colour; choose a plain background of another colour")
+        raise _nothing_found(why if is_opaque.any() else _("the whole picture is transparent"))
     return whole
 
 
@@ -110,6 +160,30 @@ def _cut(lab: NDArray[Any], labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(lab, labels, (0, 0, 0, 0), *models, 4, cv2.GC_EVAL)
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+
+
+def _drawn_shape(rgb: NDArray[np.float32], is_opaque: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return what the lines of an outline drawing enclose (h, w): in other pictures nothing."""
+    grey = _grey(rgb)
+    grey = grey if np.median(grey) > 0.5 else 1 - grey
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11))
+    paper = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, disc)  # thin dark lines are gone
+    lines = paper - grey > 0.1 if is_opaque.all() else is_opaque
+    closed = cv2.morphologyEx(lines.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5)))
+    shape = _enclosed(closed > 0)
+    inside, outside = shape & ~lines, ~shape
+    if inside.sum() < max(0.5 * shape.sum(), 0.02 * shape.size) or not outside.any():
+        return np.zeros_like(shape)
+    is_paper = np.mean(np.abs(paper - np.median(paper)) < 0.12) > 0.95
+    is_same = abs(np.median(paper[inside]) - np.median(paper[outside])) < 0.05
+    return shape & bool((is_same and is_paper) or not is_opaque.all())
+
+
+def _enclosed(walls: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return walls (h, w) and whatever they keep from the border of the picture."""
+    labels, _ = _components(~walls)
+    at_border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    return (labels == 0) | ~np.isin(labels, at_border)
 
 
 def _solidity(mask: NDArray[np.bool_]) -> float:

@@ -4,17 +4,21 @@ import contextlib
 import importlib
 import io
 import os
-from typing import IO, Any
+import unicodedata
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from fashion_cnn.images import IMAGE_SHAPE, white_value
+from fashion_cnn.language import gettext as _
 
 # None of them starts another program, as EPS would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM")
-MAX_PIXELS = 50_000_000
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+MAX_PIXELS = 80_000_000
 MAX_SIDE = 224  # to which larger pictures are reduced
 
 Photo = str | os.PathLike[str] | bytes | Image.Image | ArrayLike
@@ -37,53 +41,70 @@ class PhotoError(ValueError):
 def read_photo(photo: Photo) -> Image.Image:
     """Return what `prepare_photo` accepts upright, in RGB or RGBA, at most 224 pixels a side."""
     if isinstance(photo, bytes):
-        return _opened(io.BytesIO(photo), "the picture")
+        return _decoded(photo, "the picture")
     if isinstance(photo, str | os.PathLike):
-        with open(os.path.expanduser(photo), "rb") as file:
-            return _opened(file, str(photo))
-    image = photo if isinstance(photo, Image.Image) else _image_of_array(np.asarray(photo))
-    _check_size(image.size)
-    return _upright(image)
+        return _decoded(_existing(Path(photo).expanduser()).read_bytes(), str(photo))
+    return _upright(photo if isinstance(photo, Image.Image) else _image_of(np.asarray(photo)))
 
 
-def _opened(file: IO[bytes], name: str) -> Image.Image:
-    """Decode a picture file; raise PhotoError for whatever Pillow fails on."""
+def _existing(path: Path) -> Path:
+    """Return a path, its Korean letters composed or decomposed (macOS) as they are on the disk."""
+    if path.exists() or path == path.parent:
+        return path
+    forms = [unicodedata.normalize(form, path.name) for form in ("NFC", "NFD")]
+    found = [_existing(path.parent) / form for form in forms]
+    return next((candidate for candidate in found if candidate.exists()), path)
+
+
+def _decoded(content: bytes, name: str) -> Image.Image:
     formats = list(FORMATS)
     with contextlib.suppress(ImportError):  # the extra [heic]
         importlib.import_module("pillow_heif").register_heif_opener()
         formats.append("HEIF")
     try:
-        with Image.open(file, formats=formats) as image:
+        with Image.open(io.BytesIO(content), formats=formats) as image:
             _check_size(image.size)
             image.draft(None, (MAX_SIDE, MAX_SIDE))  # a large JPEG: 1/2, 1/4 or 1/8
             return _upright(image)
     except PhotoError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        message = f"expected at most {MAX_PIXELS:,} pixels, got more in {name}: {error}"
+    except Image.DecompressionBombError as error:
+        message = _("expected at most {most} pixels, got more in {name}: {why}")
+        message = message.format(most=f"{MAX_PIXELS:,}", name=name, why=error)
         raise PhotoError(message, "large") from None
     # Damaged files make Pillow's decoders raise almost anything, SyntaxError and IndexError too.
     except Exception as error:
-        why = str(error) or type(error).__name__
-        if isinstance(error, UnidentifiedImageError):
-            why = 'it is of another kind; .heic needs: pip install "fashion-cnn[heic]"'
-        raise PhotoError(
-            f"expected an intact picture in {', '.join(FORMATS)}, got {name}, which cannot be "
-            f"read ({why}); save it again as JPEG or PNG"
-        ) from error
+        message = _("expected an intact picture, got {name}, which cannot be read: {why}")
+        why = _why_unreadable(content, error)
+        raise PhotoError(message.format(name=name, why=why)) from error
+
+
+def _why_unreadable(content: bytes, error: Exception) -> str:
+    if not content:
+        return _("it is empty; copy or download it again")
+    is_heic = content[4:8] == b"ftyp" and content[8:12] in HEIC_BRANDS
+    if is_heic and "HEIF" not in Image.OPEN:
+        return _('it is HEIC, which needs: pip install "fashion-cnn[heic]"')
+    if isinstance(error, UnidentifiedImageError) and not is_heic:
+        why = _("it is of another kind than {formats}; save it again as JPEG or PNG")
+        return why.format(formats=", ".join(FORMATS))
+    why = _("it is damaged ({error}); copy it again, or save it again as JPEG or PNG")
+    return why.format(error=str(error) or type(error).__name__)
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    _check_size(image.size)
+    has_16_bits = ";16" in str(getattr(image, "tile", ""))  # of colours, Pillow reads the upper 8
     image.load()
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)  # a TIFF is upright by now
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image)
-        is_8_bit = image.mode == "F" and values.max() > 1
-        image = _image_of_array(values / 255 if is_8_bit else values)
+        image = _image_of(values.astype(np.int64) if 1 < values.max() < 2**32 else values)
+    image = image.convert("LA") if image.mode == "La" else image  # Pillow goes no further at once
     image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    factor = min(1, MAX_SIDE / max(image.size))
-    width, height = (max(1, round(side * factor)) for side in image.size)
-    image = image.resize((width, height), Image.Resampling.BOX, reducing_gap=2)
+    if has_16_bits:
+        image = Image.fromarray(_in_8_bits(np.asarray(image), 1))
+    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX, reducing_gap=2)
     image.info.clear()  # some odd metadata can be read but not written
     image.getexif()[ExifTags.Base.Orientation] = orientation
     return ImageOps.exif_transpose(image)
@@ -91,25 +112,38 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _check_size(size: tuple[int, int]) -> None:
     width, height = size
-    is_large = width * height > MAX_PIXELS
-    if is_large or max(size) < IMAGE_SHAPE[0] or min(size) < 1:
-        message = (
-            f"expected at most {MAX_PIXELS:,} pixels, and at least {IMAGE_SHAPE[0]} on the longer "
-            f"side, got {width:,} × {height:,}"
-        )
-        raise PhotoError(message, "large" if is_large else "small")
+    if width * height > MAX_PIXELS:
+        message, reason = _("expected at most {most} pixels, got {size}; make it smaller"), "large"
+    elif max(size) < IMAGE_SHAPE[0] or min(size) < 1:
+        message = _("expected at least {least} pixels on the longer side, got {size}")
+        reason = "small"
+    else:
+        return
+    size_text = f"{width:,} × {height:,}"
+    limits = {"most": f"{MAX_PIXELS:,}", "least": IMAGE_SHAPE[0]}
+    raise PhotoError(message.format(size=size_text, **limits), reason)
 
 
-def _image_of_array(array: NDArray[Any]) -> Image.Image:
+def _image_of(array: NDArray[Any]) -> Image.Image:
     """Return an 8-bit image of an array of 8 or 16 bits, as its values tell, or of floats."""
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise ValueError(
             "expected an array of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), "
             f"got {array.shape}; pass one picture, its colours in the last axis"
         )
-    _check_size((array.shape[1], array.shape[0]))
-    if np.issubdtype(array.dtype, np.integer) and 255 < array.max() < 2**16:
-        array = array // 257  # 65535 becomes 255
+    if array.dtype == bool:
+        array = array * np.uint8(255)
+    if np.issubdtype(array.dtype, np.integer):
+        array = _in_8_bits(np.atleast_3d(array))
     white = white_value(array, "the photo's values")
     pixels = (np.rint(array * 255) if white == 1 else array).astype(np.uint8, copy=False)
     return Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
+
+
+def _in_8_bits(array: NDArray[Any], at_least: int = 8) -> NDArray[Any]:
+    """Scale integers (h, w, n) by the bits that they use, colours and transparency each."""
+    parts = []
+    for part in (array[..., :3], array[..., 3:]):
+        bits = max(at_least, int(part.max(initial=0)).bit_length())
+        parts.append(part << 8 - bits if bits < 8 else part >> bits - 8)
+    return np.concatenate(parts, axis=-1)
