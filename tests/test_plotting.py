@@ -141,7 +141,7 @@ def test_plot_prediction_refuses_labels(tiny, true_label, message):
 PLOTS = {name for name in [*dir(fc), *dir(fc.inside)] if name.startswith("plot_")}
 
 
-@pytest.mark.parametrize("name", sorted(PLOTS - {"plot_model", "plot_photo_steps"}))
+@pytest.mark.parametrize("name", sorted(PLOTS - {"plot_model"}))
 def test_every_plot_says_where_it_draws(name):
     plot = getattr(fc, name, None) or getattr(fc.inside, name)
     where = {"Axes": "ax", "Figure": "figure"}[plot.__annotations__["return"].__name__]

@@ -302,7 +302,7 @@ def test_the_page_says_in_both_languages_what_is_wrong(page):
         "unreadable": ("cannot be read as a picture", "그림으로 읽을 수 없습니다"),
         "small": ("fewer than 28 pixels", "28픽셀보다 짧습니다"),
         "nothing": ("Nothing stands out", "구분되는 것을 찾지 못했습니다"),
-        "large": ("more than 50 million pixels", "5,000만 개보다 많습니다"),
+        "large": ("more than 80 million pixels", "8,000만 개보다 많습니다"),
         "heavy": ("larger than 50 MB", "50MB보다 큽니다"),
         "slow": ("more than 10 seconds", "10초가 넘게 걸렸습니다"),
         "ended": ("could not be prepared", "준비하지 못했습니다"),

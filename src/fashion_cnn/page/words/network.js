@@ -117,7 +117,7 @@ export default {
 
   unreadable: { en: "This file cannot be read as a picture. Save it again as JPEG or PNG.", ko: "이 파일은 그림으로 읽을 수 없습니다. JPEG나 PNG로 다시 저장해 주세요." },
   heavy: { en: "The file is larger than 50 MB. Make the picture smaller.", ko: "파일이 50MB보다 큽니다. 그림의 크기를 줄여 주세요." },
-  large: { en: "The picture has more than 50 million pixels. Make it smaller.", ko: "그림의 픽셀이 5,000만 개보다 많습니다. 크기를 줄여 주세요." },
+  large: { en: "The picture has more than 80 million pixels. Make it smaller.", ko: "그림의 픽셀이 8,000만 개보다 많습니다. 크기를 줄여 주세요." },
   small: { en: "The longer side of the picture has fewer than 28 pixels. Take a larger one.", ko: "그림의 긴 변이 28픽셀보다 짧습니다. 더 큰 그림을 사용해 주세요." },
   nothing: { en: "Nothing stands out from the background. Photograph one garment on a plain background of another colour, with some background all around it.", ko: "배경과 구분되는 것을 찾지 못했습니다. 옷 한 벌을 색이 다른 무늬 없는 배경 위에 놓고, 둘레에 배경이 보이도록 찍어 주세요." },
   slow: { en: "The picture took more than 10 seconds to prepare. Save it again as JPEG or PNG, or make it smaller.", ko: "그림을 준비하는 데 10초가 넘게 걸렸습니다. JPEG나 PNG로 다시 저장하거나 크기를 줄여 주세요." },
