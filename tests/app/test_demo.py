@@ -101,7 +101,7 @@ BAD = {
     "path": (str(DRAWINGS / "dress.png").encode(), "unreadable"),
     "small": (written(Image.new("L", (27, 5))), "small"),
     "blank": (written(Image.new("L", (300, 300), 200)), "nothing"),
-    "bomb": (written(Image.new("1", (7_072, 7_072))), "large"),
+    "bomb": (written(Image.new("1", (8_945, 8_945))), "large"),
 }
 
 
