@@ -50,7 +50,7 @@ test-all: test test-slow ## run all tests (15 minutes)
 test-lowest: $(READY) ## run the quick tests with the lowest versions that pyproject.toml allows
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/lowest
 	$(BIN)/uv pip install --quiet --python $(VENV)/lowest --resolution lowest-direct --editable '.[dev]'
-	$(VENV)/lowest/bin/python -m pytest --numprocesses 2 --dist worksteal
+	$(VENV)/lowest/bin/python -m pytest --numprocesses 2 --dist worksteal -W ignore::DeprecationWarning
 
 package: $(READY) ## build the wheel and the source archive, check them, and try the wheel alone
 	rm -rf dist
