@@ -5,13 +5,16 @@ EDITION := $(if $(filter ko%,$(LANGUAGE)),notebooks/ko,notebooks)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+# A user's own settings of pip would lead elsewhere than to .venv.
+PIP := PIP_USER=0 PIP_TARGET= PIP_PREFIX= $(BIN)/python -m pip install --disable-pip-version-check --quiet
+PINNED := --constraint constraints.txt --editable '.[dev]'
 
 ifeq ($(origin DATA_DIR),command line)
 export FASHION_CNN_DATA_DIR := $(DATA_DIR)
 endif
 
 .PHONY: help setup notebook notebooks demo test test-slow test-all faults lint house docs \
-  bench pretrained unlikeness figure screenshot translations pins clean
+  bench package test-lowest pretrained unlikeness figure screenshot translations pins clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -22,9 +25,9 @@ setup: $(READY) ## set up .venv with the pinned packages
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "expected Python 3.11, 3.12 or 3.13, got $$($(PYTHON) --version 2>&1); run: make PYTHON=python3.13 ..."; exit 1; }
-	@echo "Setting up $(VENV) with the pinned packages; this takes a few minutes the first time."
+	@echo "Setting up $(VENV) with the pinned packages: half a minute, or a few where only pip is at hand."
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(PIP) --constraint constraints.txt uv && $(BIN)/uv pip install --python $(BIN)/python $(PINNED) || $(PIP) $(PINNED)
 	@touch $@
 
 notebook: $(READY) ## run the tutorial; results in runs/ (LANGUAGE=ko: the Korean edition)
@@ -43,6 +46,17 @@ test-slow: $(READY) ## run the slow tests: browser, kills, mutations, notebooks,
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m slow
 
 test-all: test test-slow ## run all tests (15 minutes)
+
+test-lowest: $(READY) ## run the quick tests with the lowest versions that pyproject.toml allows
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/lowest
+	$(BIN)/uv pip install --quiet --python $(VENV)/lowest --resolution lowest-direct --editable '.[dev]'
+	$(VENV)/lowest/bin/python -m pytest --numprocesses 2 --dist worksteal
+
+package: $(READY) ## build the wheel and the source archive, check them, and try the wheel alone
+	rm -rf dist
+	$(BIN)/uvx --from build pyproject-build
+	$(BIN)/uvx twine check --strict dist/*.whl dist/*.gz
+	$(BIN)/uv run --isolated --no-project --with dist/*.whl fashion-cnn predict notebooks/drawings/dress.png
 
 faults: $(READY) ## kill training runs 200 times and resume them (about 15 minutes)
 	$(BIN)/python tests/faults.py --kills 200
@@ -77,9 +91,8 @@ translations: $(READY) ## compile the Korean catalogue
 	$(BIN)/pybabel compile --domain fashion_cnn --directory src/fashion_cnn/locale
 
 pins: $(READY) ## update constraints.txt to the newest releases
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links --no-emit-package fashion-cnn --output-file constraints.txt pyproject.toml
 
 clean: ## remove .venv, the site, runs and the models and studies that notebooks saved
-	rm -rf $(VENV) docs/_build runs study study-own *.keras *.training-state.npz *.history.json .*.keras.lock
+	rm -rf $(VENV) dist docs/_build runs study study-own *.keras *.training-state.npz *.history.json .*.keras.lock
