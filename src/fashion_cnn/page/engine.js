@@ -36,20 +36,27 @@ function half(bits) {
  *
  *  Returns {image, layers: [{name, shape, output, before}], logits}; `before` is what ReLU gets.
  *  With `base`, what run returned for an image that differs only inside `changed` ({top, left,
- *  bottom, right}, ends excluded), only what the difference changes is computed. */
-export function run(model, image, base = null, changed = EVERYTHING) {
-  let input = Float32Array.from(image), old = base?.image, region = changed;
+ *  bottom, right}, ends excluded), only what the difference changes is computed; `spare` is a
+ *  result that is not needed any more, to write over. */
+export function run(model, image, base = null, changed = EVERYTHING, spare = null) {
+  let input = new Float32Array(image), old = base?.image, region = changed;
   const result = { image: input, layers: [], logits: null };
   model.layers.forEach((layer, index) => {
     const { kind, shape, biases } = layer, known = base?.layers[index];
+    const copy = (part) => {
+      if (!known) return null;
+      const copied = spare?.layers[index][part] ?? known[part].slice();
+      copied.set(known[part]);
+      return copied;
+    };
     let output = input, before; // Flatten keeps the order, and Dropout acts in training only
     if (kind === "conv" || kind === "dense") {
-      before = known?.before.slice()
+      before = copy("before")
         ?? Float64Array.from({ length: sizeOf(shape) }, (_, n) => biases[n % biases.length]);
     }
     if (kind === "conv" || kind === "pool") {
       const reach = reached(layer, region);
-      output = known?.output.slice() ?? new Float32Array(sizeOf(shape));
+      output = copy("output") ?? new Float32Array(sizeOf(shape));
       if (kind === "pool") pool(layer, input, output, reach);
       else {
         convolve(layer, input, old, before, region);
@@ -83,6 +90,11 @@ function reached({ kind, shape }, { top, left, bottom, right }) {
     : { top: top - 1, left: left - 1, bottom: bottom + 1, right: right + 1 }, shape);
 }
 
+/** Add a row of weights, times a value, to sums: a function of its own is compiled to run fast. */
+function addTimes(sums, place, weights, weight, count, value) {
+  for (let n = 0; n < count; n++) sums[place + n] += value * weights[weight + n];
+}
+
 /** Add to the sums what each value of a region of the input, or its difference from the old one,
  *  gives to the nine cells around it. */
 function convolve({ input: [height, width, channels], shape: [, , filters], weights },
@@ -100,7 +112,7 @@ function convolve({ input: [height, width, channels], shape: [, , filters], weig
             if (column < 0 || column >= width) continue;
             const place = (row * width + column) * filters;
             const weight = ((3 * i + j) * channels + c) * filters;
-            for (let f = 0; f < filters; f++) sums[place + f] += value * weights[weight + f];
+            addTimes(sums, place, weights, weight, filters, value);
           }
         }
       }
@@ -133,7 +145,7 @@ function dense({ shape: [units], weights }, input, old, sums) {
   for (let n = 0; n < input.length; n++) {
     const value = old ? input[n] - old[n] : input[n];
     if (value === 0) continue;
-    for (let u = 0, first = n * units; u < units; u++) sums[u] += value * weights[first + u];
+    addTimes(sums, 0, weights, n * units, units, value);
   }
 }
 
@@ -260,7 +272,7 @@ export function meanGrey(image) {
 
 /** Return an image with a square of its garment's mean grey around a pixel, and the square. */
 export function covered(image, middle, grey = meanGrey(image)) {
-  const hidden = Float32Array.from(image), square = squareAround(middle);
+  const hidden = new Float32Array(image), square = squareAround(middle);
   for (let y = square.top; y < square.bottom; y++) {
     hidden.fill(grey, y * SIDE + square.left, y * SIDE + square.right);
   }
@@ -271,8 +283,10 @@ export function covered(image, middle, grey = meanGrey(image)) {
  *  fashion_cnn.inside.occlusion_map does. */
 export function occludedRow(model, result, label, row) {
   const grey = meanGrey(result.image), whole = result.layers.at(-1).output[label];
+  let spare = null;
   return Float32Array.from({ length: SIDE }, (_, column) => {
     const { image, square } = covered(result.image, { row, column }, grey);
-    return whole - run(model, image, result, square).layers.at(-1).output[label];
+    spare = run(model, image, result, square, spare);
+    return whole - spare.layers.at(-1).output[label];
   });
 }

@@ -10,6 +10,7 @@ const MAX_MAPS = 64, MAX_UNITS = 200;
 const ROWS = 16, ACROSS = 8; // of maps; on a phone, so many are side by side
 const GAP = 2, HEAD = 68, FOOT = 26, UNITS = 74, AIR = 13; // pixels: between maps, around a layer
 const WEB_STEPS = 16; // a layer's wires at rest begin and end at so many places
+const NEAR = 120; // pixels, from one layer to the next below it
 const phone = matchMedia("(max-width: 760px)");
 const wide = matchMedia("(min-width: 1180px)");
 
@@ -124,7 +125,7 @@ export function createFlow(model, bars, { onPoint, onChoose }) {
       const tile = tiles[cell.layer + 1], own = box(tile, cell), before = tiles[cell.layer];
       return [...sources.flatMap((source) => {
         const from = box(before, source, cell.layer > 0);
-        if (!from || !own || isAway(before)) return [];
+        if (!from || !own) return [];
         const link = wire(from, own, before.place, tile.place, source.strength);
         return source.isFramed && cell.layer > 0 ? [link, frame(box(before, source))] : [link];
       }), ...own ? [frame(own, "own")] : []];
@@ -137,14 +138,11 @@ export function createFlow(model, bars, { onPoint, onChoose }) {
     draw(() => path.slice(0, -1).flatMap((cell, n) => {
       const source = path[n + 1], tile = tiles[cell.layer + 1], before = tiles[source.layer + 1];
       const own = box(tile, cell), from = box(before, source);
-      if (!own || !from || isAway(before)) return n === 0 ? [] : [frame(own, "own")];
+      if (!own || !from) return [];
       const link = wire(from, own, before.place, tile.place, Math.sign(source.product));
       return n === 0 ? [link] : [link, frame(own, "own")];
     }));
   }
-
-  /** Tell whether the tools lie between a layer and the next, as between picture and conv1. */
-  const isAway = ({ kind }) => kind === "image" && !wide.matches;
 
   function fade(isFaded) {
     for (const tile of layers) tile.node.classList.toggle("faded", isFaded(tile));
@@ -300,7 +298,8 @@ function web(from, to, { kind }) {
 
 /** Draw a wire from a cell to one of the next layer: level inside both, curved between them. */
 function wire(from, to, before, after, strength) {
-  const isBelow = after.y > before.y + before.height && after.x < before.x + before.width;
+  const below = after.y - before.y - before.height, isBelow = below > 0 && below < NEAR;
+  if (!isBelow && before.x + before.width > after.x) return ""; // something lies between them
   const [x, y] = [from.x + from.width / 2, from.y + from.height / 2];
   const [endX, endY] = [to.x + to.width / 2, to.y + to.height / 2];
   const [left, right] = [before.x + before.width, after.x];

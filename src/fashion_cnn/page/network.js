@@ -1,5 +1,6 @@
 /* The view of the whole network: it ties the drawing area, the answer, the layers and the panel. */
 
+import { writeArticle } from "./article.js";
 import { createDetail } from "./detail.js";
 import { covered, readModel, run, squareAround, strongestPath } from "./engine.js";
 import { createFlow } from "./flow.js";
@@ -11,10 +12,10 @@ import { createPad } from "./pad.js";
 import { paint } from "./paint.js";
 import { createPhoto } from "./photo.js";
 import { announce, lang, onChange, start, t } from "./shell.js";
+import article from "./words/article.js";
 import words from "./words/network.js";
 
 const SURE = 0.6; // as fashion_cnn.prediction: below, a photo's class is as often wrong as right
-const DRAWING = "fashion-cnn drawing"; // where the browser keeps it until the tab is closed
 const FIRST_MINUTE = "fashion-cnn first minute"; // how many of its steps are done
 const STEPS = ["draw", "point", "follow", "cover"];
 const BRUSHES = [1, 1.5, 2.5]; // radius in cells
@@ -22,7 +23,7 @@ const AWAY_MS = 250, BESIDE = 22; // pixels between a layer and the panel
 const isSheet = matchMedia("(max-width: 1179px)");
 const VIOLET = [150, 110, 255], ORANGE = [255, 140, 30];
 
-start("network", words);
+start("network", { ...words, ...article });
 const [model, examples] = await load().catch((error) => {
   $("trouble").textContent = t("no model");
   $("trouble").hidden = false;
@@ -55,7 +56,7 @@ const bars = model.class_names.en.map((_, channel) => {
   node.onclick = () => pick(cell);
   node.onpointermove = ({ pointerType }) => pointerType === "mouse" && point(cell);
   node.onpointerleave = () => point(null);
-  $("bars").append(element("li", {}, node));
+  $("bars").append(node);
   return { node, name, value, fill, before };
 });
 const pad = createPad({
@@ -117,7 +118,6 @@ function redraw() {
   flow.show(state.result, state.isBefore);
   showAnswer();
   explain();
-  if (state.truth !== undefined) remember();
   performance.measure("redraw", "redraw");
 }
 
@@ -422,11 +422,6 @@ for (const node of $("relu").children) {
   };
 }
 
-addEventListener("pagehide", () => withStorage(() => {
-  if (state.truth === undefined) sessionStorage.setItem(DRAWING, pad.pixels.join());
-  else sessionStorage.removeItem(DRAWING);
-}));
-
 // Words that are not in the HTML
 
 const weights = model.layers.flatMap((layer) => [layer.weights, layer.biases]);
@@ -438,6 +433,7 @@ function label() {
   const who = name ? t("model named", { name, n }) : t("model pretrained", { n });
   $("model").textContent = isStandIn ? `${who} ${t("stand-in")}` : who;
   $("model").classList.toggle("wrong", isStandIn);
+  writeArticle();
   nameBrush();
   coach();
   $("more").textContent = t($("more").ariaExpanded === "true" ? "fewer" : "more");
@@ -461,19 +457,10 @@ new ResizeObserver(() => {
 
 [$("tools"), $("bars"), $("examples")].forEach(makeOneStop);
 label();
-const own = ownPicture(), isReload = performance.getEntriesByType("navigation")[0].type === "reload";
-const isAsked = recall();
-if (own && (isReload || !isAsked)) pad.set(own);
-else if (!isAsked) thumbnails[0].click();
+if (!recall()) thumbnails[0].click();
 redraw();
 addEventListener("hashchange", recall);
 document.documentElement.dataset.ready = "";
-
-/** Return the picture that was drawn or taken in this tab before, in any page of the site. */
-function ownPicture() {
-  const pixels = withStorage(() => sessionStorage.getItem(DRAWING))?.split(",").map(Number);
-  return pixels?.some((value) => value > 0) ? pixels : null;
-}
 
 // The address says what is seen: #example=10&cell=conv2.13.5.8&relu=before, or picture=…
 
@@ -495,6 +482,7 @@ function rememberSoon() { // browsers allow few changes a second
   clearTimeout(rememberSoon.timer);
   rememberSoon.timer = setTimeout(remember, 300);
 }
+addEventListener("pointerup", () => setTimeout(remember)); // at once, for who leaves or reloads
 
 /** Show what the address asks for; tell whether it asks for anything. */
 function recall() {
