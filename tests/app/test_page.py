@@ -175,6 +175,7 @@ def test_own_drawing_by_mouse_and_keyboard_stays_for_the_next_visit(page):
     page.get_by_role("button", name="Undo").click()
     expect(values).to_have_text(drawn)
     example(page, 1)
+    page.wait_for_url("**#example=2")
     page.reload()
     expect(page.locator("#examples [aria-current]")).to_have_count(1)  # not the drawing again
 
@@ -297,7 +298,7 @@ def test_the_address_says_what_is_seen(open_view):
     expect(page.locator("#answer-heading")).to_have_text("Ankle boot")
     expect(page.locator("#detail-text")).to_contain_text("Row 5, column 8 of 14×14")
     expect(page.get_by_role("button", name="before ReLU")).to_have_attribute("aria-pressed", "true")
-    expect(page.locator(".scale").first).to_contain_text("−")
+    expect(page.locator(".layer .scale").first).to_contain_text("−")
     page.keyboard.press("Escape")
     page.locator("#bars button").nth(2).click()
     page.wait_for_url("**#example=2&cell=output.3.1.1&relu=before")

@@ -93,8 +93,8 @@ function threeShares() {
   const show = () => {
     const logits = inputs.map(({ value }) => Number(value)), powers = logits.map(Math.exp);
     outputs.forEach((output, n) => {
-      const share = powers[n] / powers.reduce(add);
-      output.textContent = `e^${number(logits[n], 1)} ≈ ${number(powers[n])} → ${percent(share)}`;
+      const share = percent(powers[n] / powers.reduce(add));
+      output.textContent = `e^${number(logits[n], 1)} ≈ ${number(powers[n])} → ${share}`;
     });
   };
   show();

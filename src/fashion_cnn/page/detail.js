@@ -11,9 +11,10 @@ import {
   largestOf, number, onDrag, percent, pointIn, svg,
 } from "./kit.js";
 import { paint } from "./paint.js";
-import { isCalm, lang, t } from "./shell.js";
+import { lang, t } from "./shell.js";
 
-const STRONGEST = 6, STRONGEST_OF_A_SIDE = 4, WIRES = 40, STEP_MS = 110;
+const STRONGEST = 6, STRONGEST_OF_A_SIDE = 4, WIRES = 40;
+const sumOf = (terms) => terms.map(({ product }) => product).reduce(add, 0);
 
 /** Make the panel. Calls onRefine(cell) when another cell of the same map, or another of the maps
  *  before, is chosen inside it, and onBack(cell) when the reader follows a term to where it is
@@ -25,7 +26,7 @@ export function createDetail(model, { onRefine, onBack }) {
     const { x, y } = pointIn(canvas, event, canvas.width, canvas.height);
     onRefine({ row: Math.floor(y), column: Math.floor(x) });
   };
-  let asked = null, shown = { key: null }, step = -1, timer = 0;
+  let asked = null, shown = {};
   const last = model.layers.length - 1;
 
   const sums = $("sums");
@@ -46,10 +47,8 @@ export function createDetail(model, { onRefine, onBack }) {
 
   /** Explain a cell of a result. Returns what flow.mark wants to know, and the value in words. */
   function show(result, cell, source = null, isBefore = false) {
-    const layer = model.layers[cell.layer], key = JSON.stringify([cell, source]);
-    const isNew = key !== shown.key;
+    const layer = model.layers[cell.layer];
     asked = source;
-    shown = { key };
     const kind = layer.kind === "dense" && cell.layer === last ? "output" : layer.kind;
     $("detail").dataset.kind = kind;
     sums.parentElement.hidden = kind !== "conv" || layer.input[2] === 1;
@@ -60,7 +59,6 @@ export function createDetail(model, { onRefine, onBack }) {
     const { working = [] } = explained;
     $("working").className = kind === "output" ? "sides" : "terms";
     $("working").replaceChildren(...working);
-    if (isNew && kind === "conv") replay();
     return { field: null, ...explained };
   }
 
@@ -117,18 +115,14 @@ export function createDetail(model, { onRefine, onBack }) {
       const place = { row: cell.row + row - 1, column: cell.column + column - 1 };
       return isImage || value === null ? null : back(cell, source, place);
     });
-    const matrices = [
-      matrix(values, isImage ? "grey" : "signed", inputs, t("window"), digits, followed),
-      matrix(weights, "signed", largestOf(weights), t("weights"), digits),
-      matrix(rounded, "signed", largestOf(products), t("products"), digits),
-    ];
-    const words = isImage ? t("window image") : t("window map", { map: source + 1 });
-    Object.assign(shown, { terms, source, matrices, rounded, digits });
+    const window = isImage ? t("window image") : t("window map", { map: source + 1 });
+    const all = t("products", { sum: number(sum, digits) });
+    shown = { terms, source };
     const working = [
-      captioned(matrices[0], words), operator("×"), captioned(matrices[1], t("weights")),
-      operator("≈"), captioned(matrices[2]),
+      matrix(values, isImage ? "grey" : "signed", inputs, window, digits, followed),
+      operator("×"), matrix(weights, "signed", largestOf(weights), t("weights"), digits),
+      operator("≈"), matrix(rounded, "signed", largestOf(products), all, digits),
     ];
-    partialSum();
     const bias = [terms.bias, t("bias")];
     if (count > 1) {
       $("sums-text").textContent = t("sums text", { n: count });
@@ -155,19 +149,18 @@ export function createDetail(model, { onRefine, onBack }) {
       model, result, cell.layer, cell.row, cell.column, cell.channel);
     const field = locate(about, t("pool gloss")), most = largestOf(own), digits = digitsFor(most);
     const followed = values.map((_, n) => {
-      const { row, column } = cellOf(n, 2);
-      return back(cell, cell.channel, { row: 2 * cell.row + row, column: 2 * cell.column + column });
+      const { row, column } = cellOf(n, 2), place = {
+        row: 2 * cell.row + row, column: 2 * cell.column + column,
+      };
+      return back(cell, cell.channel, place);
     });
-    const window = matrix(values, "signed", most, t("window"), digits, followed, "two");
-    window.children[largest].classList.add("on");
+    const words = t("window map", { map: cell.channel + 1 });
+    const window = matrix(values, "signed", most, words, digits, followed, "two");
+    window.querySelector(".matrix").children[largest].classList.add("on");
     const winner = matrix([value], "signed", most, t("the largest"), digits, [], "one");
     equation();
     return {
-      field,
-      working: [
-        captioned(window, t("window map", { map: cell.channel + 1 })), operator(t("max")),
-        captioned(winner, t("the largest")),
-      ],
+      field, working: [window, operator(t("max")), winner],
       value: t("cell value", { title, ...counted(cell), value: number(value, digits) }),
       sources: [{ ...windowIn(layer, cell), channel: cell.channel, strength: 1, isFramed: true }],
     };
@@ -208,7 +201,7 @@ export function createDetail(model, { onRefine, onBack }) {
     paint(canvas, places, width, "signed", largestOf(places));
     mark.hidden = true;
     const strongest = terms.slice(0, STRONGEST), others = grouped(count - strongest.length);
-    const rest = sum - strongest.reduce((part, { product }) => part + product, 0);
+    const rest = sum - sumOf(strongest);
     const digits = digitsFor(Math.max(Math.abs(sum), Math.abs(rest)));
     const rows = strongest.map((term) => {
       const from = unflattened(model, term.input);
@@ -227,24 +220,23 @@ export function createDetail(model, { onRefine, onBack }) {
     const { terms, bias, total } = denseTerms(model, result, cell.layer, cell.channel);
     const probability = percent(own[cell.channel]), { logits } = result;
     heading(t("output cell", { name }), t("output text"), t("output gloss"));
-    const digits = digitsFor(terms.reduce((sum, { product }) => sum + Math.abs(product), 0));
+    const digits = digitsFor(largestOf(terms.map(({ product }) => product)));
     const sides = [["for", 1], ["against", -1]].map(([side, sign]) => {
       const parts = terms.filter(({ product }) => sign * product > 0);
       const rows = parts.slice(0, STRONGEST_OF_A_SIDE).map((term) => (
         [t("hidden unit", { unit: term.input + 1 }), term, back(cell, term.input)]));
-      const others = parts.slice(STRONGEST_OF_A_SIDE), of = (all) =>
-        all.reduce((sum, { product }) => sum + product, 0);
+      const others = parts.slice(STRONGEST_OF_A_SIDE);
       if (others.length) {
-        rows.push([t("rest of terms", { n: others.length }), { product: of(others) }]);
+        rows.push([t("rest of terms", { n: others.length }), { product: sumOf(others) }]);
       }
-      return { side, rows, sum: of(parts) };
+      return { side, rows, sum: sumOf(parts) };
     });
     const largest = largestOf(sides.flatMap(({ rows }) => rows.map(([, { product }]) => product)));
     const parts = sides.map(({ side, rows, sum }) => element("div", {},
       element("h3", { className: side, textContent: t(side) }),
       list(rows, digits, largest), element("p", { className: "total" }, number(sum, digits))));
-    equation(...joined([...sides.map(({ side, sum }) => [sum, t(side)]), [bias, t("bias")]], digits),
-      "=", [number(total, digits), t("logit")]);
+    const summed = [...sides.map(({ side, sum }) => [sum, t(side)]), [bias, t("bias")]];
+    equation(...joined(summed, digits), "=", [number(total, digits), t("logit")]);
     return {
       value: t("unit value", { title: name, value: probability }), sources: wiresOf(terms),
       working: [...parts, ledger(logits, own, cell.channel)],
@@ -272,42 +264,12 @@ export function createDetail(model, { onRefine, onBack }) {
       { channel: input, row: 0, column: 0, strength: product / strongest }));
   }
 
-  /** Show nine products one after the other, adding up. */
-  function replay() {
-    clearInterval(timer);
-    step = -1;
-    if (isCalm) return;
-    timer = setInterval(() => {
-      step += 1;
-      if (step === 9) {
-        clearInterval(timer);
-        step = -1;
-      }
-      partialSum();
-    }, STEP_MS);
-    partialSum();
-  }
-
-  function partialSum() {
-    const { matrices, rounded, digits } = shown;
-    if (!matrices) return;
-    matrices.forEach(({ children }, place) => [...children].forEach((node, n) => {
-      node.classList.toggle("on", n === step);
-      node.classList.toggle("later", place === 2 && step >= 0 && n > step);
-    }));
-    const sum = rounded.slice(0, step < 0 ? 9 : step + 1).reduce(add, 0);
-    const words = { sum: number(sum, digits), n: step + 1 };
-    matrices[2].nextSibling.textContent = t(step < 0 ? "products sum" : "products so far", words);
-  }
-
   return { show };
 }
 
-const captioned = (node, words = "") => element("figure", {}, node,
-  element("figcaption", { textContent: words }));
 const operator = (textContent) => element("span", { className: "operator", textContent });
 
-/** Make a small matrix; null is padding. What `followed` has a function for can be clicked. */
+/** Make a small matrix over its name; null is padding. `followed` has functions for clicks. */
 function matrix(values, kind, strongest, name, digits, followed = [], size = "") {
   const texts = values.map((value) => (value === null ? t("padding") : number(value, digits)));
   const cells = values.map((value, n) => {
@@ -319,7 +281,9 @@ function matrix(values, kind, strongest, name, digits, followed = [], size = "")
   });
   const ariaLabel = t("matrix label", { name, values: texts.join(", ") });
   const role = followed.some(Boolean) ? "group" : "img";
-  return element("div", { className: `matrix ${size}`, role, ariaLabel }, ...cells);
+  return element("figure", {},
+    element("div", { className: `matrix ${size}`, role, ariaLabel }, ...cells),
+    element("figcaption", { textContent: name }));
 }
 
 /** List terms as bars: [words, {value, weight, product}, what follows it]; they add up as shown. */
@@ -334,7 +298,9 @@ function list(rows, digits, largest = largestOf(rows.map(([, { product }]) => pr
       element("span", { className: "number", textContent: sum + number(rounded[n], digits) }),
       element("span", { className: "track" }, element("span", { className, style: { width } })),
     ];
-    return element("li", {}, onclick ? button({ onclick }, ...parts) : element("div", {}, ...parts));
+    const node = onclick ? button({ onclick }) : element("div");
+    node.append(...parts);
+    return element("li", {}, node);
   });
   return element("ol", { className: "inputs" }, ...items);
 }
@@ -343,7 +309,8 @@ function list(rows, digits, largest = largestOf(rows.map(([, { product }]) => pr
 function joined(parts, digits) {
   const round = (value) => Math.round(value * 10 ** digits) / 10 ** digits;
   const values = parts.map(([value]) => value), rounded = values.map(round);
-  rounded[rounded.length - 1] = round(round(values.reduce(add)) - rounded.slice(0, -1).reduce(add, 0));
+  const others = rounded.slice(0, -1).reduce(add, 0);
+  rounded[rounded.length - 1] = round(round(values.reduce(add)) - others);
   return parts.flatMap(([, words], n) => [...n ? ["+"] : [], [number(rounded[n], digits), words]]);
 }
 

@@ -36,27 +36,20 @@ function half(bits) {
  *
  *  Returns {image, layers: [{name, shape, output, before}], logits}; `before` is what ReLU gets.
  *  With `base`, what run returned for an image that differs only inside `changed` ({top, left,
- *  bottom, right}, ends excluded), only what the difference changes is computed; `spare` is a
- *  result that is not needed any more, to write over. */
-export function run(model, image, base = null, changed = EVERYTHING, spare = null) {
+ *  bottom, right}, ends excluded), only what the difference changes is computed. */
+export function run(model, image, base = null, changed = EVERYTHING) {
   let input = new Float32Array(image), old = base?.image, region = changed;
   const result = { image: input, layers: [], logits: null };
   model.layers.forEach((layer, index) => {
     const { kind, shape, biases } = layer, known = base?.layers[index];
-    const copy = (part) => {
-      if (!known) return null;
-      const copied = spare?.layers[index][part] ?? known[part].slice();
-      copied.set(known[part]);
-      return copied;
-    };
     let output = input, before; // Flatten keeps the order, and Dropout acts in training only
     if (kind === "conv" || kind === "dense") {
-      before = copy("before")
+      before = known?.before.slice()
         ?? Float64Array.from({ length: sizeOf(shape) }, (_, n) => biases[n % biases.length]);
     }
     if (kind === "conv" || kind === "pool") {
       const reach = reached(layer, region);
-      output = copy("output") ?? new Float32Array(sizeOf(shape));
+      output = known?.output.slice() ?? new Float32Array(sizeOf(shape));
       if (kind === "pool") pool(layer, input, output, reach);
       else {
         convolve(layer, input, old, before, region);
@@ -283,10 +276,8 @@ export function covered(image, middle, grey = meanGrey(image)) {
  *  fashion_cnn.inside.occlusion_map does. */
 export function occludedRow(model, result, label, row) {
   const grey = meanGrey(result.image), whole = result.layers.at(-1).output[label];
-  let spare = null;
   return Float32Array.from({ length: SIDE }, (_, column) => {
     const { image, square } = covered(result.image, { row, column }, grey);
-    spare = run(model, image, result, square, spare);
-    return whole - spare.layers.at(-1).output[label];
+    return whole - run(model, image, result, square).layers.at(-1).output[label];
   });
 }

@@ -2,7 +2,9 @@
  * chosen cell or along the strongest path. */
 
 import { windowOf } from "./engine.js";
-import { $, ARROWS, SIDE, clamp, element, grouped, largestOf, number, pointIn, svg } from "./kit.js";
+import {
+  $, ARROWS, SIDE, clamp, element, grouped, largestOf, number, pointIn, svg,
+} from "./kit.js";
 import { colours, paint } from "./paint.js";
 import { t } from "./shell.js";
 
@@ -29,7 +31,7 @@ export function createFlow(model, bars, { onPoint, onChoose }) {
   const tiles = [image, ...layers, output];
   let drawn = () => [];
   for (const tile of layers) {
-    for (const part of ["name", "size", "what", "low", "high"]) tile[part] = element("span");
+    for (const part of ["size", "what", "low", "high"]) tile[part] = element("span");
     tile.name = element("strong");
     tile.canvas = element("canvas");
     tile.ramp = element("canvas");
@@ -230,7 +232,8 @@ function tileOf(layer, index) {
     return { ...tile, shown, gap: GAP, rows: ROWS, stackedRows: Math.ceil(shown / ACROSS) };
   }
   if (layer.kind === "flatten") {
-    return { ...tile, shown: count, scale: 2, gap: 0, rows: 112, stackedRows: Math.ceil(count / 112) };
+    const stackedRows = Math.ceil(count / 112);
+    return { ...tile, shown: count, scale: 2, gap: 0, rows: 112, stackedRows };
   }
   return { ...tile, shown, scale: 10, gap: 2, rows: 50, stackedRows: Math.ceil(shown / 20) };
 }
@@ -306,7 +309,8 @@ function wire(from, to, before, after, strength) {
   const middle = isBelow ? (from.y + from.height + to.y) / 2 : (left + right) / 2;
   const d = isBelow
     ? `M${x} ${from.y + from.height}C${x} ${middle} ${endX} ${middle} ${endX} ${to.y}`
-    : `M${from.x + from.width} ${y}H${left}C${middle} ${y} ${middle} ${endY} ${right} ${endY}H${to.x}`;
+    : `M${from.x + from.width} ${y}H${left}
+      C${middle} ${y} ${middle} ${endY} ${right} ${endY}H${to.x}`;
   return svg("path", {
     class: `wire ${strength < 0 ? "negative" : "positive"}`, d,
     "stroke-opacity": (0.12 + 0.88 * Math.abs(strength)).toFixed(2),

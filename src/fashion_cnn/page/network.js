@@ -499,7 +499,8 @@ function recall() {
   const [name, ...numbers] = (parts.get("cell") ?? "").split(".");
   const layer = model.layers.findIndex((one) => one.name === name);
   if (layer < 0) return true;
-  const { shape } = model.layers[layer], [rows, columns, count] = shape[2] ? shape : [1, 1, ...shape];
+  const { shape } = model.layers[layer];
+  const [rows, columns, count] = shape.length === 3 ? shape : [1, 1, ...shape];
   const [channel, row, column] = [count, rows, columns].map((size, n) =>
     clamp((Number(numbers[n]) || 1) - 1, 0, size - 1));
   pick({ layer, channel, row, column }, true);
