@@ -278,7 +278,9 @@ def test_what_is_shown_adds_up_and_leads_back_to_the_picture(page):
         if name == "dropout":
             rows = [numbers(row)[-3:] for row in page.locator(".ledger tr").all_inner_texts()[1:-1]]
             total = sum(power for _, power, _ in rows)
-            assert all(abs(np.exp(z) / e - 1) < 0.02 or abs(np.exp(z) - e) < 0.002 for z, e, _ in rows)
+            assert all(
+                abs(np.exp(z) / e - 1) < 0.02 or abs(np.exp(z) - e) < 0.002 for z, e, _ in rows
+            )
             assert all(abs(100 * e / total - share) <= 0.11 for _, e, share in rows)
         page.locator("#working button, #equation button").first.click()
         expect(heading).to_contain_text(name)

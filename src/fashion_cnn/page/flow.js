@@ -126,10 +126,10 @@ export function createFlow(model, bars, { onPoint, onChoose }) {
     draw(() => {
       const tile = tiles[cell.layer + 1], own = box(tile, cell), before = tiles[cell.layer];
       return [...sources.flatMap((source) => {
-        const from = box(before, source, cell.layer > 0);
+        const from = box(before, source, !source.isFramed);
         if (!from || !own) return [];
         const link = wire(from, own, before.place, tile.place, source.strength);
-        return source.isFramed && cell.layer > 0 ? [link, frame(box(before, source))] : [link];
+        return source.isFramed && cell.layer > 0 ? [link, frame(from)] : [link];
       }), ...own ? [frame(own, "own")] : []];
     });
   }
