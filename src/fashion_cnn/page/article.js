@@ -73,7 +73,7 @@ function sliding(options, kernel = null) {
   };
   under.style.width = `${side + before + after}em`;
   over.style.width = `${made.length}em`;
-  move(1, 4);
+  move(1, 5);
   return element("figure", { className: "fragment" }, under, "→", over, sum);
 }
 

@@ -498,7 +498,10 @@ function recall() {
   $("relu").children[parts.get("relu") === "before" ? 0 : 1].click();
   const [name, ...numbers] = (parts.get("cell") ?? "").split(".");
   const layer = model.layers.findIndex((one) => one.name === name);
-  if (layer < 0) return true;
+  if (layer < 0) {
+    letGo();
+    return true;
+  }
   const { shape } = model.layers[layer];
   const [rows, columns, count] = shape.length === 3 ? shape : [1, 1, ...shape];
   const [channel, row, column] = [count, rows, columns].map((size, n) =>
