@@ -15,14 +15,13 @@ from pathlib import Path
 from playwright.sync_api import Browser, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
-PHOTO = ROOT / "notebooks" / "drawings" / "winter-boot.png"
 PICTURES = {"en": ROOT / "docs" / "demo.png", "ko": ROOT / "docs" / "ko" / "demo.png"}
 BROWSERS = ("chromium", "chromium-browser", "chrome", "google-chrome")
 PORT = 7861
 
 
 def main() -> None:
-    """Serve the page, and take it with a photo in each language."""
+    """Serve the page, and take it in each language."""
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if executable is None:
         sys.exit(f"expected one of {', '.join(BROWSERS)}; install Chromium")
@@ -53,14 +52,15 @@ def main() -> None:
 
 
 def take(browser: Browser, language: str, path: Path) -> None:
-    """Take the page in a language, once the photo is prepared and its cells are explained."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.goto(f"http://127.0.0.1:{PORT}/?lang={language}&theme=light")
+    """Take the first screen in a language, with a cell of the second convolution explained."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(f"http://127.0.0.1:{PORT}/?lang={language}&theme=light#example=2")
     page.wait_for_selector(f"html[data-ready][lang={language}]")
-    page.locator("#file").set_input_files(PHOTO)
-    expect(page.locator("#steps canvas")).to_have_count(5, timeout=30_000)
-    page.wait_for_timeout(3000)  # the products of the chosen cell appear one by one
-    page.screenshot(path=path, full_page=True)
+    page.locator("#skip").click()
+    page.locator("#trail button", has_text="conv2").click()
+    expect(page.locator("#detail-heading")).to_contain_text("conv2")
+    page.wait_for_timeout(500)  # the rest of the layers fades
+    page.screenshot(path=path)
 
 
 if __name__ == "__main__":

@@ -30,10 +30,8 @@ RUN = """image => { // what every layer makes of it, and its logits
     return [...layers.map(({ output }) => output), logits].map((values) => Array.from(values));
 }"""
 OCCLUDE = """([image, label]) => {
-    const steps = engine.occlusion(model, engine.run(model, image), label);
-    let step;
-    do step = steps.next(); while (!step.done);
-    return Array.from(step.value);
+    const result = engine.run(model, image), rows = [...Array(28).keys()];
+    return rows.flatMap((row) => Array.from(engine.occludedRow(model, result, label, row)));
 }"""
 EXPLAIN = """image => { // every cell of every layer from its terms; return those that differ
     const result = engine.run(model, image), wrong = [];
@@ -137,6 +135,7 @@ def test_every_example_is_answered_as_the_network_answers(page, models):
     assert 25 <= len(EXAMPLES) <= 40
     answers = np.asarray(models["model"](np.reshape([x for _, x in EXAMPLES], (-1, 28, 28, 1))))
     verdicts = set()
+    page.get_by_role("button", name="More").click()
     for number, ((label, _), probabilities) in enumerate(zip(EXAMPLES, answers, strict=True)):
         example(page, number)
         predicted = int(probabilities.argmax())
@@ -162,16 +161,21 @@ def test_own_drawing_by_mouse_and_keyboard_stays_for_the_next_visit(page):
     assert by_key != blank
     expect(page.get_by_role("status").first).to_contain_text("Row 22, column 20: 90% white")
     expect(page.locator("#cursor")).to_be_visible()
-    drag(page, page.locator("#pad"), (60, 60), (130, 60), (200, 60))
+    drag(page, page.locator("#pad"), (40, 40), (90, 40), (150, 40))
     expect(values).not_to_have_text(by_key)
     by_mouse = probabilities_of(page)
     page.get_by_role("button", name="Erase").click()
-    page.locator("#pad").click(position={"x": 100, "y": 60})
+    page.locator("#pad").click(position={"x": 60, "y": 40})
     expect(values).not_to_have_text(by_mouse)
     drawn = probabilities_of(page)
     page.reload()
     expect(values).to_have_text(drawn)
-    example(page, 9)
+    page.get_by_role("button", name="Clear").click()
+    expect(values).to_have_text(blank)
+    page.get_by_role("button", name="Undo").click()
+    expect(values).to_have_text(drawn)
+    example(page, 1)
+    page.wait_for_url("**#example=2")
     page.reload()
     expect(page.locator("#examples [aria-current]")).to_have_count(1)  # not the drawing again
 
@@ -184,7 +188,7 @@ def test_covering_changes_the_probabilities_and_shows_those_before(page, models)
     expect(page.locator("#patch")).to_be_visible()
     expect(page.locator("#bars .before").first).to_be_visible()
     image = EXAMPLES[0][1].reshape(1, 28, 28, 1).copy()
-    image[:, 9:16, 10:17] = 0
+    image[:, 9:16, 10:17] = image[image > 0].mean()
     expected = np.asarray(models["model"](image))[0]
     after = probabilities_of(page)
     assert after != before
@@ -199,7 +203,7 @@ def test_covering_changes_the_probabilities_and_shows_those_before(page, models)
 
 
 def test_where_it_looked(page):
-    example(page, 9)
+    example(page, 1)
     button = page.get_by_role("button", name="Where did it look?")
     button.click()
     expect(page.locator("#look-note")).to_contain_text("Ankle boot loses up to", timeout=30_000)
@@ -208,15 +212,28 @@ def test_where_it_looked(page):
     expect(page.locator("#looked")).to_be_hidden()
 
 
+NAMES = ["conv1", "pool1", "conv2", "pool2", "flatten", "hidden", "dropout"]
+NUMBER = r"[−\d.]+"
+TERMS = re.compile(rf"({NUMBER}) × ({NUMBER}) ≈ ({NUMBER})")
+
+
+def numbers(text):
+    return [float(number.replace("−", "-")) for number in re.findall(rf"(?<!\w){NUMBER}", text)]
+
+
 def test_every_layer_explains_a_cell_by_mouse_and_keyboard(page):
-    canvases = page.locator(".layer canvas")
-    names = ["conv1", "pool1", "conv2", "pool2", "flatten", "hidden", "dropout"]
-    assert canvases.count() == 1 + len(names) + 1
+    canvases = page.locator(".layer > canvas")
     heading, live = page.locator("#detail-heading"), page.get_by_role("status").first
-    for number, name in enumerate(names, 1):
+    expect(page.locator("#trail")).to_contain_text("Strongest path: T-shirt/top")
+    for number, name in enumerate(NAMES):
+        page.mouse.move(5, 5)  # where what was explained covers no layer any more
+        expect(heading).to_be_hidden()
         canvases.nth(number).hover(position={"x": 12, "y": 12})
         expect(heading).to_contain_text(f"{name} · ")
-    for number, name in enumerate(names, 1):
+    for _ in range(11):
+        page.keyboard.press("Tab")
+    expect(canvases.first).to_be_focused()
+    for number, name in enumerate(NAMES):
         canvases.nth(number).focus()
         page.keyboard.press("ArrowRight")
         expect(heading).to_contain_text(f"{name} · ")
@@ -230,42 +247,86 @@ def test_every_layer_explains_a_cell_by_mouse_and_keyboard(page):
     expect(heading).to_have_text("Dress: for and against")
 
 
-def test_a_held_cell_stays_and_its_sums_are_chosen_by_keyboard(page):
-    canvases, heading = page.locator(".layer canvas"), page.locator("#detail-heading")
-    canvases.nth(3).click(position={"x": 40, "y": 12})
-    expect(page.get_by_role("button", name="Hold")).to_have_attribute("aria-pressed", "true")
+def test_a_chosen_cell_stays_and_its_sums_are_chosen_by_keyboard(page):
+    canvases, heading = page.locator(".layer > canvas"), page.locator("#detail-heading")
+    canvases.nth(2).click(position={"x": 12, "y": 12})
     expect(heading).to_have_text("conv2 · map 1")
-    canvases.nth(1).hover(position={"x": 12, "y": 12})
+    canvases.nth(0).hover(position={"x": 12, "y": 12})
     expect(heading).to_have_text("conv2 · map 1")
     slider = page.get_by_role("slider", name="Map of the layer before")
     slider.focus()
-    for key, chosen in (("Home", "0"), ("ArrowRight", "1"), ("End", "31"), ("ArrowUp", "31")):
+    for key, chosen in (("Home", "1"), ("ArrowRight", "2"), ("End", "32"), ("ArrowUp", "32")):
         page.keyboard.press(key)
         expect(slider).to_have_attribute("aria-valuenow", chosen)
-    expect(page.locator("#working figcaption").nth(1)).to_have_text("window, map 31")
+    expect(page.locator("#working figcaption").first).to_have_text("window, map 32")
     page.keyboard.press("Escape")
-    canvases.nth(1).hover(position={"x": 13, "y": 12})
-    expect(heading).to_have_text("conv1 · map 0")
+    expect(heading).to_be_hidden()
+
+
+def test_what_is_shown_adds_up_and_leads_back_to_the_picture(page):
+    equation, working = page.locator("#equation b"), page.locator("#working")
+    page.locator("#bars button").first.click()
+    for name in ["dropout", "hidden", "flatten", "pool2", "conv2", "pool1", "conv1"]:
+        sums = numbers(" ".join(equation.all_inner_texts()))
+        for a, b, product in (
+            numbers(" ".join(term)) for term in TERMS.findall(working.inner_text())
+        ):
+            assert abs(a * b - product) < 0.002 * (1 + abs(a) + abs(b))
+        if name in ("dropout", "flatten"):
+            *terms, total = sums if name == "dropout" else sums[:-1]
+            assert abs(sum(terms) - total) < 1e-9
+        if name == "dropout":
+            rows = [numbers(row)[-3:] for row in page.locator(".ledger tr").all_inner_texts()[1:-1]]
+            logits, powers, shares = np.transpose(rows)
+            np.testing.assert_allclose(powers, np.exp(logits), rtol=0.001, atol=0.0015)
+            np.testing.assert_allclose(shares, 100 * powers / sum(powers), atol=0.11)
+        page.locator("#working button, #equation button").first.click()
+        expect(page.locator("#detail-heading")).to_contain_text(name)
+    grids = (grid.locator("> *").all_inner_texts() for grid in working.locator(".matrix").all())
+    *_, products = (numbers(" ".join(grid)) for grid in grids)
+    shown = numbers(working.locator("figcaption").last.inner_text())[0]
+    assert shown == pytest.approx(sum(products))
+    assert shown == numbers(equation.first.inner_text())[0]
+    expect(page.locator("#trail button")).to_have_count(7)
+
+
+def test_the_address_says_what_is_seen(open_view):
+    page = open_view("network", "lang=en&theme=light#example=2&cell=conv2.14.5.8&relu=before")
+    expect(page.locator("#answer-heading")).to_have_text("Ankle boot")
+    expect(page.locator("#detail-text")).to_contain_text("Row 5, column 8 of 14×14")
+    expect(page.get_by_role("button", name="before ReLU")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".layer .scale").first).to_contain_text("−")
+    page.keyboard.press("Escape")
+    page.locator("#bars button").nth(2).click()
+    page.wait_for_url("**#example=2&cell=output.3.1.1&relu=before")
+    expect(page.locator("#coach")).to_contain_text("1 of 4")
+    page.get_by_role("button", name="Skip").click()
+    expect(page.locator("#coach")).to_contain_text("Draw something to wear.")
 
 
 @pytest.mark.parametrize("lang", ["en", "ko"])
 def test_the_network_fits_every_screen(open_view, lang):
     page = open_view("network", f"lang={lang}", has_touch=True, reduced_motion="reduce")
     panel = page.locator("#detail")
-    for width in (360, 390, 800, 1120, 1280, 1600):
-        page.set_viewport_size({"width": width, "height": 800})
-        for number in range(1, 9):
-            page.locator(".layer canvas").nth(number).tap(position={"x": 10, "y": 10})
+    for width, height in ((360, 800), (820, 1100), (1180, 720), (1280, 720), (1920, 1080)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.evaluate("scrollTo(0, 0)")
+        if width >= 1180:
+            for part in page.locator(".scale, #bars button, #look, #trail").all():
+                assert part.bounding_box()["y"] + part.bounding_box()["height"] <= height
+        for number in range(7):
+            canvas = page.locator(".layer > canvas").nth(number)
+            canvas.tap(position={"x": 8, "y": 10})
+            expect(panel).to_be_visible()
             assert not scrolls_sideways(page), width
             assert panel.evaluate("e => e.scrollWidth <= e.clientWidth"), (width, number)
-            outer = panel.bounding_box()
-            for part in page.locator("#detail .matrix:visible, #detail .term:visible").all():
-                box = part.bounding_box()
-                assert outer["x"] <= box["x"]
-                assert box["x"] + box["width"] <= outer["x"] + outer["width"]
-            if width <= 760:
-                page.get_by_role("button", name={"en": "Close", "ko": "닫기"}[lang]).first.click()
-                expect(panel).to_be_hidden()
+            outer, own = panel.bounding_box(), page.locator("#wires .own").bounding_box()
+            apart = max(
+                outer["x"] - own["x"] - own["width"], own["x"] - outer["x"] - outer["width"]
+            )
+            assert max(apart, outer["y"] - own["y"] - own["height"]) >= 0
+            page.get_by_role("button", name={"en": "Close", "ko": "닫기"}[lang]).first.click()
+            expect(panel).to_be_hidden()
 
 
 # A person's own picture, with no server behind the page; test_demo.py tests it with one.

@@ -147,9 +147,10 @@ def _field(layers: list[Any], cell: int, axis: int) -> slice:
 def occlusion_map(
     model: keras.Model, image: ArrayLike, label: int, *, patch: int = 7
 ) -> NDArray[np.float32]:
-    """Measure where the network looks: how much a black patch there lowers a label's probability.
+    """Measure where the network looks: how much a grey patch there lowers a label's probability.
 
-    The patch is centred on every pixel in turn (Zeiler and Fergus 2014, arXiv:1311.2901).
+    The patch, of the mean grey of the pixels above 0, is centred on every pixel in turn
+    (Zeiler and Fergus 2014, arXiv:1311.2901).
 
     Parameters
     ----------
@@ -186,7 +187,8 @@ def occlusion_map(
     pixels = np.arange(IMAGE_SHAPE[0])
     is_near = np.abs(np.subtract.outer(pixels, pixels)) <= patch // 2  # along one axis
     is_hidden = np.einsum("ri,cj->rcij", is_near, is_near).reshape(-1, *IMAGE_SHAPE, 1)
-    hidden = np.where(is_hidden, np.float32(0), batch)
+    grey = batch[batch > 0].mean() if batch.any() else np.float32(0)
+    hidden = np.where(is_hidden, grey, batch)
     probabilities = class_probabilities(model, np.concatenate([batch, hidden]))
     drops = probabilities[0, label] - probabilities[1:, label]
     return drops.reshape(IMAGE_SHAPE)

@@ -1,31 +1,33 @@
-/* How one number was computed: the panel that explains the chosen cell. */
+/* How one number was computed: the panel that explains the chosen cell. Numbers are rounded so that
+ * what is shown adds up as shown; a product of two rounded numbers stands behind "≈". */
 
-import { convolutionTerms, denseTerms, inputOf, poolingTerms, receptiveField } from "./engine.js";
+import {
+  convolutionTerms, denseTerms, inputOf, poolingTerms, receptiveField, unflattened,
+} from "./engine.js";
 import { windowIn } from "./flow.js";
 import { fill } from "./grid.js";
 import {
-  $, add, cellOf, clamp, counted, element, grouped, indexOfLargest, largestOf, number, onDrag,
-  percent, pointIn, svg,
+  $, add, addingUp, button, cellOf, clamp, counted, digitsFor, element, grouped, indexOfLargest,
+  largestOf, number, onDrag, percent, pointIn, svg,
 } from "./kit.js";
 import { paint } from "./paint.js";
-import { isCalm, lang, t } from "./shell.js";
+import { lang, t } from "./shell.js";
 
-const STRONGEST = 6, STRONGEST_OF_A_SIDE = 5, WIRES = 40, STEP_MS = 110;
+const STRONGEST = 6, STRONGEST_OF_A_SIDE = 4, WIRES = 40;
 const sumOf = (terms) => terms.map(({ product }) => product).reduce(add, 0);
 
 /** Make the panel. Calls onRefine(cell) when another cell of the same map, or another of the maps
- *  before, is chosen inside it. */
-export function createDetail(model, { onRefine }) {
+ *  before, is chosen inside it, and onBack(cell) when the reader follows a term to where it is
+ *  from. */
+export function createDetail(model, { onRefine, onBack }) {
   const canvas = element("canvas"), mark = element("div", { className: "mark" });
+  $("enlarged").append(canvas, mark);
   canvas.onclick = (event) => {
     const { x, y } = pointIn(canvas, event, canvas.width, canvas.height);
     onRefine({ row: Math.floor(y), column: Math.floor(x) });
   };
-  const enlarged = (words) =>
-    captioned(element("div", { className: "enlarged" }, canvas, mark), words, "own");
-  let channel = null, shown = { cell: null }, step = -1, timer = 0;
+  let asked = null, shown = {};
   const last = model.layers.length - 1;
-  const dimensions = model.layers.findLast(({ kind }) => kind === "pool").shape;
 
   const sums = $("sums");
   const choose = (next) => onRefine({ source: clamp(next, 0, shown.terms.channels.length - 1) });
@@ -44,25 +46,27 @@ export function createDetail(model, { onRefine }) {
   });
 
   /** Explain a cell of a result. Returns what flow.mark wants to know, and the value in words. */
-  function show(result, cell, source = null) {
+  function show(result, cell, source = null, isBefore = false) {
     const layer = model.layers[cell.layer];
-    channel = source;
-    const isNew = JSON.stringify([cell, source]) !== JSON.stringify([shown.cell, shown.asked]);
-    shown = { cell, asked: source };
+    asked = source;
     const kind = layer.kind === "dense" && cell.layer === last ? "output" : layer.kind;
+    $("detail").dataset.kind = kind;
     sums.parentElement.hidden = kind !== "conv" || layer.input[2] === 1;
-    const title = layer.shape.length === 3 ? t("map cell", { name: layer.name, map: cell.channel })
-      : t("unit cell", { name: layer.name, unit: cell.channel });
-    const explain = { conv, pool, flatten, dropout, dense, output }[kind];
-    const own = result.layers[cell.layer].output;
-    const explained = explain({ result, cell, layer, title, own });
+    $("enlarged").hidden = !["conv", "pool", "dense"].includes(kind);
+    const { output, before } = result.layers[cell.layer], own = (isBefore && before) || output;
+    const explain = { conv, pool, flatten, dropout, dense, output: classes }[kind];
+    const explained = explain({ result, cell, layer, own, title: titleOf(cell) });
     const { working = [] } = explained;
-    $("calculation").hidden = working.length === 0;
-    $("calculation").dataset.kind = kind;
     $("working").className = kind === "output" ? "sides" : "terms";
     $("working").replaceChildren(...working);
-    if (isNew && kind === "conv") replay();
     return { field: null, ...explained };
+  }
+
+  /** Name a cell: its layer and its map or number, counted from 1; a class by its name. */
+  function titleOf({ layer: index, channel }) {
+    const { name, shape } = model.layers[index];
+    if (index === last) return model.class_names[lang][channel];
+    return t(shape.length === 3 ? "map cell" : "unit cell", { name, n: grouped(channel + 1) });
   }
 
   function heading(title, text, gloss = "") {
@@ -70,6 +74,10 @@ export function createDetail(model, { onRefine }) {
     $("detail-text").textContent = text;
     $("detail-gloss").textContent = gloss;
   }
+
+  /** Return what follows a term to the cell before that it is from. */
+  const back = (cell, channel, place) =>
+    () => onBack({ row: 0, column: 0, ...place, layer: cell.layer - 1, channel });
 
   /** Head a cell of a map, enlarge the map, and return what the cell sees of the image. */
   function locate({ cell, layer, title, own }, gloss) {
@@ -80,7 +88,7 @@ export function createDetail(model, { onRefine }) {
     const values = { ...counted(cell), size: `${height}×${width}`, field: size(field) };
     heading(title, t(size(field) === whole ? "where cell" : "where cell at edge", values), gloss);
     const map = own.filter((_, n) => n % count === cell.channel);
-    paint(canvas, map, width, "maps", map.reduce((a, b) => Math.max(a, b), 0));
+    paint(canvas, map, width, "maps", largestOf(map));
     mark.hidden = false;
     Object.assign(mark.style, {
       left: `${100 * column / width}%`, top: `${100 * row / height}%`,
@@ -95,34 +103,39 @@ export function createDetail(model, { onRefine }) {
       model, result, cell.layer, cell.row, cell.column, cell.channel);
     const parts = terms.channels.map(({ sum }) => sum), count = parts.length;
     const strongest = Math.max(largestOf(parts), 1e-9);
-    const source = channel ?? indexOfLargest(parts.map(Math.abs));
+    const source = asked ?? indexOfLargest(parts.map(Math.abs));
     const field = locate(about, t("conv gloss"));
     const { values, weights, products, sum } = terms.channels[source];
     const isImage = cell.layer === 0;
     const inputs = isImage ? 1 : largestOf(inputOf(result, cell.layer));
-    const matrices = [
-      matrix(values, isImage ? "grey" : "signed", inputs, t("window")),
-      matrix(weights, "signed", largestOf(weights), t("weights")),
-      matrix(products, "signed", largestOf(products), t("products", { sum: number(sum) })),
-    ];
-    const words = isImage ? t("window image") : t("window map", { map: source });
+    const digits = digitsFor(Math.max(largestOf(values), largestOf(products), Math.abs(terms.sum)));
+    const rounded = addingUp(products, digits);
+    const followed = values.map((value, n) => {
+      const { row, column } = cellOf(n, 3);
+      const place = { row: cell.row + row - 1, column: cell.column + column - 1 };
+      return isImage || value === null ? null : back(cell, source, place);
+    });
+    const window = isImage ? t("window image") : t("window map", { map: source + 1 });
+    const all = t("products", { sum: number(sum, digits) });
+    shown = { terms, source };
     const working = [
-      enlarged(t("this map")), captioned(matrices[0], words), operator("×"),
-      captioned(matrices[1], t("weights")), operator("="), captioned(matrices[2]),
+      matrix(values, isImage ? "grey" : "signed", inputs, window, digits, followed),
+      operator("×"), matrix(weights, "signed", largestOf(weights), t("weights"), digits),
+      operator("≈"), matrix(rounded, "signed", largestOf(products), all, digits),
     ];
-    Object.assign(shown, { terms, source, matrices });
-    partialSum();
+    const bias = [terms.bias, t("bias")];
     if (count > 1) {
       $("sums-text").textContent = t("sums text", { n: count });
       drawSums(parts, source, strongest);
-      sums.ariaValueMax = count - 1;
-      sums.ariaValueNow = source;
-      sums.ariaValueText = `${source}: ${number(sum)}`;
-    }
-    neuron(terms, count === 1 ? t("sum") : t("sum of", { n: count }));
+      sums.ariaValueMax = count;
+      sums.ariaValueNow = source + 1;
+      sums.ariaValueText = `${source + 1}: ${number(sum, digits)}`;
+      const others = [terms.sum - sum, t("other maps", { n: count - 1 })];
+      neuron([[sum, t("this map", { map: source + 1 })], others, bias], digits);
+    } else neuron([[sum, t("sum")], bias], digits);
     return {
       field, working,
-      value: t("cell value", { title, ...counted(cell), value: number(terms.output) }),
+      value: t("cell value", { title, ...counted(cell), value: number(terms.output, digits) }),
       sources: parts.map((part, n) => ({
         ...windowIn(layer, cell), channel: n, isFramed: n === source,
         strength: isImage ? Math.sign(part) || 1 : part / strongest,
@@ -134,32 +147,29 @@ export function createDetail(model, { onRefine }) {
     const { result, cell, layer, title, own } = about;
     const { values, largest, output: value } = poolingTerms(
       model, result, cell.layer, cell.row, cell.column, cell.channel);
-    const field = locate(about, t("pool gloss")), most = largestOf(own);
-    const window = matrix(values, "signed", most, t("window"), "two");
-    window.children[largest].classList.add("on");
-    const winner = matrix([value], "signed", most, t("the largest"), "one");
+    const field = locate(about, t("pool gloss")), most = largestOf(own), digits = digitsFor(most);
+    const followed = values.map((_, n) => {
+      const { row, column } = cellOf(n, 2), place = {
+        row: 2 * cell.row + row, column: 2 * cell.column + column,
+      };
+      return back(cell, cell.channel, place);
+    });
+    const words = t("window map", { map: cell.channel + 1 });
+    const window = matrix(values, "signed", most, words, digits, followed, "two");
+    window.querySelector(".matrix").children[largest].classList.add("on");
+    const winner = matrix([value], "signed", most, t("the largest"), digits, [], "one");
     equation();
     return {
-      field,
-      working: [
-        enlarged(t("this map")), captioned(window, t("window")), operator(t("max")),
-        captioned(winner, t("the largest")),
-      ],
-      value: t("cell value", { title, ...counted(cell), value: number(value) }),
+      field, working: [window, operator(t("max")), winner],
+      value: t("cell value", { title, ...counted(cell), value: number(value, digits) }),
       sources: [{ ...windowIn(layer, cell), channel: cell.channel, strength: 1, isFramed: true }],
     };
   }
 
-  /** Return the cell of the last maps that a number of the flattened row comes from. */
-  function unflattened(n) {
-    const [, width, count] = dimensions;
-    return { channel: n % count, ...cellOf(Math.floor(n / count), width) };
-  }
-
   function flatten(about) {
-    const from = unflattened(about.cell.channel);
-    const field = receptiveField(model, about.cell.layer - 1, from.row, from.column);
-    const text = t("flatten text", { ...counted(from), map: from.channel });
+    const { layer, channel } = about.cell, from = unflattened(model, channel);
+    const field = receptiveField(model, layer - 1, from.row, from.column);
+    const text = t("flatten text", { ...counted(from), map: from.channel + 1 });
     return { ...passedOn(about, text, from), field };
   }
 
@@ -167,12 +177,13 @@ export function createDetail(model, { onRefine }) {
     return passedOn(about, t("dropout text"), { channel: about.cell.channel, row: 0, column: 0 });
   }
 
-  function passedOn({ cell, title, own }, text, from) {
-    const value = own[cell.channel];
-    heading(title, text);
-    equation([value, ""]);
+  function passedOn({ cell, title, own }, words, from) {
+    const value = own[cell.channel], text = number(value, digitsFor(Math.abs(value)));
+    const source = { ...from, layer: cell.layer - 1 };
+    heading(title, words);
+    equation([text, titleOf(source), back(cell, from.channel, from)], "=", [text, title]);
     return {
-      value: t("unit value", { title, value: number(value) }),
+      value: t("unit value", { title, value: text }),
       sources: [{ ...from, strength: 1, isFramed: true }],
     };
   }
@@ -180,50 +191,71 @@ export function createDetail(model, { onRefine }) {
   function dense({ result, cell, title }) {
     const { terms, sum, bias, total } = denseTerms(model, result, cell.layer, cell.channel);
     const count = inputOf(result, cell.layer).length, value = Math.max(total, 0);
-    heading(title, t("dense text", { n: grouped(count) }));
-    const [height, width] = dimensions, places = new Float32Array(height * width);
+    heading(title, t("dense text", { n: grouped(count) }), t("dense gloss"));
+    const [height, width] = model.layers.findLast(({ kind }) => kind === "pool").shape;
+    const places = new Float32Array(height * width);
     for (const { input, product } of terms) {
-      const { row, column } = unflattened(input);
+      const { row, column } = unflattened(model, input);
       places[row * width + column] += product;
     }
     paint(canvas, places, width, "signed", largestOf(places));
     mark.hidden = true;
     const strongest = terms.slice(0, STRONGEST), others = grouped(count - strongest.length);
-    const inputs = list([
-      ...strongest.map((term) => {
-        const from = unflattened(term.input);
-        return [t("dense input", { ...counted(from), map: from.channel }), term];
-      }),
-      [t("rest of terms", { n: others }), { product: sum - sumOf(strongest) }],
-    ]);
-    neuron({ sum, bias, total, output: value }, t("sum of", { n: grouped(count) }));
+    const rest = sum - sumOf(strongest);
+    const digits = digitsFor(Math.max(Math.abs(sum), Math.abs(rest)));
+    const rows = strongest.map((term) => {
+      const from = unflattened(model, term.input);
+      const words = t("dense input", { ...counted(from), map: from.channel + 1 });
+      return [words, term, back(cell, term.input)];
+    });
+    rows.push([t("rest of terms", { n: others }), { product: rest }]);
+    neuron([[sum, t("sum of", { n: grouped(count) })], [bias, t("bias")]], digits);
     return {
-      value: t("unit value", { title, value: number(value) }), sources: wiresOf(terms),
-      working: [enlarged(t("by place")), inputs],
+      value: t("unit value", { title, value: number(value, digits) }), sources: wiresOf(terms),
+      working: [list(rows, digits)],
     };
   }
 
-  function output({ result, cell, own }) {
+  function classes({ result, cell, own, title: name }) {
     const { terms, bias, total } = denseTerms(model, result, cell.layer, cell.channel);
-    const name = model.class_names[lang][cell.channel], probability = percent(own[cell.channel]);
+    const probability = percent(own[cell.channel]), { logits } = result;
     heading(t("output cell", { name }), t("output text"), t("output gloss"));
-    const sides = [["for", 1, "positive"], ["against", -1, "negative"]];
-    const [pro, contra] = sides.map(([side, sign, className]) => {
-      const parts = terms.filter(({ product }) => sign * product > 0), sum = sumOf(parts);
+    const digits = digitsFor(largestOf(terms.map(({ product }) => product)));
+    const sides = [["for", 1], ["against", -1]].map(([side, sign]) => {
+      const parts = terms.filter(({ product }) => sign * product > 0);
+      const rows = parts.slice(0, STRONGEST_OF_A_SIDE).map((term) => (
+        [t("hidden unit", { unit: term.input + 1 }), term, back(cell, term.input)]));
       const others = parts.slice(STRONGEST_OF_A_SIDE);
-      const head = element("h3", { className, textContent: t(side, { sum: number(sum) }) });
-      const rows = parts.slice(0, STRONGEST_OF_A_SIDE).map((term) =>
-        [t("hidden unit", { unit: term.input }), term]);
-      const rest = [t("rest of terms", { n: others.length }), { product: sumOf(others) }];
-      const shares = list(others.length ? [...rows, rest] : rows, Math.abs(terms[0]?.product ?? 1));
-      return { term: [sum, t(`${side} label`)], part: element("div", {}, head, shares) };
+      if (others.length) {
+        rows.push([t("rest of terms", { n: others.length }), { product: sumOf(others) }]);
+      }
+      return { side, rows, sum: sumOf(parts) };
     });
-    equation(pro.term, "+", contra.term, "+", [bias, t("bias")], "=", [total, t("logit")],
-      t("softmax"), [probability, name]);
+    const largest = largestOf(sides.flatMap(({ rows }) => rows.map(([, { product }]) => product)));
+    const parts = sides.map(({ side, rows, sum }) => element("div", {},
+      element("h3", { className: side, textContent: t(side) }),
+      list(rows, digits, largest), element("p", { className: "total" }, number(sum, digits))));
+    const summed = [...sides.map(({ side, sum }) => [sum, t(side)]), [bias, t("bias")]];
+    equation(...joined(summed, digits), "=", [number(total, digits), t("logit")]);
     return {
       value: t("unit value", { title: name, value: probability }), sources: wiresOf(terms),
-      working: [pro.part, contra.part],
+      working: [...parts, ledger(logits, own, cell.channel)],
     };
+  }
+
+  /** List ten logits, e to the power of each, and the shares of these that softmax gives. */
+  function ledger(logits, shares, chosen) {
+    const powers = Array.from(logits, Math.exp), total = powers.reduce(add);
+    const digits = total < 100 ? 3 : total < 1000 ? 2 : 0;
+    const raised = addingUp(powers, digits), percents = addingUp(shares.map((p) => 100 * p), 1);
+    const write = (value) => (digits ? number(value, digits) : grouped(value));
+    const rows = model.class_names[lang].map((name, n) => [
+      name, number(logits[n], 3), write(raised[n]), `${number(percents[n], 1)}%`]);
+    const all = [t("sum"), "", write(raised.reduce(add)), "100.0%"];
+    const head = [t("softmax"), t("logit"), t("power"), t("share")];
+    return element("table", { className: "ledger" }, ...[head, ...rows, all].map((cells, n) =>
+      element("tr", { ariaCurrent: n === chosen + 1 }, ...cells.map((textContent, m) =>
+        element(n === 0 || m === 0 ? "th" : "td", { textContent })))));
   }
 
   function wiresOf(terms) {
@@ -232,73 +264,61 @@ export function createDetail(model, { onRefine }) {
       { channel: input, row: 0, column: 0, strength: product / strongest }));
   }
 
-  /** Show nine products one after the other, adding up. */
-  function replay() {
-    clearInterval(timer);
-    step = -1;
-    if (isCalm) return;
-    timer = setInterval(() => {
-      step += 1;
-      if (step === 9) {
-        clearInterval(timer);
-        step = -1;
-      }
-      partialSum();
-    }, STEP_MS);
-    partialSum();
-  }
-
-  function partialSum() {
-    const { terms, source, matrices } = shown;
-    if (!terms) return;
-    matrices.forEach(({ children }, place) => [...children].forEach((node, n) => {
-      node.classList.toggle("on", n === step);
-      node.classList.toggle("later", place === 2 && step >= 0 && n > step);
-    }));
-    const products = terms.channels[source].products.slice(0, step < 0 ? 9 : step + 1);
-    const sum = number(products.reduce(add, 0));
-    matrices[2].nextSibling.textContent = t("products", { sum });
-  }
-
   return { show };
 }
 
-const captioned = (node, words = "", className = "") => element("figure", { className }, node,
-  element("figcaption", { textContent: words }));
 const operator = (textContent) => element("span", { className: "operator", textContent });
 
-/** Make a small matrix; null is padding. */
-function matrix(values, kind, strongest, name, size = "") {
-  const digits = strongest >= 10 ? 1 : 2;
+/** Make a small matrix over its name; null is padding. `followed` has functions for clicks. */
+function matrix(values, kind, strongest, name, digits, followed = [], size = "") {
   const texts = values.map((value) => (value === null ? t("padding") : number(value, digits)));
   const cells = values.map((value, n) => {
-    const cell = element("span", { className: value === null ? "padding" : "" });
-    if (value !== null) fill(cell, value, kind, strongest, texts[n]);
+    const onclick = followed[n], label = t("follow", { value: texts[n] });
+    const cell = onclick ? button({ onclick, ariaLabel: label, title: label }) : element("span");
+    if (value === null) cell.className = "padding";
+    else fill(cell, value, kind, strongest, texts[n]);
     return cell;
   });
   const ariaLabel = t("matrix label", { name, values: texts.join(", ") });
-  return element("div", { className: `matrix ${size}`, role: "img", ariaLabel }, ...cells);
+  const role = followed.some(Boolean) ? "group" : "img";
+  return element("figure", {},
+    element("div", { className: `matrix ${size}`, role, ariaLabel }, ...cells),
+    element("figcaption", { textContent: name }));
 }
 
-/** List terms as bars: [words, {value, weight, product}]. */
-function list(rows, largest = largestOf(rows.map(([, { product }]) => product)) || 1) {
-  const items = rows.map(([words, { value, weight, product }]) => {
-    const length = `${(100 * Math.min(Math.abs(product) / largest, 1)).toFixed(1)}%`;
-    const sum = value === undefined ? "" : `${number(value)} × ${number(weight)} = `;
+/** List terms as bars: [words, {value, weight, product}, what follows it]; they add up as shown. */
+function list(rows, digits, largest = largestOf(rows.map(([, { product }]) => product)) || 1) {
+  const rounded = addingUp(rows.map(([, { product }]) => product), digits);
+  const items = rows.map(([words, { value, weight, product }, onclick], n) => {
+    const width = `${(100 * Math.abs(product) / largest).toFixed(1)}%`;
+    const sum = value === undefined ? "" : `${number(value, 3)} × ${number(weight, 3)} ≈ `;
     const className = `bar ${product < 0 ? "negative" : "positive"}`;
-    return element("li", {},
+    const parts = [
       element("span", { className: "words", textContent: words }),
-      element("span", { className: "number", textContent: sum + number(product) }),
-      element("span", { className: "track" },
-        element("span", { className, style: { width: length } })));
+      element("span", { className: "number", textContent: sum + number(rounded[n], digits) }),
+      element("span", { className: "track" }, element("span", { className, style: { width } })),
+    ];
+    const node = onclick ? button({ onclick }) : element("div");
+    node.append(...parts);
+    return element("li", {}, node);
   });
   return element("ol", { className: "inputs" }, ...items);
 }
 
-/** Write how a sum of products becomes the output of a unit. */
-function neuron({ sum, bias, total, output }, words) {
-  equation([sum, words], "+", [bias, t("bias")], "=", [total, ""], t("relu"),
-    [output, t("result")]);
+/** Round the parts of a sum, the last so that it adds up, and put "+" between them. */
+function joined(parts, digits) {
+  const round = (value) => Math.round(value * 10 ** digits) / 10 ** digits;
+  const values = parts.map(([value]) => value), rounded = values.map(round);
+  const others = rounded.slice(0, -1).reduce(add, 0);
+  rounded[rounded.length - 1] = round(round(values.reduce(add)) - others);
+  return parts.flatMap(([, words], n) => [...n ? ["+"] : [], [number(rounded[n], digits), words]]);
+}
+
+/** Write how a sum becomes the output of a unit. */
+function neuron(parts, digits) {
+  const total = parts.reduce((sum, [value]) => sum + value, 0);
+  equation(...joined(parts, digits), "=", [number(total, digits), ""], t("relu"),
+    [number(Math.max(total, 0), digits), t("result")]);
 }
 
 /** Write numbers with what they are below, and signs or arrows between them. */
@@ -309,18 +329,17 @@ function equation(...parts) {
       return part.length > 1 ? element("span", { className: "arrow", textContent: part })
         : operator(part);
     }
-    const [value, words] = part;
-    const sign = value < -0.005 ? "negative" : value > 0.005 ? "positive" : "";
-    const textContent = typeof value === "number" ? number(value) : value;
-    return element("span", { className: "term" },
-      element("b", { className: sign, textContent }),
-      element("small", { textContent: words }));
+    const [text, words, onclick] = part;
+    const className = text.startsWith("−") ? "negative" : Number(text) > 0 ? "positive" : "";
+    const node = element("span", { className: "term" },
+      element("b", { className, textContent: text }), element("small", { textContent: words }));
+    return onclick ? button({ className: "plain", onclick }, node) : node;
   }));
 }
 
 /** Draw a bar for each map of the layer before, up if positive, down if negative. */
 function drawSums(values, chosen, largest) {
-  const pitch = 10, middle = 32;
+  const pitch = 10, middle = 26;
   const bars = values.map((value, n) => {
     const height = Math.abs(value) / largest * (middle - 2);
     const [name, y] = value < 0 ? ["negative", middle] : ["positive", middle - height];

@@ -34,29 +34,36 @@ function half(bits) {
 
 /** Compute every layer for an image of 784 numbers in [0, 1].
  *
- *  Returns {image, layers: [{name, shape, output}], logits}. With `base`, what run returned for an
- *  image that differs only inside `changed` ({top, left, bottom, right}, ends excluded), only the
- *  cells are computed that depend on the difference. */
-export function run(model, image, base = null, changed = null) {
-  let input = Float32Array.from(image), region = changed ?? EVERYTHING;
+ *  Returns {image, layers: [{name, shape, output, before}], logits}; `before` is what ReLU gets.
+ *  With `base`, what run returned for an image that differs only inside `changed` ({top, left,
+ *  bottom, right}, ends excluded), only what the difference changes is computed. */
+export function run(model, image, base = null, changed = EVERYTHING) {
+  let input = new Float32Array(image), old = base?.image, region = changed;
   const result = { image: input, layers: [], logits: null };
   model.layers.forEach((layer, index) => {
-    let output;
-    if (layer.kind === "conv" || layer.kind === "pool") {
-      region = reached(layer, region);
-      const before = base?.layers[index].output;
-      output = before ? Float32Array.from(before) : new Float32Array(sizeOf(layer.shape));
-      (layer.kind === "conv" ? convolve : pool)(layer, input, output, region);
-    } else if (layer.kind === "dense") {
-      const sums = dense(layer, input);
-      const isLast = index === model.layers.length - 1;
-      if (isLast) result.logits = sums;
-      output = isLast ? softmax(sums) : sums.map((sum) => Math.max(sum, 0));
-    } else {
-      output = input; // Flatten keeps the order, and Dropout acts in training only
+    const { kind, shape, biases } = layer, known = base?.layers[index];
+    let output = input, before; // Flatten keeps the order, and Dropout acts in training only
+    if (kind === "conv" || kind === "dense") {
+      before = known?.before.slice()
+        ?? Float64Array.from({ length: sizeOf(shape) }, (_, n) => biases[n % biases.length]);
     }
-    result.layers.push({ name: layer.name, shape: layer.shape, output });
-    input = output;
+    if (kind === "conv" || kind === "pool") {
+      const reach = reached(layer, region);
+      output = known?.output.slice() ?? new Float32Array(sizeOf(shape));
+      if (kind === "pool") pool(layer, input, output, reach);
+      else {
+        convolve(layer, input, old, before, region);
+        rectify(layer, before, output, reach);
+      }
+      region = reach;
+    } else if (kind === "dense") {
+      dense(layer, input, old, before);
+      const isLast = index === model.layers.length - 1;
+      if (isLast) result.logits = before;
+      output = isLast ? softmax(before) : Float32Array.from(before, (sum) => Math.max(sum, 0));
+    }
+    result.layers.push({ name: layer.name, shape, output, before });
+    [input, old] = [output, known?.output];
   });
   return result;
 }
@@ -76,30 +83,40 @@ function reached({ kind, shape }, { top, left, bottom, right }) {
     : { top: top - 1, left: left - 1, bottom: bottom + 1, right: right + 1 }, shape);
 }
 
-function convolve({ input: [height, width, channels], shape: [, , filters], weights, biases },
-  input, output, { top, left, bottom, right }) {
-  const sums = new Float64Array(filters);
-  for (let row = top; row < bottom; row++) {
-    for (let column = left; column < right; column++) {
-      for (let f = 0; f < filters; f++) sums[f] = biases[f];
-      for (let i = 0; i < 3; i++) {
-        const y = row + i - 1;
-        if (y < 0 || y >= height) continue; // padding "same": zeros add nothing
-        for (let j = 0; j < 3; j++) {
-          const x = column + j - 1;
-          if (x < 0 || x >= width) continue;
-          const cell = (y * width + x) * channels;
-          let weight = (3 * i + j) * channels * filters;
-          for (let c = 0; c < channels; c++, weight += filters) {
-            const value = input[cell + c];
-            if (value === 0) continue; // most cells, after ReLU
-            for (let f = 0; f < filters; f++) sums[f] += value * weights[weight + f];
+/** Add a row of weights, times a value, to sums: a function of its own is compiled to run fast. */
+function addTimes(sums, place, weights, weight, count, value) {
+  for (let n = 0; n < count; n++) sums[place + n] += value * weights[weight + n];
+}
+
+/** Add to the sums what each value of a region of the input, or its difference from the old one,
+ *  gives to the nine cells around it. */
+function convolve({ input: [height, width, channels], shape: [, , filters], weights },
+  input, old, sums, { top, left, bottom, right }) {
+  for (let y = top; y < bottom; y++) {
+    for (let x = left; x < right; x++) {
+      for (let c = 0, cell = (y * width + x) * channels; c < channels; c++, cell++) {
+        const value = old ? input[cell] - old[cell] : input[cell];
+        if (value === 0) continue; // most cells, after ReLU
+        for (let i = 0; i < 3; i++) {
+          const row = y + 1 - i;
+          if (row < 0 || row >= height) continue; // padding "same": zeros add nothing
+          for (let j = 0; j < 3; j++) {
+            const column = x + 1 - j;
+            if (column < 0 || column >= width) continue;
+            const place = (row * width + column) * filters;
+            const weight = ((3 * i + j) * channels + c) * filters;
+            addTimes(sums, place, weights, weight, filters, value);
           }
         }
       }
-      const place = (row * width + column) * filters;
-      for (let f = 0; f < filters; f++) output[place + f] = sums[f] > 0 ? sums[f] : 0;
     }
+  }
+}
+
+function rectify({ shape: [, width, filters] }, sums, output, { top, left, bottom, right }) {
+  for (let row = top; row < bottom; row++) {
+    const end = (row * width + right) * filters;
+    for (let n = (row * width + left) * filters; n < end; n++) output[n] = Math.max(sums[n], 0);
   }
 }
 
@@ -117,15 +134,12 @@ function pool({ input: [, wide], shape: [, width, channels] }, input, output,
   }
 }
 
-function dense({ shape: [units], weights, biases }, input) {
-  const sums = Float64Array.from(biases);
+function dense({ shape: [units], weights }, input, old, sums) {
   for (let n = 0; n < input.length; n++) {
-    const value = input[n];
+    const value = old ? input[n] - old[n] : input[n];
     if (value === 0) continue;
-    const first = n * units;
-    for (let u = 0; u < units; u++) sums[u] += value * weights[first + u];
+    addTimes(sums, 0, weights, n * units, units, value);
   }
-  return Float32Array.from(sums);
 }
 
 function softmax(logits) {
@@ -180,6 +194,42 @@ export function denseTerms(model, result, index, unit) {
   return { terms, sum, bias, total: sum + bias };
 }
 
+/** Return the cell of the last maps that a number of the flattened row comes from. */
+export function unflattened(model, n) {
+  const [, width, count] = model.layers.findLast(({ kind }) => kind === "pool").shape;
+  return { channel: n % count, ...cellOf(Math.floor(n / count), width) };
+}
+
+/** Return the cell of the layer before (-1 is the image) that raises a cell most, with the
+ *  product that does it; null if none does. */
+function strongestBefore(model, result, { layer, channel, row, column }) {
+  const { kind } = model.layers[layer], before = { layer: layer - 1, row: 0, column: 0 };
+  if (kind === "flatten") return { ...before, ...unflattened(model, channel), product: 1 };
+  if (kind === "dropout") return { ...before, channel, product: 1 };
+  if (kind === "pool") {
+    const { largest } = poolingTerms(model, result, layer, row, column, channel);
+    const { row: down, column: right } = cellOf(largest, 2);
+    return { ...before, channel, row: 2 * row + down, column: 2 * column + right, product: 1 };
+  }
+  if (kind === "dense") {
+    const term = denseTerms(model, result, layer, channel).terms.find(({ product }) => product > 0);
+    return term ? { ...before, channel: term.input, product: term.product } : null;
+  }
+  const { channels } = convolutionTerms(model, result, layer, row, column, channel);
+  const source = indexOfLargest(channels.map(({ sum }) => sum));
+  const { sum: product, products } = channels[source];
+  const { row: down, column: right } = cellOf(indexOfLargest(products), 3);
+  const place = { row: row + down - 1, column: column + right - 1 };
+  return product > 0 ? { ...before, ...place, channel: source, product } : null;
+}
+
+/** Follow a cell back to the image, always to what raises it most. */
+export function strongestPath(model, result, cell) {
+  const path = [cell];
+  while (path.at(-1)?.layer >= 0) path.push(strongestBefore(model, result, path.at(-1)));
+  return path.filter(Boolean);
+}
+
 /** Return the window of a cell in the layer before, cut at its edge. */
 export function windowOf({ kind, input }, row, column) {
   return cut(kind === "pool"
@@ -207,25 +257,27 @@ export function squareAround({ row, column }, side = 7) {
   });
 }
 
-/** Return an image with a black square around a pixel, and the square itself. */
-export function covered(image, middle, patch) {
-  const hidden = Float32Array.from(image), square = squareAround(middle, patch);
+/** Return the mean grey of a garment: of the pixels that are not black. */
+export function meanGrey(image) {
+  const seen = image.filter((value) => value > 0);
+  return seen.length ? seen.reduce(add) / seen.length : 0;
+}
+
+/** Return an image with a square of its garment's mean grey around a pixel, and the square. */
+export function covered(image, middle, grey = meanGrey(image)) {
+  const hidden = new Float32Array(image), square = squareAround(middle);
   for (let y = square.top; y < square.bottom; y++) {
-    hidden.fill(0, y * SIDE + square.left, y * SIDE + square.right);
+    hidden.fill(grey, y * SIDE + square.left, y * SIDE + square.right);
   }
   return { image: hidden, square };
 }
 
-/** Measure how much a black patch around each pixel lowers a class's probability, as
- *  fashion_cnn.inside.occlusion_map does. Yields after each pixel that had to be computed. */
-export function* occlusion(model, result, label, patch) {
-  const drops = new Float32Array(SIDE * SIDE);
-  const whole = result.layers.at(-1).output[label];
-  for (let pixel = 0; pixel < drops.length; pixel++) {
-    const { image, square } = covered(result.image, cellOf(pixel, SIDE), patch);
-    if (image.every((value, n) => value === result.image[n])) continue; // black covers black
-    drops[pixel] = whole - run(model, image, result, square).layers.at(-1).output[label];
-    yield drops;
-  }
-  return drops;
+/** Measure how much a grey patch around each pixel of a row lowers a class's probability, as
+ *  fashion_cnn.inside.occlusion_map does. */
+export function occludedRow(model, result, label, row) {
+  const grey = meanGrey(result.image), whole = result.layers.at(-1).output[label];
+  return Float32Array.from({ length: SIDE }, (_, column) => {
+    const { image, square } = covered(result.image, { row, column }, grey);
+    return whole - run(model, image, result, square).layers.at(-1).output[label];
+  });
 }

@@ -1,44 +1,51 @@
-/* All layers side by side: every map of every layer, and the wires to the chosen cell. */
+/* All layers side by side: every map of every layer, the wires between them, and the wires to the
+ * chosen cell or along the strongest path. */
 
 import { windowOf } from "./engine.js";
-import { $, ARROWS, SIDE, clamp, element, grouped, pointIn, svg } from "./kit.js";
-import { colours } from "./paint.js";
+import {
+  $, ARROWS, SIDE, clamp, element, grouped, largestOf, number, pointIn, svg,
+} from "./kit.js";
+import { colours, paint } from "./paint.js";
 import { t } from "./shell.js";
 
 const MAX_MAPS = 64, MAX_UNITS = 200;
-const narrow = matchMedia("(max-width: 1180px)");
+const ROWS = 16, ACROSS = 8; // of maps; on a phone, so many are side by side
+const GAP = 2, HEAD = 68, FOOT = 26, UNITS = 74, AIR = 13; // pixels: between maps, around a layer
+const WEB_STEPS = 16; // a layer's wires at rest begin and end at so many places
+const NEAR = 120; // pixels, from one layer to the next below it
+const phone = matchMedia("(max-width: 760px)");
+const wide = matchMedia("(min-width: 1180px)");
 
-/** Lay out the layers of a model. Calls onPoint(cell) when a cell is pointed at, onChoose(cell)
+/** Lay out the layers of a model between the drawing area and the bars of the answer. Calls
+ *  onPoint(cell) when a cell is pointed at, onPoint(null) when none is any more, and onChoose(cell)
  *  when one is clicked or reached by keyboard. A cell is {layer, channel, row, column}. */
-export function createFlow(model, { onPoint, onChoose }) {
-  const flow = $("flow"), wires = $("wires");
+export function createFlow(model, bars, { onPoint, onChoose }) {
+  const stage = $("stage"), flow = $("flow"), wires = $("wires");
   const image = {
-    index: -1, kind: "image", height: SIDE, width: SIDE, count: 1, shown: 1, scale: 3, gap: 0,
-    rows: 1, stackedRows: 1,
+    index: -1, kind: "image", height: SIDE, width: SIDE, shown: 1, columns: 1, scale: 1, gap: 0,
+    canvas: $("pad"),
   };
-  const tiles = [image, ...model.layers.map(tilesOf)];
-  let chosen = null, links = [];
-  for (const tile of tiles) {
+  const last = model.layers.length - 1;
+  const layers = model.layers.slice(0, last).map(tileOf);
+  const output = { index: last, kind: "output", width: 1, height: 1, shown: bars.length, bars };
+  const tiles = [image, ...layers, output];
+  let drawn = () => [];
+  for (const tile of layers) {
+    for (const part of ["size", "what", "low", "high"]) tile[part] = element("span");
     tile.name = element("strong");
-    tile.size = element("span");
     tile.canvas = element("canvas");
-    flow.append(element("figure", { className: `layer ${tile.kind}` },
-      element("figcaption", {}, tile.name, tile.size), tile.canvas));
-    if (tile.index >= 0) listen(tile);
+    tile.ramp = element("canvas");
+    tile.node = element("figure", { className: `layer ${tile.kind}` },
+      element("figcaption", {}, tile.name, tile.size, tile.what), tile.canvas,
+      element("div", { className: "scale" }, tile.low, tile.ramp, tile.high));
+    flow.append(tile.node);
+    listen(tile);
   }
-  const layOut = () => {
-    for (const tile of tiles) {
-      tile.columns = Math.ceil(tile.shown / (narrow.matches ? tile.stackedRows : tile.rows));
-      const lines = Math.ceil(tile.shown / tile.columns);
-      tile.canvas.width = tile.columns * (tile.width * tile.scale + tile.gap) - tile.gap;
-      tile.canvas.height = lines * (tile.height * tile.scale + tile.gap) - tile.gap;
-      tile.picture = new ImageData(tile.canvas.width, tile.canvas.height);
-    }
-  };
-  layOut();
+  flow.addEventListener("pointerleave", () => onPoint(null));
 
   function listen(tile) {
     const { canvas, index: layer } = tile;
+    let chosen = { layer, channel: 0, row: 0, column: 0 };
     Object.assign(canvas, { tabIndex: 0, role: "application" });
     canvas.addEventListener("pointermove", (event) => {
       const cell = event.pointerType === "mouse" && cellAt(tile, event);
@@ -46,97 +53,159 @@ export function createFlow(model, { onPoint, onChoose }) {
     });
     canvas.addEventListener("click", (event) => {
       const cell = cellAt(tile, event);
-      if (cell) onChoose(cell);
+      if (cell) onChoose(chosen = cell);
     });
     canvas.addEventListener("keydown", (event) => {
       if (!(event.key in STEPS) && event.key !== "Enter") return;
       event.preventDefault();
-      const first = { layer, channel: 0, row: 0, column: 0 };
-      if (chosen?.layer !== layer) onChoose(first);
-      else onChoose(event.key === "Enter" ? chosen : moved(tile, chosen, event.key));
+      if (event.key !== "Enter") chosen = moved(tile, chosen, event.key);
+      onChoose(chosen, true);
     });
+  }
+
+  /** Give the maps the room that there is: as large as the height and the width allow. */
+  function layOut() {
+    const isPhone = phone.matches, maps = layers.filter(({ isMaps }) => isMaps);
+    for (const tile of layers) {
+      const rows = isPhone ? tile.stackedRows : tile.rows;
+      tile.columns = Math.ceil(tile.shown / rows);
+      tile.lines = Math.ceil(tile.shown / tile.columns);
+    }
+    const columns = maps.reduce((sum, tile) => sum + tile.columns, 0);
+    const air = UNITS * (layers.length - maps.length) + AIR * (layers.length + wide.matches);
+    const widest = (flow.clientWidth - air) / columns;
+    const highest = wide.matches ? (flow.clientHeight - HEAD - FOOT) / ROWS : 44;
+    const side = isPhone ? flow.clientWidth / ACROSS : Math.floor(Math.min(widest, highest));
+    for (const tile of layers) {
+      const { canvas, width, height, lines, kind } = tile;
+      if (tile.isMaps) tile.scale = Math.max(1, Math.ceil((side - GAP) / width * devicePixelRatio));
+      canvas.width = tile.columns * (width * tile.scale + tile.gap) - tile.gap;
+      canvas.height = lines * (height * tile.scale + tile.gap) - tile.gap;
+      tile.picture = new ImageData(canvas.width, canvas.height);
+      const high = tile.isMaps ? side * lines : Math.min(ROWS * side, 18 * lines);
+      const across = { flatten: 56 }[kind] ?? high / lines * tile.columns;
+      canvas.style.width = isPhone ? "100%" : `${across - tile.isMaps * GAP}px`;
+      canvas.style.height = isPhone ? "auto" : `${high - tile.isMaps * GAP}px`;
+    }
+    $("bars").style.height = wide.matches ? `${ROWS * side}px` : "";
   }
 
   /** Write the names and sizes of the layers in the language in use. */
   function label() {
-    for (const { name, size, canvas, layer, index, shown, count, height, width } of tiles) {
-      name.textContent = layer?.name ?? t("image");
-      let text = index < 0 ? `${SIDE}×${SIDE}` : grouped(count);
-      if (index >= 0 && width > 1) text = t("maps", { n: count, rows: height, columns: width });
-      if (shown < count) text += `, ${t("some", { shown, n: grouped(count) })}`;
-      size.textContent = text;
-      if (index >= 0) canvas.ariaLabel = t("layer label", { name: layer.name, size: text });
+    for (const { name, size, what, canvas, layer, kind, isMaps, shown, count, ...tile } of layers) {
+      name.textContent = layer.name;
+      const of = shown < count ? t("some", { shown, n: grouped(count) }) : grouped(count);
+      size.textContent = isMaps ? t("maps", { n: of }) : of;
+      what.textContent = isMaps ? `${tile.height}×${tile.width}` : t(`what ${kind}`);
+      canvas.ariaLabel = t("layer label", {
+        name: layer.name, size: `${size.textContent}, ${what.textContent}`,
+      });
     }
-    measure(); // the words may have moved the maps
+    redraw(); // the words may have moved the maps
   }
 
-  function show(result) {
-    paintTiles(tiles[0], result.image, "grey", 1);
-    result.layers.forEach(({ output }, n) => {
-      let largest = n === model.layers.length - 1 ? 1 : 0; // probabilities have their own scale
-      for (const value of output) if (value > largest) largest = value;
-      paintTiles(tiles[n + 1], output, "maps", largest);
-    });
+  /** Paint what every layer puts out, or, where ReLU acts, what it gets. */
+  function show(result, isBefore) {
+    for (const tile of layers) {
+      const { output, before } = result.layers[tile.index];
+      const isSigned = isBefore && before, values = isSigned ? before : output;
+      const largest = largestOf(values);
+      paintTiles(tile, values, "maps", largest);
+      const low = isSigned ? -largest : 0;
+      const ramp = Array.from({ length: 48 }, (_, n) => low + (largest - low) * n / 47);
+      paint(tile.ramp, ramp, 48, "maps", largest);
+      tile.low.textContent = isSigned ? number(low, 1) : "0";
+      tile.high.textContent = number(largest, 1);
+    }
   }
 
   /** Mark a cell and what it was computed from: sources [{channel, row, column, height, width,
-   *  strength}] in the layer before, strength in [-1, 1], and its receptive field in the image. */
-  function mark(cell, sources, field) {
-    chosen = cell;
-    links = { cell, sources, field };
-    drawMarks();
+   *  strength}] in the layer before, strength in [-1, 1]. The rest of the layers fades. */
+  function mark(cell, sources) {
+    fade((tile) => Math.abs(tile.index - cell.layer + 0.5) > 1 && tile.index >= 0);
+    draw(() => {
+      const tile = tiles[cell.layer + 1], own = box(tile, cell), before = tiles[cell.layer];
+      return [...sources.flatMap((source) => {
+        const from = box(before, source, !source.isFramed);
+        if (!from || !own) return [];
+        const link = wire(from, own, before.place, tile.place, source.strength);
+        return source.isFramed && cell.layer > 0 ? [link, frame(from)] : [link];
+      }), ...own ? [frame(own, "own")] : []];
+    });
   }
 
-  function drawMarks() {
-    if (!chosen) return;
-    const { cell, sources, field } = links;
-    const own = box(tiles[cell.layer + 1], cell), before = tiles[cell.layer];
-    const parts = [];
-    for (const source of sources) {
-      const from = box(before, source, true);
-      if (!from) continue;
-      parts.push(wire(from, own, source.strength));
-      if (source.isFramed) parts.push(frame(box(before, source)));
-    }
-    if (field && cell.layer > 0) {
-      parts.push(frame(box(tiles[0], { channel: 0, ...rectangle(field) })));
-    }
-    parts.push(frame(own, "own"));
-    wires.replaceChildren(...parts);
+  /** Show a path of cells from the answer back to the image. */
+  function trace(path) {
+    fade(() => false);
+    draw(() => path.slice(0, -1).flatMap((cell, n) => {
+      const source = path[n + 1], tile = tiles[cell.layer + 1], before = tiles[source.layer + 1];
+      const own = box(tile, cell), from = box(before, source);
+      if (!own || !from) return [];
+      const link = wire(from, own, before.place, tile.place, Math.sign(source.product));
+      return n === 0 ? [link] : [link, frame(own, "own")];
+    }));
   }
 
-  /** Return where a cell, or the whole tile it lies in, is on the page, relative to the flow. */
+  function fade(isFaded) {
+    for (const tile of layers) tile.node.classList.toggle("faded", isFaded(tile));
+    $("bars").classList.toggle("faded", isFaded(output));
+  }
+
+  function draw(marks) {
+    drawn = marks;
+    wires.lastChild.replaceChildren(...marks());
+  }
+
+  /** Return where a cell, or the whole map it lies in, is, relative to the stage. */
   function box(tile, { channel, row, column, height = 1, width = 1 }, isWhole = false) {
     if (channel >= tile.shown) return null;
-    const { zoom, x: originX, y: originY } = tile.place, { scale } = tile;
+    if (tile.bars) return tile.places[channel];
+    const { zoomX, zoomY, x: originX, y: originY } = tile.place, { scale } = tile;
     const { left, top } = cornerOf(tile, channel);
     const [x, y, w, h] = isWhole ? [0, 0, tile.width, tile.height] : [column, row, width, height];
     return {
-      x: originX + zoom * (left + x * scale), y: originY + zoom * (top + y * scale),
-      width: zoom * w * scale, height: zoom * h * scale,
+      x: originX + zoomX * (left + x * scale), y: originY + zoomY * (top + y * scale),
+      width: zoomX * w * scale, height: zoomY * h * scale,
     };
   }
 
-  /** Note where the canvases are: asking for it while a picture is drawn would lay the page out. */
+  /** Note where everything is: asking for it while a picture is drawn would lay the page out. */
   function measure() {
-    for (const tile of tiles) {
-      const { offsetLeft, offsetTop, clientWidth, width } = tile.canvas;
-      tile.place = { x: offsetLeft, y: offsetTop, zoom: clientWidth / width };
+    const { left, top } = stage.getBoundingClientRect();
+    const placeOf = (node) => {
+      const { x, y, width, height } = node.getBoundingClientRect();
+      return { x: x - left, y: y - top, width, height };
+    };
+    for (const tile of [image, ...layers]) {
+      const place = placeOf(tile.canvas), { width, height } = tile.canvas;
+      tile.place = { ...place, zoomX: place.width / width, zoomY: place.height / height };
     }
-    wires.setAttribute("width", flow.clientWidth);
-    wires.setAttribute("height", flow.clientHeight);
+    output.places = bars.map(placeOf);
+    output.place = placeOf($("bars"));
+    wires.setAttribute("width", stage.clientWidth);
+    wires.setAttribute("height", stage.clientHeight);
+    const webs = tiles.slice(1).map((tile, n) => web(tiles[n].place, tile.place, tile));
+    wires.replaceChildren(...webs, svg("g", {}));
   }
 
   const redraw = () => {
     layOut();
     measure();
+    wires.lastChild.replaceChildren(...drawn());
   };
+  layOut();
   measure();
-  new ResizeObserver(() => {
-    measure();
-    drawMarks();
-  }).observe(flow);
-  return { label, show, mark, redraw, narrow };
+
+  /** Return the middle of a cell, and the edges of its layer and of the one before. */
+  function spanOf(cell) {
+    const own = tiles[cell.layer + 1], { y, height } = box(own, cell) ?? own.place;
+    const map = box(own, cell, true) ?? own.place;
+    return {
+      middle: y + height / 2, bottom: map.y + map.height,
+      left: tiles[cell.layer].place.x, right: own.place.x + own.place.width,
+    };
+  }
+  return { label, show, mark, trace, redraw, spanOf };
 }
 
 const STEPS = { // down, right, and from map to map
@@ -154,22 +223,19 @@ function moved(tile, { layer, channel, row, column }, key) {
 }
 
 /** Return how a layer's numbers are laid out: maps, or single numbers, `scale` pixels a cell. */
-function tilesOf(layer, index, { length }) {
+function tileOf(layer, index) {
   const isMaps = layer.shape.length === 3;
   const [height, width, count] = isMaps ? layer.shape : [1, 1, layer.shape[0]];
-  const tile = (shown, scale, gap, rows, stackedRows) => ({
-    index, layer, kind: layer.kind, height, width, count, shown, scale, gap, rows, stackedRows,
-  });
+  const tile = { index, layer, kind: layer.kind, isMaps, height, width, count };
+  const shown = Math.min(count, isMaps ? MAX_MAPS : MAX_UNITS);
   if (isMaps) {
-    const shown = Math.min(count, MAX_MAPS), scale = width === 28 ? 1 : width === 14 ? 2 : 3;
-    return tile(shown, scale, 2, 8, Math.ceil(shown / 8));
+    return { ...tile, shown, gap: GAP, rows: ROWS, stackedRows: Math.ceil(shown / ACROSS) };
   }
   if (layer.kind === "flatten") {
-    return tile(count, 2, 0, Math.min(112, count), Math.ceil(count / 112));
+    const stackedRows = Math.ceil(count / 112);
+    return { ...tile, shown: count, scale: 2, gap: 0, rows: 112, stackedRows };
   }
-  if (index === length - 1) return tile(count, 22, 2, 10, 1);
-  const shown = Math.min(count, MAX_UNITS);
-  return tile(shown, 10, 2, 20, Math.ceil(shown / 20));
+  return { ...tile, shown, scale: 10, gap: 2, rows: 50, stackedRows: Math.ceil(shown / 20) };
 }
 
 /** Return where a map begins on the canvas of its layer. */
@@ -222,16 +288,31 @@ function frame({ x, y, width, height }, kind = "") {
   return svg("rect", { class: `frame ${kind}`, ...place, rx: 1 });
 }
 
-function wire(from, to, strength) {
-  const isStacked = to.y > from.y + from.height && narrow.matches;
-  const [x0, y0, x1, y1] = isStacked
-    ? [from.x + from.width / 2, from.y + from.height, to.x + to.width / 2, to.y]
-    : [from.x + from.width, from.y + from.height / 2, to.x, to.y + to.height / 2];
-  const [x, y] = [(x0 + x1) / 2, (y0 + y1) / 2];
-  const bend = isStacked ? [x0, y, x1, y] : [x, y0, x, y1];
+/** Draw the faint wires between two layers that are side by side: each to each, or one to one. */
+function web(from, to, { kind }) {
+  const left = from.x + from.width, all = [...Array(WEB_STEPS).keys()];
+  const isBeside = left < to.x && from.y < to.y + to.height;
+  const at = (place, n) => Math.round(place.y + place.height * (n + 0.5) / WEB_STEPS);
+  const isFull = ["conv", "dense", "output"].includes(kind);
+  const d = !isBeside ? "" : all.flatMap((n) => (isFull ? all : [n]).map((m) =>
+    `M${left} ${at(from, n)}L${to.x} ${at(to, m)}`)).join("");
+  return svg("path", { class: isFull ? "web" : "web one", d });
+}
+
+/** Draw a wire from a cell to one of the next layer: level inside both, curved between them. */
+function wire(from, to, before, after, strength) {
+  const below = after.y - before.y - before.height, isBelow = below > 0 && below < NEAR;
+  if (!isBelow && before.x + before.width > after.x) return ""; // something lies between them
+  const [x, y] = [from.x + from.width / 2, from.y + from.height / 2];
+  const [endX, endY] = [to.x + to.width / 2, to.y + to.height / 2];
+  const [left, right] = [before.x + before.width, after.x];
+  const middle = isBelow ? (from.y + from.height + to.y) / 2 : (left + right) / 2;
+  const d = isBelow
+    ? `M${x} ${from.y + from.height}C${x} ${middle} ${endX} ${middle} ${endX} ${to.y}`
+    : `M${from.x + from.width} ${y}H${left}
+      C${middle} ${y} ${middle} ${endY} ${right} ${endY}H${to.x}`;
   return svg("path", {
-    class: `wire ${strength < 0 ? "negative" : "positive"}`,
-    d: `M${x0} ${y0}C${bend.join(" ")} ${x1} ${y1}`,
+    class: `wire ${strength < 0 ? "negative" : "positive"}`, d,
     "stroke-opacity": (0.12 + 0.88 * Math.abs(strength)).toFixed(2),
     "stroke-width": (0.75 + 1.75 * Math.abs(strength)).toFixed(2),
   });

@@ -43,6 +43,18 @@ export function number(value, digits = 2) {
   return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
 }
 
+/** Return so many decimals that the largest of some numbers has three digits or four. */
+export const digitsFor = (largest) => (largest < 10 ? 3 : largest < 100 ? 2 : 1);
+
+/** Round numbers so that they add up as shown: some to the other side, those that are nearest. */
+export function addingUp(values, digits) {
+  const unit = 10 ** digits, exact = values.map((value) => value * unit);
+  const shown = exact.map(Math.floor), missing = Math.round(exact.reduce(add, 0));
+  const byRest = [...exact.keys()].sort((a, b) => exact[b] - shown[b] - exact[a] + shown[a]);
+  for (const n of byRest.slice(0, missing - shown.reduce(add, 0))) shown[n] += 1;
+  return shown.map((value) => value / unit);
+}
+
 export function trimmed(value, digits = 2) {
   const text = number(value, digits);
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
@@ -98,11 +110,31 @@ export function onDrag(node, { press, drag, lift = () => {} }) {
   }
 }
 
+/** Make the buttons of a group one stop of the Tab key, in which arrow keys lead on. */
+export function makeOneStop(group) {
+  const stops = () => [...group.querySelectorAll("button")].filter((node) => node.offsetParent);
+  const enter = (node) => {
+    for (const other of group.querySelectorAll("button")) other.tabIndex = other === node ? 0 : -1;
+  };
+  enter(group.querySelector("button"));
+  group.addEventListener("focusin", ({ target }) => enter(target));
+  group.addEventListener("keydown", (event) => {
+    const [down, right] = ARROWS[event.key] ?? [];
+    if (down === undefined) return;
+    event.preventDefault();
+    const nodes = stops(), next = nodes.indexOf(document.activeElement) + down + right;
+    nodes[clamp(next, 0, nodes.length - 1)].focus();
+  });
+}
+
 /** Return what a JSON file of the page holds. */
 export const read = async (file) => (await fetch(file)).json();
 
 /** Return an image that a JSON file of the page has as text: 784 numbers in [0, 1]. */
 export const imageOf = (text) => Float32Array.from(atob(text), (c) => c.charCodeAt(0) / 255);
+
+export const textOf = (pixels) =>
+  btoa(String.fromCharCode(...pixels.map((value) => Math.round(255 * value))));
 
 /** Use the browser's storage, which a page inside another may not have: then return null. */
 export function withStorage(use) {

@@ -1,67 +1,91 @@
 /* The view of the whole network: it ties the drawing area, the answer, the layers and the panel. */
 
+import { writeArticle } from "./article.js";
 import { createDetail } from "./detail.js";
-import { covered, occlusion, readModel, run } from "./engine.js";
+import { covered, readModel, run, squareAround, strongestPath } from "./engine.js";
 import { createFlow } from "./flow.js";
 import {
-  $, SIDE, button, cellOf, counted, element, grouped, imageOf, indexOfLargest, largestOf, number,
-  percent, read, withStorage,
+  $, SIDE, button, clamp, counted, element, grouped, imageOf, indexOfLargest, largestOf,
+  makeOneStop, number, percent, read, textOf, withStorage,
 } from "./kit.js";
 import { createPad } from "./pad.js";
 import { paint } from "./paint.js";
 import { createPhoto } from "./photo.js";
 import { announce, lang, onChange, start, t } from "./shell.js";
+import article from "./words/article.js";
 import words from "./words/network.js";
 
 const SURE = 0.6; // as fashion_cnn.prediction: below, a photo's class is as often wrong as right
-const DRAWING = "fashion-cnn drawing"; // where the browser keeps it until the tab is closed
-const FRAME_MS = 12; // of computing at once, so that the page stays quick
+const FIRST_MINUTE = "fashion-cnn first minute"; // how many of its steps are done
+const STEPS = ["draw", "point", "follow", "cover"];
+const BRUSHES = [1, 1.5, 2.5]; // radius in cells
+const AWAY_MS = 250, BESIDE = 22; // pixels between a layer and the panel
+const isSheet = matchMedia("(max-width: 1179px)");
 const VIOLET = [150, 110, 255], ORANGE = [255, 140, 30];
 
-start("network", words);
+start("network", { ...words, ...article });
 const [model, examples] = await load().catch((error) => {
   $("trouble").textContent = t("no model");
   $("trouble").hidden = false;
   throw error;
 });
 const output = model.layers.length - 1;
+let remembered = ""; // of the address
 
 const state = {
   truth: undefined, // the label of an example; null if it is none of the ten; else a drawing
   result: null, // of what is seen
   whole: null, // of the picture without the patch
-  cell: null, // the explained one; the strongest until the reader chooses
+  cell: null, // the explained one; with none, the strongest path is shown
   source: null, // which of the maps before is looked at
-  isChosen: false, // whether the reader chose the cell
-  isHeld: false,
+  trail: [], // the cells by which the reader came to it
+  isHeld: false, // whether the reader chose the cell
+  isBefore: false, // whether maps are shown as they are before ReLU
+  step: Number(withStorage(() => localStorage.getItem(FIRST_MINUTE)) ?? 0),
   isDue: false, // whether a redraw is asked for
-  looked: null, // the occlusion map of a class: {label, drops, isWhole}
+  looked: null, // the occlusion map of a class: {task, label, drops, rows}
   explained: null, // what the panel says of the cell
 };
 
+const bars = model.class_names.en.map((_, channel) => {
+  const part = (className) => element("span", { className });
+  const [name, value, fill, before] = ["words", "value", "fill", "before"].map(part);
+  const track = element("span", { className: "track" }, fill, before);
+  const node = button({}, name, track, value);
+  const cell = { layer: output, channel, row: 0, column: 0 };
+  node.onclick = () => pick(cell);
+  node.onpointermove = ({ pointerType }) => pointerType === "mouse" && point(cell);
+  node.onpointerleave = () => point(null);
+  $("bars").append(node);
+  return { node, name, value, fill, before };
+});
 const pad = createPad({
   onChange: (isDrawn) => {
-    if (isDrawn) forgetExample();
-    else if (!state.isChosen && pad.patch === null) state.cell = null;
+    if (isDrawn) {
+      forgetExample();
+      done("draw");
+    }
     if (pad.patch === null) forget();
+    else done("cover");
     redrawSoon();
   },
   onPoint: (row, column) => requestAnimationFrame(() => announce(pointed(row, column))),
 });
-const flow = createFlow(model, {
-  onPoint: (next) => {
-    if (!state.isHeld) choose(next);
-  },
-  onChoose: (next) => {
-    const isSame = JSON.stringify(next) === JSON.stringify(state.cell);
-    pick(next, !(state.isHeld && isSame));
-  },
-});
+const flow = createFlow(model, bars.map(({ node }) => node), { onPoint: point, onChoose: pick });
 const detail = createDetail(model, {
   onRefine: ({ source, ...place }) => {
-    if (source === undefined) choose({ ...state.cell, ...place });
-    else choose(state.cell, source);
+    if (source === undefined) state.cell = { ...state.cell, ...place };
+    state.source = source ?? null;
+    explain();
     announce(state.explained.value);
+  },
+  onBack: (cell) => {
+    const trail = [...state.trail, state.cell];
+    pick(cell);
+    state.trail = trail;
+    explain();
+    done("follow");
+    $("detail").querySelector("#working button, #equation button, #close").focus();
   },
 });
 const photo = createPhoto(Boolean(model.server), {
@@ -91,54 +115,109 @@ function redraw() {
   performance.mark("redraw");
   if (!pad.patch || !state.whole) state.whole = run(model, pad.pixels);
   state.result = pad.patch ? run(model, covered(pad.pixels, pad.patch).image) : state.whole;
-  flow.show(state.result);
+  flow.show(state.result, state.isBefore);
   showAnswer();
   explain();
   performance.measure("redraw", "redraw");
 }
 
-function choose(cell, source = null) {
-  Object.assign(state, { cell, source, isChosen: true });
-  explain();
+/** Explain a cell while the mouse points at it, unless the reader chose another. */
+function point(cell) {
+  clearTimeout(point.timer);
+  if (state.isHeld) return;
+  point.timer = setTimeout(() => choose(cell), cell ? 0 : AWAY_MS);
+  if (cell) done("point");
 }
 
-/** Choose a cell by a click or a key: the panel opens where it is a sheet, and is read out. */
-function pick(cell, isHeld) {
-  hold(isHeld);
-  choose(cell);
-  $("detail").classList.add("open");
+/** Choose a cell by a click or a key: it stays explained, and is read out. Again: let it go. */
+function pick(cell, isByKey = false) {
+  const isSame = JSON.stringify(cell) === JSON.stringify(state.cell);
+  clearTimeout(point.timer);
+  state.isHeld = isByKey || !(state.isHeld && isSame);
+  choose(state.isHeld ? cell : null);
+  if (!state.isHeld) return;
+  done(cell.layer === output ? "follow" : "point");
   announce(state.explained.value);
-}
-
-function explain() {
-  state.cell ??= strongest(state.result.layers[0].output, model.layers[0].shape);
-  const { cell, result, source } = state;
-  state.explained = detail.show(result, cell, source);
-  const { sources, field } = state.explained;
-  flow.mark(cell, sources, field);
-  pad.show(field);
-  for (const [n, { node }] of bars.entries()) {
-    node.ariaCurrent = cell.layer === output && cell.channel === n;
+  if (isSheet.matches) { // the chosen cell stays in sight above the sheet
+    const { top } = $("stage").getBoundingClientRect(), sheet = $("detail").offsetHeight;
+    document.body.style.paddingBottom = `${sheet}px`;
+    scrollBy(0, Math.max(0, top + flow.spanOf(cell).bottom + 16 - innerHeight + sheet));
   }
 }
 
-function hold(isHeld) {
-  state.isHeld = isHeld;
-  $("hold").ariaPressed = isHeld;
+function choose(cell) {
+  Object.assign(state, { cell, source: null, trail: [] });
+  explain();
+}
+
+function letGo() {
+  state.isHeld = false;
+  document.body.style.paddingBottom = "";
+  choose(null);
+}
+
+/** Explain the chosen cell; with none, show the strongest path from the answer to the image. */
+function explain() {
+  const { cell, result, source, isHeld } = state;
+  const isNew = $("detail").hidden;
+  $("detail").hidden = !cell;
+  $("detail").classList.toggle("held", isHeld);
+  bars.forEach(({ node }, n) => {
+    node.ariaCurrent = cell?.layer === output && cell.channel === n;
+  });
+  if (cell) {
+    state.explained = detail.show(result, cell, source, state.isBefore);
+    flow.mark(cell, state.explained.sources);
+    pad.show(state.explained.field);
+    if (!isSheet.matches) place(cell);
+    if (isNew) $("detail").scrollTop = 0;
+    showTrail([...state.trail, cell]);
+  } else {
+    const channel = indexOfLargest(probabilitiesOf(result));
+    const path = strongestPath(model, result, { layer: output, channel, row: 0, column: 0 });
+    flow.trace(path);
+    const { row, column } = path.at(-1);
+    const pixels = path.at(-1).layer < 0 && squareAround({ row, column }, 3);
+    pad.show(pixels || null);
+    showTrail(path);
+  }
+  rememberSoon();
+}
+
+/** Put the panel beside the cell: to its right, or left of what it was computed from. */
+function place(cell) {
+  const panel = $("detail"), { middle, left, right } = flow.spanOf(cell);
+  const { clientWidth: width, clientHeight: height } = $("stage");
+  const isRight = right + BESIDE + panel.offsetWidth <= width;
+  const x = isRight ? right + BESIDE : Math.max(0, left - BESIDE - panel.offsetWidth);
+  const y = clamp(middle - panel.offsetHeight / 2, 0, Math.max(0, height - panel.offsetHeight));
+  Object.assign(panel.style, { left: `${x}px`, top: `${y}px` });
+}
+
+/** List cells, each of which can be chosen, with arrows between them. */
+function showTrail(cells) {
+  const steps = cells.map((cell, n) => {
+    const { layer, channel } = cell, name = model.layers[layer]?.name;
+    const textContent = layer === output ? nameOf(channel)
+      : layer < 0 ? t("pixels") : `${name} ${grouped(channel + 1)}`;
+    if (layer < 0 || cell === state.cell) return element("b", { textContent });
+    return button({
+      className: "plain", textContent,
+      onclick: () => {
+        pick(cell);
+        if (state.isHeld) state.trail = cells.slice(0, n);
+        explain();
+      },
+    });
+  });
+  const textContent = t(!state.cell ? "strongest path" : state.isHeld ? "trail" : "click to keep");
+  $("trail").hidden = state.isHeld && cells.length === 1;
+  if (state.cell && !state.isHeld) steps.length = 0;
+  $("trail").replaceChildren(`${textContent} `, ...steps.flatMap((step, n) =>
+    (n ? [" ← ", step] : [step])));
 }
 
 // The answer
-
-const bars = model.class_names.en.map((_, channel) => {
-  const part = (className) => element("span", { className });
-  const [name, value, fill, before] = ["words", "value", "fill", "before"].map(part);
-  const track = element("span", { className: "track" }, fill, before);
-  const node = button({
-    onclick: () => pick({ layer: output, channel, row: 0, column: 0 }, true),
-  }, name, track, value);
-  $("bars").append(element("li", {}, node));
-  return { node, name, value, fill, before };
-});
 
 const nameOf = (label) => model.class_names[lang][label];
 const probabilitiesOf = (result) => result.layers[output].output;
@@ -192,7 +271,7 @@ function pointed(row, column) {
   const place = counted({ row, column }), n = row * SIDE + column, { looked } = state;
   const probabilities = probabilitiesOf(state.result), first = indexOfLargest(probabilities);
   const answer = { name: nameOf(first), percent: percent(probabilities[first]) };
-  if (looked?.isWhole) {
+  if (looked?.rows === SIDE) {
     const change = number(-100 * looked.drops[n], 0);
     return t("looked at", { ...place, change, name: nameOf(looked.label) });
   }
@@ -200,7 +279,25 @@ function pointed(row, column) {
   return `${t("cell", { ...place, percent: percent(pad.pixels[n]) })}. ${t("spoken", answer)}`;
 }
 
-// Where it looked
+// Where it looked: workers take a row each in turn
+
+let workers = null;
+
+function setToWork() {
+  const count = clamp(navigator.hardwareConcurrency, 2, 4);
+  workers = Array.from({ length: count }, () => new Worker("looking.js", { type: "module" }));
+  for (const worker of workers) {
+    worker.postMessage({ layers: model.layers });
+    worker.onmessage = ({ data: { task, row, drops } }) => {
+      const { looked } = state;
+      if (looked?.task !== task) return;
+      looked.drops.set(drops, row * SIDE);
+      looked.rows += 1;
+      showLooked();
+      if (looked.rows === SIDE) announce($("look-note").textContent);
+    };
+  }
+}
 
 $("look").onclick = () => {
   if (state.looked) {
@@ -210,29 +307,21 @@ $("look").onclick = () => {
   useTool(pad.tool === "cover" ? "draw" : pad.tool);
   $("look").ariaPressed = true;
   state.result = state.whole = run(model, pad.pixels);
-  const label = indexOfLargest(probabilitiesOf(state.whole));
-  const looked = { label, drops: new Float32Array(SIDE * SIDE), isWhole: false };
-  const steps = occlusion(model, state.whole, label);
-  state.looked = looked;
+  const label = indexOfLargest(probabilitiesOf(state.whole)), task = performance.now();
+  state.looked = { task, label, drops: new Float32Array(SIDE * SIDE), rows: 0 };
   $("looked").hidden = $("look-note").hidden = false;
-  $("verdict").hidden = true;
-  const visit = () => {
-    if (state.looked !== looked) return;
-    const until = performance.now() + FRAME_MS;
-    let step;
-    do step = steps.next(); while (!step.done && performance.now() < until);
-    looked.drops = step.value;
-    looked.isWhole = step.done;
-    showLooked();
-    if (!step.done) requestAnimationFrame(visit);
-    else announce($("look-note").textContent);
-  };
-  visit();
+  if (!workers) setToWork();
+  workers.forEach((worker, n) => {
+    const rows = [...Array(SIDE).keys()].filter((row) => row % workers.length === n);
+    worker.postMessage({ task, image: pad.pixels, label, rows });
+  });
+  showLooked();
+  document.querySelector(".pad").scrollIntoView({ block: "nearest" });
 };
 
 function showLooked() {
   if (!state.looked) return;
-  const { drops, label, isWhole } = state.looked, largest = Math.max(largestOf(drops), 1e-9);
+  const { drops, label, rows } = state.looked, largest = Math.max(largestOf(drops), 1e-9);
   const picture = new ImageData(SIDE, SIDE);
   drops.forEach((drop, n) => {
     const strength = 235 * Math.abs(drop) / largest;
@@ -240,14 +329,14 @@ function showLooked() {
   });
   $("looked").getContext("2d").putImageData(picture, 0, 0);
   const values = { name: nameOf(label), drop: number(100 * Math.max(...drops), 0) };
-  $("look-note").textContent = isWhole ? t("looked", values) : t("looking");
+  $("look-note").textContent = rows === SIDE ? t("looked", values)
+    : t("looking", { percent: Math.round(100 * rows / SIDE) });
 }
 
 /** Remove the map of where it looked, because the picture changed. */
 function forget() {
   state.whole = state.looked = null;
   $("looked").hidden = $("look-note").hidden = true;
-  $("verdict").hidden = false;
   $("look").ariaPressed = false;
 }
 
@@ -266,7 +355,22 @@ for (const node of tools) {
     redrawSoon();
   };
 }
-$("brush").oninput = () => { pad.radius = Number($("brush").value); };
+$("brush").onclick = () => {
+  const next = (BRUSHES.indexOf(pad.radius) + 1) % BRUSHES.length;
+  pad.radius = BRUSHES[next];
+  nameBrush();
+};
+function nameBrush() {
+  $("brush").ariaLabel = $("brush").title = t("brush", { n: BRUSHES.indexOf(pad.radius) + 1 });
+  $("brush").dataset.radius = pad.radius;
+}
+$("undo").onclick = () => {
+  forgetExample();
+  pad.undo();
+  announceAnswer();
+};
+$("choose").onclick = () => $("file").click();
+$("photograph").onclick = () => $("camera").click();
 $("clear").onclick = () => {
   forgetExample();
   pad.set(new Float32Array(SIDE * SIDE));
@@ -288,28 +392,35 @@ const thumbnails = examples.map(({ label, pixels }) => {
     node.ariaCurrent = true;
     announceAnswer();
   };
-  $("examples").append(node);
   return node;
 });
+$("examples").prepend(...thumbnails);
+$("more").onclick = () => {
+  const isOpen = $("examples").classList.toggle("all");
+  $("more").ariaExpanded = isOpen;
+  $("more").textContent = t(isOpen ? "fewer" : "more");
+};
 
 function forgetExample() {
   state.truth = undefined;
-  for (const node of $("examples").children) node.ariaCurrent = null;
+  for (const node of thumbnails) node.ariaCurrent = null;
 }
 
-$("hold").onclick = () => hold(!state.isHeld);
-$("close").onclick = () => {
-  $("detail").classList.remove("open");
-  hold(false);
-};
+$("close").onclick = letGo;
 addEventListener("keydown", ({ key }) => {
-  if (key === "Escape") $("close").click();
+  if (key === "Escape" && state.cell) letGo();
+});
+$("stage").addEventListener("click", ({ target }) => { // beside everything
+  if (target.matches(".stage, .layer, #flow, figcaption")) letGo();
 });
 
-addEventListener("pagehide", () => withStorage(() => {
-  if (state.truth === undefined) sessionStorage.setItem(DRAWING, pad.pixels.join());
-  else sessionStorage.removeItem(DRAWING);
-}));
+for (const node of $("relu").children) {
+  node.onclick = () => {
+    state.isBefore = Boolean(node.dataset.before);
+    for (const other of $("relu").children) other.ariaPressed = other === node;
+    redraw();
+  };
+}
 
 // Words that are not in the HTML
 
@@ -322,6 +433,10 @@ function label() {
   const who = name ? t("model named", { name, n }) : t("model pretrained", { n });
   $("model").textContent = isStandIn ? `${who} ${t("stand-in")}` : who;
   $("model").classList.toggle("wrong", isStandIn);
+  writeArticle();
+  nameBrush();
+  coach();
+  $("more").textContent = t($("more").ariaExpanded === "true" ? "fewer" : "more");
   thumbnails.forEach((node, index) => {
     const shown = examples[index].label;
     const what = shown === null ? t("something else") : nameOf(shown);
@@ -335,30 +450,81 @@ onChange(() => {
   redraw();
   showLooked();
 });
-flow.narrow.addEventListener("change", () => {
+new ResizeObserver(() => {
   flow.redraw();
   redraw();
-});
+}).observe($("stage"));
 
+[$("tools"), $("bars"), $("examples")].forEach(makeOneStop);
 label();
-const own = ownPicture();
-if (own) pad.set(own);
-else thumbnails[0].click();
+if (!recall()) thumbnails[0].click();
 redraw();
+addEventListener("hashchange", recall);
 document.documentElement.dataset.ready = "";
 
-/** Return the picture that was drawn or taken in this tab before, in any page of the site. */
-function ownPicture() {
-  const pixels = withStorage(() => sessionStorage.getItem(DRAWING))?.split(",").map(Number);
-  return pixels?.some((value) => value > 0) ? pixels : null;
+// The address says what is seen: #example=10&cell=conv2.13.5.8&relu=before, or picture=…
+
+function remember() {
+  const parts = new URLSearchParams(), { cell } = state;
+  const example = thumbnails.findIndex((node) => node.ariaCurrent);
+  if (example >= 0) parts.set("example", example + 1);
+  else if (pad.pixels.some(Boolean)) parts.set("picture", textOf(pad.pixels));
+  if (state.isHeld) {
+    const place = [cell.channel, cell.row, cell.column].map((n) => n + 1);
+    parts.set("cell", [model.layers[cell.layer].name, ...place].join("."));
+  }
+  if (state.isBefore) parts.set("relu", "before");
+  remembered = `#${parts}`;
+  history.replaceState(null, "", remembered);
 }
 
-/** Return the cell of the first layer with the largest value, but for the edge. */
-function strongest(values, [height, width, count]) {
-  const cellAt = (n) => ({ layer: 0, channel: n % count, ...cellOf(Math.floor(n / count), width) });
-  const inner = values.map((value, n) => {
-    const { row, column } = cellAt(n);
-    return Math.min(row, column, height - 1 - row, width - 1 - column) < 2 ? 0 : value;
-  });
-  return cellAt(indexOfLargest(inner));
+function rememberSoon() { // browsers allow few changes a second
+  clearTimeout(rememberSoon.timer);
+  rememberSoon.timer = setTimeout(remember, 300);
 }
+addEventListener("pointerup", () => setTimeout(remember)); // at once, for who leaves or reloads
+
+/** Show what the address asks for; tell whether it asks for anything. */
+function recall() {
+  const parts = new URLSearchParams(location.hash.slice(1));
+  if (remembered && location.hash === remembered) return true;
+  if (!["example", "picture", "cell"].some((key) => parts.has(key))) return false;
+  const example = thumbnails[parts.get("example") - 1];
+  const pixels = parts.has("picture") && withStorage(() => imageOf(parts.get("picture")));
+  if (pixels?.length === SIDE * SIDE) {
+    forgetExample();
+    pad.set(pixels);
+  } else (example ?? thumbnails[0]).click();
+  $("relu").children[parts.get("relu") === "before" ? 0 : 1].click();
+  const [name, ...numbers] = (parts.get("cell") ?? "").split(".");
+  const layer = model.layers.findIndex((one) => one.name === name);
+  if (layer < 0) {
+    letGo();
+    return true;
+  }
+  const { shape } = model.layers[layer];
+  const [rows, columns, count] = shape.length === 3 ? shape : [1, 1, ...shape];
+  const [channel, row, column] = [count, rows, columns].map((size, n) =>
+    clamp((Number(numbers[n]) || 1) - 1, 0, size - 1));
+  pick({ layer, channel, row, column }, true);
+  return true;
+}
+
+// The first minute: four steps, each done by doing it
+
+function done(step) {
+  if (step !== STEPS[state.step]) return;
+  state.step += 1;
+  withStorage(() => localStorage.setItem(FIRST_MINUTE, state.step));
+  coach();
+}
+
+function coach() {
+  const step = STEPS[state.step];
+  $("skip").hidden = !step;
+  $("coach").textContent = step ? t(`step ${step}`, { n: state.step + 1 }) : t("lead");
+}
+$("skip").onclick = () => {
+  state.step = STEPS.length - 1;
+  done(STEPS.at(-1));
+};

@@ -1,10 +1,10 @@
 /* The drawing area: 28 by 28 cells for finger, mouse or keyboard. */
 
-import { squareAround } from "./engine.js";
+import { meanGrey, squareAround } from "./engine.js";
 import { $, ARROWS, SIDE, clamp, onDrag, pointIn, svg } from "./kit.js";
 import { paint } from "./paint.js";
 
-const SHADE = 0.9;
+const SHADE = 0.9, MAX_UNDO = 50;
 const inside = (cell) => clamp(Math.floor(cell), 0, SIDE - 1);
 
 /** Make a drawing area out of the elements of network.html.
@@ -19,7 +19,14 @@ export function createPad({ onChange, onPoint }) {
     radius: 1.5,
     patch: null, // its middle: {row, column}
     set(pixels) {
+      remember();
       pad.pixels = Float32Array.from(pixels);
+      setPatch(null);
+    },
+    /** Take back the last stroke, or the last picture that was set. */
+    undo() {
+      if (past.length === 0) return;
+      pad.pixels = past.pop();
       setPatch(null);
     },
     use(tool) {
@@ -33,6 +40,11 @@ export function createPad({ onChange, onPoint }) {
       mark();
     },
   };
+  const past = [];
+  const remember = () => {
+    past.push(pad.pixels.slice());
+    if (past.length > MAX_UNDO) past.shift();
+  };
   let cursor = { row: 13, column: 13 }, last = null, seen = null;
 
   function mark() {
@@ -44,6 +56,10 @@ export function createPad({ onChange, onPoint }) {
     const shown = Object.entries(marks).filter(([, cells]) => cells);
     $("marks").replaceChildren(...shown.map(([id, { left: x, top: y, right, bottom }]) =>
       svg("rect", { id, x, y, width: right - x, height: bottom - y })));
+    if (pad.patch) {
+      const level = Math.round(255 * meanGrey(pad.pixels));
+      $("patch").style.fill = `rgb(${level} ${level} ${level})`;
+    }
   }
 
   function setPatch(patch) {
@@ -60,8 +76,9 @@ export function createPad({ onChange, onPoint }) {
         const distance = Math.hypot(px - along * dx, py - along * dy);
         const strength = clamp(pad.radius + 0.5 - distance, 0, 1);
         const n = row * SIDE + column;
-        pad.pixels[n] = pad.tool === "erase" ? Math.min(pad.pixels[n], 1 - strength)
+        const value = pad.tool === "erase" ? Math.min(pad.pixels[n], 1 - strength)
           : Math.max(pad.pixels[n], SHADE * strength);
+        pad.pixels[n] = Math.round(255 * value) / 255;
       }
     }
     onChange(true);
@@ -77,7 +94,10 @@ export function createPad({ onChange, onPoint }) {
       if (event.button !== 0) return false;
       last = pointIn(canvas, event, SIDE);
       if (pad.tool === "cover") cover(last);
-      else stroke(last, last);
+      else {
+        remember();
+        stroke(last, last);
+      }
     },
     drag: (event) => {
       if (pad.tool === "cover") return;
@@ -103,7 +123,10 @@ export function createPad({ onChange, onPoint }) {
     const before = cursor;
     cursor = { row: inside(cursor.row + down), column: inside(cursor.column + right) };
     if (pad.tool === "cover") cover(middle(cursor));
-    else if (event.key === " " || event.shiftKey) stroke(middle(before), middle(cursor));
+    else if (event.key === " " || event.shiftKey) {
+      remember();
+      stroke(middle(before), middle(cursor));
+    }
     mark();
     onPoint(cursor.row, cursor.column);
   });

@@ -61,6 +61,7 @@ export function createPhoto(hasServer, { onPrepared }) {
     const { error, steps = {}, unlikeness } = answer;
     $("steps").replaceChildren(...Object.entries(steps).map(([name, picture]) => (
       element("li", {}, picture, element("span", { textContent: t(`step ${name}`) })))));
+    if (error) $("photo").scrollIntoView({ block: "nearest" }); // it is below the first screen
     const measured = () => t("unlikeness", { value: unlikeness.toFixed(2) });
     if (error) say(t(error));
     else if (!hasServer) say(t("simply"));

@@ -66,6 +66,7 @@ function change(key, value) {
   if (key === "lang") lang = value;
   else theme = value;
   address.searchParams.set(key, value);
+  address.hash = location.hash;
   history.replaceState(null, "", address);
   withStorage(() => localStorage.setItem(`fashion-cnn ${key}`, value));
   translate();

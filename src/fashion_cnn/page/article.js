@@ -1,0 +1,103 @@
+/* The article below the network: six ideas, each with a picture that answers to the pointer. */
+
+import { cellsUnder, convolve, paddedCells, pool } from "./arithmetic.js";
+import {
+  $, ARROWS, add, clamp, counted, element, largestOf, number, percent, pointIn,
+} from "./kit.js";
+import { paint } from "./paint.js";
+import { FILTERS, kernelOf, pixelsOf } from "./samples.js";
+import { t } from "./shell.js";
+
+const LOGITS = [2, 1, -1];
+const BOOT = pixelsOf("boot"), EDGE = kernelOf("vertical", 3);
+const FRAGMENTS = {
+  window: () => sliding({ window: 3, stride: 1, padding: "valid" }, EDGE),
+  padding: () => sliding({ window: 3, stride: 1, padding: "same" }, EDGE),
+  stride: () => sliding({ window: 3, stride: 2, padding: "valid" }, EDGE),
+  pooling: () => sliding({ window: 2, stride: 2, padding: "valid" }),
+  maps: manyMaps,
+  softmax: threeShares,
+};
+
+/** Write the article, in the language in use. */
+export function writeArticle() {
+  $("article").replaceChildren(element("h2", { textContent: t("article") }),
+    ...Object.entries(FRAGMENTS).map(([name, fragment]) => element("section", {},
+      element("div", {}, element("h3", { textContent: t(`${name} heading`) }),
+        element("p", { textContent: t(`${name} text`) })), fragment())));
+}
+
+function painted(values, kind = "signed") {
+  const canvas = element("canvas"), largest = kind === "grey" ? 1 : largestOf(values.flat());
+  paint(canvas, values.flat(), values[0].length, kind, largest);
+  return element("div", { className: "grid-picture" }, canvas);
+}
+
+/** Make a picture and what a window makes of it; a place in the result shows its window. */
+function sliding(options, kernel = null) {
+  const made = kernel ? convolve(BOOT, kernel, 0, options) : pool(BOOT, "max", options);
+  const side = BOOT.length, { window, stride, padding } = options;
+  const [before, after] = paddedCells(side, window, stride, padding);
+  const [under, over] = [painted(BOOT, "grey"), painted(made, kernel ? "signed" : "grey")];
+  const [seen, cell] = [under, over].map((node) => node.appendChild(element("i")));
+  const sum = element("figcaption");
+  under.style.padding = `${before}em ${after}em ${after}em ${before}em`;
+  let at;
+  const mark = (node, row, column, size) => Object.assign(node.style, {
+    left: `${column}em`, top: `${row}em`, width: `${size}em`, height: `${size}em`,
+  });
+  const show = () => {
+    const { row, column } = at, cells = cellsUnder(BOOT, at, options);
+    mark(seen, row * stride, column * stride, window);
+    mark(cell, row, column, 1);
+    const terms = cells.map(({ value }, n) => (kernel ? value * kernel[n] : value));
+    const used = terms.filter((term) => !kernel || term).map((term) => number(term, 1));
+    const result = number(made[row][column], 1);
+    sum.textContent = kernel ? `${used.join(" + ").replaceAll("+ −", "− ") || 0} = ${result}`
+      : `max(${used.join(", ")}) = ${result}`;
+    over.ariaLabel = `${t("position", counted(at))}: ${sum.textContent}`;
+  };
+  const move = (row, column) => {
+    at = { row: clamp(row, 0, made.length - 1), column: clamp(column, 0, made.length - 1) };
+    show();
+  };
+  Object.assign(over, { tabIndex: 0, role: "img" });
+  over.onpointermove = over.onpointerdown = (event) => {
+    const { x, y } = pointIn(over, event, made.length);
+    move(Math.floor(y), Math.floor(x));
+  };
+  over.onkeydown = (event) => {
+    if (!(event.key in ARROWS)) return;
+    event.preventDefault();
+    move(at.row + ARROWS[event.key][0], at.column + ARROWS[event.key][1]);
+  };
+  under.style.width = `${side + before + after}em`;
+  over.style.width = `${made.length}em`;
+  move(1, 5);
+  return element("figure", { className: "fragment" }, under, "→", over, sum);
+}
+
+function manyMaps() {
+  const options = { window: 3, stride: 1, padding: "same" };
+  const maps = FILTERS.map((name) => convolve(BOOT, kernelOf(name, 3), 0, options).map((row) =>
+    row.map((value) => Math.max(value, 0))));
+  return element("figure", { className: "fragment small" }, painted(BOOT, "grey"), "→",
+    ...maps.map((map) => painted(map)));
+}
+
+function threeShares() {
+  const outputs = LOGITS.map(() => element("span"));
+  const inputs = LOGITS.map((value, n) => element("input", {
+    type: "range", min: -4, max: 4, step: 0.1, value, ariaLabel: `${t("logit")} ${n + 1}`,
+  }));
+  const show = () => {
+    const logits = inputs.map(({ value }) => Number(value)), powers = logits.map(Math.exp);
+    outputs.forEach((output, n) => {
+      const share = percent(powers[n] / powers.reduce(add));
+      output.textContent = `e^${number(logits[n], 1)} ≈ ${number(powers[n])} → ${share}`;
+    });
+  };
+  show();
+  return element("figure", { className: "fragment shares", oninput: show },
+    ...inputs.flatMap((input, n) => [input, outputs[n]]));
+}
