@@ -30,10 +30,10 @@ $(READY): pyproject.toml constraints.txt
 	@$(PIP) --constraint constraints.txt uv && $(BIN)/uv pip install --python $(BIN)/python $(PINNED) || $(PIP) $(PINNED)
 	@touch $@
 
-notebook: $(READY) ## run the tutorial; results in runs/ (LANGUAGE=ko: the Korean edition)
-	$(BIN)/python notebooks/run.py $(EDITION)/fashion_cnn.ipynb
+notebook: $(READY) ## run lesson 1; results in runs/ (LANGUAGE=ko: the Korean edition)
+	$(BIN)/python notebooks/run.py $(EDITION)/01_train.ipynb
 
-notebooks: $(READY) ## run every notebook, in both languages; results in runs/
+notebooks: $(READY) ## run all lessons, in both languages; results in runs/
 	$(BIN)/python notebooks/run.py notebooks/*.ipynb notebooks/ko/*.ipynb
 
 demo: $(READY) ## serve the web page on this machine
@@ -95,4 +95,6 @@ pins: $(READY) ## update constraints.txt to the newest releases
 	  --no-emit-index-url --no-emit-find-links --no-emit-package fashion-cnn --output-file constraints.txt pyproject.toml
 
 clean: ## remove .venv, the site, runs and the models and studies that notebooks saved
-	rm -rf $(VENV) dist docs/_build runs study study-own *.keras *.training-state.npz *.history.json .*.keras.lock
+	rm -rf $(VENV) dist docs/_build runs
+	for d in . notebooks notebooks/ko; do \
+	  (cd $$d && rm -rf study study-* *.keras *.training-state.npz *.history.json .*.keras.lock); done

@@ -1,20 +1,21 @@
-"""Take the READMEs' pictures from the committed notebooks: ``make figure``."""
+"""Make the pictures of the READMEs and of the site's first page: ``make figure``.
+
+One is taken from the committed lessons; the other is drawn, with the packaged network and the real
+data.
+"""
 
 import base64
 from pathlib import Path
 
 import nbformat
 
+import fashion_cnn as fc
+
 ROOT = Path(__file__).resolve().parents[1]
-# Picture: notebook, and the cell that shows it.
+# Picture: lesson, and the cell that shows it.
 PICTURES = {
-    ROOT / "docs" / "prediction.png": ("fashion_cnn", "predict"),
-    ROOT / "docs" / "layers.png": ("inside_the_cnn", "look"),
-}
-# The Korean README shows the same cells of the Korean edition.
-PICTURES |= {
-    path.parent / "ko" / path.name: (f"ko/{name}", cell_id)
-    for path, (name, cell_id) in PICTURES.items()
+    ROOT / "docs" / "prediction.png": ("01_train", "plot-prediction"),
+    ROOT / "docs" / "ko" / "prediction.png": ("ko/01_train", "plot-prediction"),
 }
 
 
@@ -26,6 +27,18 @@ def picture_in_notebook(name: str, cell_id: str) -> bytes:
     return base64.b64decode(output.data["image/png"])
 
 
+def draw_layers() -> None:
+    """Draw one image passing through all layers, in both languages."""
+    data, model = fc.load_fashion_mnist(), fc.load_model()
+    boot = data.validation.images[data.validation.labels == 9][0]
+    outputs = fc.inside.layer_outputs(model, boot)
+    for language, directory in (("en", "docs"), ("ko", "docs/ko")):
+        fc.use_language(language)
+        figure = fc.inside.plot_layers(boot, outputs)
+        figure.savefig(ROOT / directory / "layers.png", dpi=98)
+
+
 if __name__ == "__main__":
     for path, place in PICTURES.items():
         path.write_bytes(picture_in_notebook(*place))
+    draw_layers()

@@ -24,11 +24,7 @@ PAGES = {
     "index": ("docs/index.md", "docs/ko/index.md"),
     "guide": ("README.md", "README.ko.md"),
     "play": ("docs/play.md", "docs/ko/play.md"),
-    "notebooks/fashion_cnn": ("notebooks/fashion_cnn.ipynb", "notebooks/ko/fashion_cnn.ipynb"),
-    "notebooks/inside_the_cnn": (
-        "notebooks/inside_the_cnn.ipynb",
-        "notebooks/ko/inside_the_cnn.ipynb",
-    ),
+    "old-keras": ("docs/old-keras.md", "docs/ko/old-keras.md"),
     "api/index": ("docs/api/index.md", "docs/ko/api.md"),
 } | {
     page: (document, document)
@@ -48,18 +44,18 @@ PAGES = {
         "contributing": "CONTRIBUTING.md",
     }.items()
 }
+LESSONS = ("01_train", "02_convolution", "03_inside", "04_experiments")
+PAGES |= {f"notebooks/{x}": (f"notebooks/{x}.ipynb", f"notebooks/ko/{x}.ipynb") for x in LESSONS}
+REDIRECTS = {"fashion_cnn": "01_train", "inside_the_cnn": "02_convolution"}  # where pages were
 ENGLISH_ONLY = sorted(page for page, (english, korean) in PAGES.items() if english == korean)
 
-# The live views in the notebooks: after which cell of which notebook, and what invites to them.
+# The live views in the lessons: the cell after which one stands.
 EMBEDDED = {
-    ("notebooks/inside_the_cnn", "animation"): (
-        "convolution",
-        {
-            "en": "Now move the window yourself. Change the pixels and the weights, too.",
-            "ko": "이제 직접 윈도를 움직여 보세요. 픽셀과 가중치도 바꿀 수 있습니다.",
-        },
-    ),
+    ("notebooks/01_train", "network-end"): "network",
+    ("notebooks/02_convolution", "names-edge"): "convolution",
+    ("notebooks/03_inside", "maps-words"): "learning",
 }
+DOWNLOAD = {"en": "Download this notebook", "ko": "이 노트북 내려받기"}
 OTHER_EDITION = re.compile(
     r"^\[(한국어|English)\]\([^()]*\)\n\n", re.MULTILINE
 )  # the header has it
@@ -90,6 +86,16 @@ def build(directory: Path) -> Path:
         sys.exit("the site has faults, named above")
     shutil.move(directory / "en" / "html", html)
     shutil.move(directory / "ko" / "html", html / "ko")
+    for language, edition in zip(LANGUAGES, (html, html / "ko"), strict=True):
+        for page, documents in PAGES.items():
+            if page.startswith("notebooks/"):
+                committed = ROOT / documents[LANGUAGES.index(language)]
+                shutil.copy(committed, edition / f"{page}.ipynb")
+        for old, new in REDIRECTS.items():
+            refresh = f'<meta http-equiv="refresh" content="0; url={new}.html">'
+            moved = f'<title>{new}</title>{refresh}<a href="{new}.html">{new}</a>'
+            page = f'<!doctype html><html lang="{language}"><meta charset="utf-8">{moved}</html>'
+            (edition / "notebooks" / f"{old}.html").write_text(page, "utf-8")
     add_live_page(html / "play")
     return html
 
@@ -105,9 +111,11 @@ def collect(language: str, source: Path) -> None:
             notebook = nbformat.read(path, as_version=4)
             for cell in notebook.cells:
                 if cell.cell_type == "markdown":
-                    cell.source = relinked(cell.source, page, documents, language, source)
+                    # Jupyter's anchors keep capitals and points; Sphinx's do not.
+                    text = re.sub(r"(?<=\]\(#)[^)]+", slug, cell.source)
+                    cell.source = relinked(text, page, documents, language, source)
             describe_pictures(notebook)
-            embed_live_views(notebook, page, language)
+            add_site_parts(notebook, page, language)
             nbformat.write(notebook, target)
         elif path.suffix == ".md":
             text = OTHER_EDITION.sub("", path.read_text("utf-8"))
@@ -115,6 +123,11 @@ def collect(language: str, source: Path) -> None:
         else:
             shutil.copy(path, target)
     shutil.copytree(ROOT / "docs" / "locale", source / "locale")  # Sphinx compiles it in place
+
+
+def slug(anchor: re.Match[str]) -> str:
+    """Return the anchor that Sphinx gives a heading, from the one that Jupyter gives it."""
+    return re.sub(r"[^\w-]", "", anchor[0].lower())
 
 
 def describe_pictures(notebook: nbformat.NotebookNode) -> None:
@@ -126,13 +139,15 @@ def describe_pictures(notebook: nbformat.NotebookNode) -> None:
                     cell.metadata["mystnb"] = {"image": {"alt": alt}}
 
 
-def embed_live_views(notebook: nbformat.NotebookNode, page: str, language: str) -> None:
-    """Put a live view after the cells of a notebook that have one."""
-    for (where, cell_id), (view, invitation) in EMBEDDED.items():
+def add_site_parts(notebook: nbformat.NotebookNode, page: str, language: str) -> None:
+    """Offer the committed notebook below its title, and put live views after their cells."""
+    path = f"{Path(page).name}.ipynb"
+    link = f'<p class="download"><a href="{path}" download>{DOWNLOAD[language]}</a></p>'
+    notebook.cells.insert(1, nbformat.v4.new_markdown_cell(link, id="download"))
+    for (where, cell_id), view in EMBEDDED.items():
         if where == page:
             (index,) = (i for i, cell in enumerate(notebook.cells) if cell.id == cell_id)
-            text = f"{invitation[language]}\n\n:::{{live}} {view}\n:::"
-            cell = nbformat.v4.new_markdown_cell(text, id=f"{cell_id}-live")
+            cell = nbformat.v4.new_markdown_cell(f":::{{live}} {view}\n:::", id=f"{view}-live")
             notebook.cells.insert(index + 1, cell)
 
 

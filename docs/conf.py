@@ -1,5 +1,6 @@
 """Sphinx's configuration, for both languages; build.py collects the pages and starts Sphinx."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -63,6 +64,17 @@ html_theme_options = {
     "use_fullscreen_button": False,
     "use_issues_button": False,
 }
+if repository := os.environ.get("GITHUB_REPOSITORY"):  # as on GitHub, which publishes the site
+    html_theme_options |= {
+        "repository_url": f"https://github.com/{repository}",
+        "repository_branch": os.environ.get("GITHUB_REF_NAME", "main"),
+        "use_repository_button": True,
+        "launch_buttons": {
+            "colab_url": "https://colab.research.google.com",
+            "binderhub_url": "https://mybinder.org",
+            "notebook_interface": "jupyterlab",
+        },
+    }
 
 # Where others document a name, by rule: nothing is fetched, and no list of theirs is kept here.
 ELSEWHERE = {
@@ -156,6 +168,14 @@ def add_other_language(app: Sphinx, page: str, template: str, context: Any, tree
     )
 
 
+def launch_own_edition(app: Sphinx, page: str, template: str, context: Any, tree: Any) -> None:
+    """Let the launch buttons of a Korean page open its own notebook, which lies in ``ko/``."""
+    if app.config.language == "ko":
+        for group in context["header_buttons"]:
+            for button in group.get("buttons", []):
+                button["url"] = button.get("url", "").replace("/notebooks/", "/notebooks/ko/")
+
+
 def prepare_page(app: Sphinx, tree: nodes.document) -> None:
     """Say that a page of the Korean site is in English, to readers and to their browsers."""
     if app.config.language == "ko" and app.env.docname in ENGLISH_ONLY:
@@ -212,3 +232,4 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-skip-member", skip_field)
     app.connect("doctree-read", prepare_page)
     app.connect("html-page-context", add_other_language)
+    app.connect("html-page-context", launch_own_edition, priority=900)  # after the theme's

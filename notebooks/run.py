@@ -95,11 +95,17 @@ def run(path: Path, output_dir: Path) -> None:
 
 
 def shrink_pictures(notebook: nbformat.NotebookNode) -> None:
-    """Store pictures with a palette of 256 colours, which takes a third of the space."""
+    """Store pictures with a palette of 256 colours, which takes a third of the space.
+
+    One without an alternative text gets that of its cell, in a comment ``# alt: ...``.
+    """
     for cell in notebook.cells:
+        alt = re.search(r"^# alt: (.+)$", cell.source, re.MULTILINE)
         for output in cell.get("outputs", []):
             if "image/png" not in output.get("data", {}):
                 continue
+            if alt and "alt" not in output.metadata.get("image/png", {}):
+                output.metadata["image/png"] = {"alt": alt[1]}
             with Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))) as picture:
                 if getattr(picture, "is_animated", False):
                     continue

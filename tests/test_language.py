@@ -162,17 +162,9 @@ def draw_everything(tiny):
         fc.plot_confusion_matrix([0, 1], [0, 2]).figure,
         fc.plot_photo_steps(images[0]),
         fc.inside.plot_reliability(labels, probabilities).figure,
-        fc.inside.plot_filters({"10": model.get_layer("conv1").get_weights()[0][:, :, 0]}),
-        fc.inside.plot_feature_maps(fc.inside.layer_outputs(model, images[0])["conv1"][0]),
-        fc.inside.plot_receptive_fields(model, images[0], 3, 3).figure,
-        fc.inside.plot_patches(images[:1], [(slice(0, 8), slice(0, 8))], ["10"]),
-        fc.inside.plot_channel_sums(np.ones((5, 5, 2)), np.ones((3, 3, 2)), 0.1, 2, 2),
-        fc.inside.plot_kernels({"10": np.eye(3)}),
         fc.inside.plot_layers(images[0], fc.inside.layer_outputs(model, images[0])),
-        fc.inside.plot_occlusion(images[0], np.zeros((28, 28))),
-        fc.inside.plot_convolution_step(images[0], np.eye(3), 0.1, 5, 5),
         fc.inside.plot_strides(),
-        fc.inside.plot_pooling(np.eye(4)),
+        fc.inside.plot_grids([np.eye(3)], ["10"]),
     ]
 
 

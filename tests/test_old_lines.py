@@ -1,4 +1,4 @@
-"""Check what the notebook's table says about the lines of the note that no longer work."""
+"""Check what docs/old-keras.md says about the lines of the note that no longer work."""
 
 import contextlib
 import logging

@@ -19,7 +19,8 @@ from playwright.sync_api import expect
 
 import fashion_cnn as fc
 
-NOTEBOOKS = ["fashion_cnn", "inside_the_cnn"]
+NOTEBOOKS = ["01_train", "02_convolution", "03_inside", "04_experiments"]
+MOVED = {"fashion_cnn": "01_train", "inside_the_cnn": "02_convolution"}
 # Found by Python when it starts: no process of the build looks up or reaches another machine.
 OFFLINE = """
 import socket
@@ -73,7 +74,7 @@ def pages(site):
     return {
         path.relative_to(site).as_posix(): Page(path)
         for path in sorted(site.rglob("*.html"))
-        if "play" not in path.relative_to(site).parts[:1] and "_static" not in path.parts
+        if not {"play", "_static"} & {*path.relative_to(site).parts} and path.stem not in MOVED
     }
 
 
@@ -115,7 +116,7 @@ def test_what_is_only_in_english_says_so_in_korean(pages):
     for name in ("benchmarks", "api/training"):
         assert "이 페이지는 영어로만 제공합니다." in pages[f"ko/{name}.html"].text
         assert re.search(r'<section [^>]*lang="en"', pages[f"ko/{name}.html"].text)
-    assert "영어로만 제공" not in pages["ko/notebooks/fashion_cnn.html"].text
+    assert "영어로만 제공" not in pages["ko/notebooks/01_train.html"].text
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -146,13 +147,25 @@ def test_live_views_stand_on_the_pages(site, pages, edition):
     for name, views in (
         ("index", ["network"]),
         ("play", ["network", "convolution", "learning"]),
-        ("notebooks/inside_the_cnn", ["convolution"]),
+        ("notebooks/01_train", ["network"]),
+        ("notebooks/02_convolution", ["convolution"]),
+        ("notebooks/03_inside", ["learning"]),
     ):
         frames = pages[f"{edition}{name}.html"].frames
         assert [Path(urlsplit(frame).path).stem for frame in frames] == views
-    text = pages[f"{edition}notebooks/inside_the_cnn.html"].text
-    assert text.index("animate_convolution") < text.index("<iframe")
-    assert f"lang={language}&amp;embed=1" in text
+    assert f"lang={language}&amp;embed=1" in pages[f"{edition}notebooks/02_convolution.html"].text
+
+
+@pytest.mark.parametrize("edition", ["", "ko/"])
+def test_notebooks_can_be_downloaded_and_old_pages_lead_to_new_ones(site, pages, edition):
+    for name in NOTEBOOKS:
+        assert f"{name}.ipynb" in pages[f"{edition}notebooks/{name}.html"].links
+        offered = site / edition / "notebooks" / f"{name}.ipynb"
+        committed = ROOT / "notebooks" / edition / f"{name}.ipynb"
+        assert offered.read_bytes() == committed.read_bytes()
+    for old, new in MOVED.items():
+        text = (site / edition / "notebooks" / f"{old}.html").read_text("utf-8")
+        assert f"url={new}.html" in text
 
 
 @pytest.fixture
@@ -197,11 +210,11 @@ def test_pages_fit_a_phone_serve_everyone_and_ask_nobody_else(visit, pages, edit
 
 
 def test_the_switch_leads_to_the_same_page_and_back(visit):
-    page = visit("notebooks/inside_the_cnn.html")
+    page = visit("notebooks/02_convolution.html")
     for words, lang, place in (("한국어", "ko", "/ko/"), ("English", "en", r"\d/")):
         page.get_by_role("link", name=words, exact=True).first.click()
         expect(page.locator("html")).to_have_attribute("lang", lang)
-        expect(page).to_have_url(re.compile(f"{place}notebooks/inside_the_cnn.html$"))
+        expect(page).to_have_url(re.compile(f"{place}notebooks/02_convolution.html$"))
 
 
 WORDS = {"": "convolution convolutions plot_history", "ko/": "합성곱 합성곱을 풀링 plot_history"}
@@ -213,7 +226,7 @@ def test_search_finds_words(visit, edition):
         results = visit(f"{edition}search.html?q={word}").locator("#search-results li a")
         expect(results.first).to_be_visible()
         where = [result.get_attribute("href") for result in results.all()]
-        expected = "api/pictures" if word == "plot_history" else "notebooks/fashion_cnn"
+        expected = "api/pictures" if word == "plot_history" else "notebooks/01_train"
         assert any(expected in place for place in where), (word, where)
 
 
@@ -229,7 +242,7 @@ def test_live_page_leads_home_and_start_page_shows_layers(visit, language, start
 
 
 def test_live_views_come_alive_in_the_sites_language_and_theme(visit):
-    frame = visit("ko/notebooks/inside_the_cnn.html", theme="dark").locator(".live iframe")
+    frame = visit("ko/notebooks/02_convolution.html", theme="dark").locator(".live iframe")
     frame.scroll_into_view_if_needed()
     live = frame.content_frame
     expect(live.locator("html")).to_have_attribute("lang", "ko")

@@ -43,7 +43,7 @@ def test_the_record_is_whole_and_small():
 
 def test_the_record_is_the_run_that_the_notebook_reports():
     """Its epochs agree with what Keras printed there, but for the rounding of another machine."""
-    text = (ROOT / "notebooks" / "fashion_cnn.ipynb").read_text("utf-8")
+    text = (ROOT / "notebooks" / "01_train.ipynb").read_text("utf-8")
     losses = [float(loss) for loss in re.findall(r"val_loss: ([\d.]+)", text)]
     assert len(losses) > 3
     recorded = [loss for loss, point in zip(LOSSES, POINTS, strict=True) if point["epoch"]]

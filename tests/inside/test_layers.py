@@ -23,50 +23,16 @@ def test_layer_outputs_are_the_models(packaged, tiny):
     np.testing.assert_allclose(one["pool2"][0], outputs["pool2"][0], atol=1e-5)
 
 
-def test_most_exciting_by_looking_at_every_image(packaged, tiny):
-    images = tiny.test.images[:60]
-    largest = fc.inside.layer_outputs(packaged, images)["conv2"][..., 7].max(axis=(1, 2))
-    found = fc.inside.most_exciting(packaged, images, "conv2", 7, n=5)
-    np.testing.assert_allclose(largest[found], np.sort(largest)[::-1][:5], rtol=1e-5)
-
-
-@pytest.mark.parametrize("layer_name", ["conv1", "pool1", "conv2", "pool2"])
-def test_receptive_field_by_changing_every_pixel(layer_name):
-    """With positive weights, exactly the pixels of the field change a cell."""
-    network = fc.build_cnn(filters=(2, 2), dense_units=2)
-    network.set_weights([np.abs(w) + 0.01 for w in network.get_weights()])
-    maps = keras.Model(network.inputs, network.get_layer(layer_name).output)
-    pixels = np.eye(28 * 28, dtype=np.float32).reshape(-1, 28, 28, 1)
-    black = maps.predict(pixels[:1] * 0, verbose=0)
-    changes = np.abs(maps.predict(pixels, batch_size=98, verbose=0) - black).max(axis=-1) > 1e-6
-    for row, column in np.ndindex(*changes.shape[1:]):
-        expected = np.zeros((28, 28), bool)
-        expected[fc.inside.receptive_field(network, layer_name, row, column)] = True
-        np.testing.assert_array_equal(changes[:, row, column].reshape(28, 28), expected)
-
-
-@pytest.mark.parametrize(
-    ("where", "message"),
-    [
-        (("hidden", 0, 0), "one of the layers conv1, pool1, conv2, pool2, got 'hidden'"),
-        (("pool2", 7, 0), r"within 7 rows and 7 columns, got \[7, 0\]"),
-        (("conv1", 0, -1), r"within 28 rows and 28 columns, got \[0, -1\]"),
-    ],
-)
-def test_receptive_field_refuses(where, message):
-    with pytest.raises(ValueError, match=message):
-        fc.inside.receptive_field(fc.build_cnn(), *where)
-
-
 def test_occlusion_map_by_hiding_one_patch_at_a_time(packaged, tiny):
     image = tiny.test.images[3]
     label = int(tiny.test.labels[3])
     drops = fc.inside.occlusion_map(packaged, image, label, patch=5)
     assert drops.shape == (28, 28)
     whole = packaged.predict(image[np.newaxis], verbose=0)[0, label]
+    mean_grey = image[image > 0].mean()
     for row, column in [(0, 0), (13, 14), (27, 5)]:
         hidden = image.copy()
-        hidden[max(0, row - 2) : row + 3, max(0, column - 2) : column + 3] = image[image > 0].mean()
+        hidden[max(0, row - 2) : row + 3, max(0, column - 2) : column + 3] = mean_grey
         without = packaged.predict(hidden[np.newaxis], verbose=0)[0, label]
         assert drops[row, column] == pytest.approx(whole - without, abs=1e-5)
 

@@ -1,71 +1,78 @@
-import itertools
-
 import numpy as np
+import pytest
+from scipy.signal import correlate2d
 
 import fashion_cnn as fc
 
-
-def test_plot_filters_has_one_scale_for_all(packaged):
-    kernels = [
-        net.get_layer("conv1").get_weights()[0][:, :, 0] for net in (fc.build_cnn(), packaged)
-    ]
-    figure = fc.inside.plot_filters(dict(zip(("before", "after"), kernels, strict=True)))
-    panels = [ax for ax in figure.axes if ax.images]
-    assert len(panels) == 64
-    assert len({ax.images[0].get_clim() for ax in panels}) == 1
-    low, high = panels[0].images[0].get_clim()
-    assert low == -high  # so that 0 is white
-    for number, ax in enumerate(panels):
-        kernel = kernels[number // 32][..., number % 32]
-        np.testing.assert_array_equal(ax.images[0].get_array(), kernel)
-        assert ax.get_title() == str(number % 32)
-    histograms = [ax for ax in figure.axes if len(ax.patches) == 30]
-    assert [ax.get_title() for ax in histograms] == ["before", "after"]
-    for ax in histograms:
-        assert sum(bar.get_height() for bar in ax.patches) == 9 * 32
-
-
-def test_plot_feature_maps_numbers_every_map():
-    maps = np.random.default_rng(0).random((7, 7, 10))
-    figure = fc.inside.plot_feature_maps(maps, columns=4)
-    panels = [ax for ax in figure.axes if ax.images]
-    assert [ax.get_title() for ax in panels] == [str(number) for number in range(10)]
-    for number, ax in enumerate(panels):
-        np.testing.assert_array_equal(ax.images[0].get_array(), maps[..., number])
-        assert ax.images[0].get_clim() == (-maps.max(), maps.max())  # white is 0
-    chosen = fc.inside.plot_feature_maps(maps[..., [7, 2]], [7, 2])
-    assert [ax.get_title() for ax in chosen.axes if ax.images] == ["7", "2"]
+EDGE = np.array([[1, 0, -1]] * 3)
 
 
 def frames(ax):
-    """Return left, top, width and height of the frames, in pixels of the image."""
-    return [
-        (*np.add(patch.get_xy(), 0.5), patch.get_width(), patch.get_height())
-        for patch in ax.patches
-    ]
+    """Return row, column, height and width of the green frames, whose lines are the thickest."""
+    boxes = [patch for patch in ax.patches if patch.get_linewidth() > 2]
+    return [tuple(np.round([b.get_y(), b.get_x(), b.get_height(), b.get_width()])) for b in boxes]
 
 
-def test_receptive_fields_are_nested_squares(packaged, tiny):
-    ax = fc.inside.plot_receptive_fields(packaged, tiny.test.images[0], 3, 2)
-    sides = [width for *_, width, height in frames(ax) if width == height]
-    assert sides == [3, 4, 8, 10]  # as in the published arithmetic, see layer_table
-    for (x, y, width, height), (x2, y2, width2, height2) in itertools.pairwise(frames(ax)):
-        assert x2 <= x
-        assert y2 <= y
-        assert x2 + width2 >= x + width
-        assert y2 + height2 >= y + height
-    texts = [text.get_text() for text in ax.texts]
-    assert texts == ["conv1: 3×3", "pool1: 4×4", "conv2: 8×8", "pool2: 10×10"]
+def test_plot_grids_draws_images_grey_and_numbers_around_white(tiny):
+    image = tiny.test.images[0]
+    feature_map = correlate2d(image[..., 0], EDGE, "valid")
+    window = image[9:12, 3:6]
+    figure = fc.inside.plot_grids(
+        [image, window, EDGE, feature_map], ["one", "two", "three", "four"], images=2
+    )
+    image_ax, window_ax, edge_ax, map_ax = figure.axes
+    assert [ax.get_title() for ax in figure.axes] == ["one", "two", "three", "four"]
+    np.testing.assert_allclose(image_ax.images[0].get_array(), image[..., 0], atol=1e-6)
+    assert image_ax.images[0].get_clim() == (0, 1)
+    largest = np.abs(feature_map).max()
+    assert map_ax.images[0].get_clim() == pytest.approx((-largest, largest))
+    written = [float(text.get_text().replace("−", "-")) for text in edge_ax.texts]
+    assert written == EDGE.ravel().tolist()
+    written = [float(text.get_text()) for text in window_ax.texts]
+    np.testing.assert_allclose(written, window.ravel(), atol=0.005)
+    assert not map_ax.texts  # too many to read
+    assert figure.get_label().endswith("one, two, three, four")
 
 
-def test_patches_are_what_lies_in_the_frames(tiny):
-    fields = [(slice(3, 11), slice(0, 6)), (slice(20, 28), slice(9, 17))]
-    figure = fc.inside.plot_patches(tiny.test.images[:2], fields, ["one", "two"])
-    image_axes, part_axes = figure.axes[:2], figure.axes[2:]
-    assert [ax.get_title() for ax in image_axes] == ["one", "two"]
-    assert [frames(ax) for ax in image_axes] == [[(0, 3, 6, 8)], [(9, 20, 8, 8)]]
-    for ax, image, field in zip(part_axes, tiny.test.images, fields, strict=False):
-        np.testing.assert_array_equal(ax.images[0].get_array(), image[..., 0][field])
+def test_plot_grids_frames_parts_hatches_padding_and_shares_a_scale():
+    padded = np.pad(np.arange(9.0).reshape(3, 3), 1, constant_values=np.nan)
+    grids = [padded, EDGE, 5 * EDGE]
+    options = {"shared_scale": True, "frames": [None, (0, 1, 3, 2)], "columns": 2}
+    figure = fc.inside.plot_grids(grids, **options)
+    assert len(figure.axes) == 4  # two rows; the last place is empty
+    assert sum(patch.get_hatch() is not None for patch in figure.axes[0].patches) == 16
+    assert [ax.images[0].get_clim() for ax in figure.axes[:3]] == [(-8, 8)] * 3
+    assert [len(frames(ax)) for ax in figure.axes[:3]] == [0, 1, 0]
+    *_corner, height, width = frames(figure.axes[1])[0]
+    assert (height, width) == (3, 2)
+    without = fc.inside.plot_grids(grids, numbers=False)
+    assert not any(ax.texts for ax in without.axes)
+
+
+@pytest.mark.parametrize("grids", [[], [np.zeros((28, 28, 32))], [np.zeros(9)]])
+def test_plot_grids_refuses_other_shapes(grids):
+    with pytest.raises(ValueError, match=r"arrays of shape \(height, width\)"):
+        fc.inside.plot_grids(grids)
+
+
+def test_strides_show_keras_sizes_and_every_place():
+    figure = fc.inside.plot_strides(size=7, window=3)
+    # Sizes as Keras's layers give them (test_arithmetic.py compares all cases).
+    expected = {"same": (7, 4, 3), "valid": (5, 3, 2)}
+    for number, ax in enumerate(figure.axes):
+        padding, stride = ("same", "valid")[number // 3], number % 3 + 1
+        places = expected[padding][stride - 1]
+        assert ax.get_title() == f"{padding} padding, stride {stride}\n7×7 → {places}×{places}"
+        dots = sum(len(line.get_xdata()) for line in ax.get_lines())
+        assert dots == places**2
+        hatched = sum(patch.get_hatch() is not None for patch in ax.patches)
+        cells = sum(patch.get_width() == 1 for patch in ax.patches)
+        assert cells - hatched == 49
+        # The last window is outlined too, by a dashed line, on the diagonal.
+        *_, (last_row, last_column, size, _width) = frames(ax)
+        assert size == 3
+        assert last_row == last_column
+        assert ax.patches[-1].get_linestyle() == "--"
 
 
 def test_plot_layers_shows_all_of_them(packaged, tiny):
@@ -85,26 +92,6 @@ def test_plot_layers_shows_all_of_them(packaged, tiny):
     assert len(figure.axes[1].patches) == 32
     bars = [bar.get_width() for bar in figure.axes[-1].patches]
     np.testing.assert_allclose(bars, outputs["output"][0])
-
-
-def test_plot_occlusion_has_zero_in_the_middle_of_its_scale(tiny):
-    drops = np.zeros((28, 28))
-    drops[3, 4] = -0.2
-    drops[5, 6] = 0.5
-    figure = fc.inside.plot_occlusion(tiny.test.images[0], drops)
-    shown = figure.axes[1].images[0]
-    np.testing.assert_array_equal(shown.get_array(), drops)
-    assert shown.get_clim() == (-0.5, 0.5)
-
-
-def test_integers_are_drawn_as_predict_reads_them(packaged, tiny):
-    image = tiny.test.images[0]
-    integers = np.rint(255 * image[..., 0]).astype(np.uint8)
-    for figure in (
-        fc.inside.plot_receptive_fields(packaged, integers, 3, 2).figure,
-        fc.inside.plot_patches([integers], [(slice(0, 8), slice(0, 8))], ["one"]),
-        fc.inside.plot_layers(integers, fc.inside.layer_outputs(packaged, image)),
-        fc.inside.plot_occlusion(integers, np.zeros((28, 28))),
-    ):
-        shown = figure.axes[0].images[0].get_array()
-        np.testing.assert_allclose(shown, image[..., 0], atol=1e-6)
+    integers = np.rint(255 * image[..., 0]).astype(np.uint8)  # drawn as predict reads them
+    shown = fc.inside.plot_layers(integers, outputs).axes[0].images[0].get_array()
+    np.testing.assert_allclose(shown, image[..., 0], atol=1e-6)

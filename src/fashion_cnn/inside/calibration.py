@@ -70,7 +70,6 @@ def plot_reliability(
     alt = _("Accuracy against confidence; expected calibration error {error:.4f}")
     ax = ax or canvas(None, (5.6, 4.6), alt.format(error=error)).subplots()
     ax.plot([0, 1], [0, 1], "--", color=GREY, zorder=0)
-    ax.plot(confidences, accuracies, color=BLUE, linewidth=1, zorder=1)
     areas = 400 * counts / counts.max() + 12  # in square points
     ax.scatter(confidences, accuracies, areas, color=BLUE)
     for x, y, count in zip(confidences, accuracies, counts, strict=True):

@@ -9,7 +9,6 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from fashion_cnn.images import CLASS_NAMES, IMAGE_SHAPE, as_batch, as_images
-from fashion_cnn.inside.arithmetic import padded_cells
 from fashion_cnn.prediction import class_probabilities
 
 KINDS = (  # whose parameters and receptive fields can be worked out here
@@ -59,97 +58,12 @@ def layers_of(model: keras.Model) -> list[Any]:
     return [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
 
 
-def most_exciting(
-    model: keras.Model, images: ArrayLike, layer_name: str, filter_number: int, n: int = 10
-) -> NDArray[np.int64]:
-    """Find the images that excite a filter most: those with the largest value in its feature map.
-
-    Parameters
-    ----------
-    model, images
-        As for `layer_outputs`.
-    layer_name : str
-        A convolution, such as ``"conv2"``.
-    filter_number : int
-        Which filter of the layer, from 0.
-    n : int
-        How many images.
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-        Indices of the images, the most exciting first.
-
-    Examples
-    --------
-    >>> most_exciting(model, data.train.images[:100], "conv2", 0, n=3).shape
-    (3,)
-    """
-    maps = keras.Model(model.inputs[0], model.get_layer(layer_name).output[..., int(filter_number)])
-    largest = maps.predict(as_images(images), batch_size=500, verbose=0).max(axis=(1, 2))
-    return largest.argsort()[::-1][:n]
-
-
-def receptive_field(
-    model: keras.Model, layer_name: str, row: int, column: int
-) -> tuple[slice, slice]:
-    """Find the part of the image that one cell of a feature map depends on.
-
-    Parameters
-    ----------
-    model : keras.Model
-        A network from `build_cnn` or `load_model`.
-    layer_name : str
-        A convolution or a pooling layer, such as ``"conv2"``.
-    row, column : int
-        Which cell of its feature maps, from 0.
-
-    Returns
-    -------
-    tuple of slice
-        Rows and columns of the image; beyond its edge there is only padding, which is left out.
-
-    Raises
-    ------
-    ValueError
-        If the layer has no feature maps, or the maps no such cell.
-
-    Examples
-    --------
-    >>> rows, columns = receptive_field(model, "conv1", 10, 10)
-    >>> data.train.images[0][rows, columns].shape
-    (3, 3, 1)
-    """
-    names = [layer.name for layer in layers_of(model) if len(layer.output.shape) == 4]
-    if layer_name not in names:
-        raise ValueError(f"expected one of the layers {', '.join(names)}, got {layer_name!r}")
-    layers = layers_of(model)[: names.index(layer_name) + 1]
-    height, width = layers[-1].output.shape[1:3]
-    if not (0 <= row < height and 0 <= column < width):
-        raise ValueError(
-            f"expected a cell within {height} rows and {width} columns, got [{row}, {column}]"
-        )
-    return _field(layers, row, 1), _field(layers, column, 2)
-
-
-def _field(layers: list[Any], cell: int, axis: int) -> slice:
-    """Follow one cell of the last layer back to the image, along one axis."""
-    first, last = cell, cell
-    for layer in reversed(layers):
-        window, stride = _window_and_stride(layer)
-        size = layer.input.shape[axis]
-        before, _ = padded_cells(size, window, stride, getattr(layer, "padding", "valid"))
-        first = max(first * stride - before, 0)
-        last = min(last * stride - before + window, size) - 1
-    return slice(first, last + 1)
-
-
 def occlusion_map(
     model: keras.Model, image: ArrayLike, label: int, *, patch: int = 7
 ) -> NDArray[np.float32]:
-    """Measure where the network looks: how much a grey patch there lowers a label's probability.
+    """Measure where the network looks: how much covering a place lowers a label's probability.
 
-    The patch, of the mean grey of the pixels above 0, is centred on every pixel in turn
+    A patch of the garment's mean grey, of all pixels above 0, is centred on every pixel in turn
     (Zeiler and Fergus 2014, arXiv:1311.2901).
 
     Parameters
@@ -187,8 +101,8 @@ def occlusion_map(
     pixels = np.arange(IMAGE_SHAPE[0])
     is_near = np.abs(np.subtract.outer(pixels, pixels)) <= patch // 2  # along one axis
     is_hidden = np.einsum("ri,cj->rcij", is_near, is_near).reshape(-1, *IMAGE_SHAPE, 1)
-    grey = batch[batch > 0].mean() if batch.any() else np.float32(0)
-    hidden = np.where(is_hidden, grey, batch)
+    mean_grey = batch[batch > 0].mean() if batch.any() else np.float32(0)
+    hidden = np.where(is_hidden, mean_grey, batch)
     probabilities = class_probabilities(model, np.concatenate([batch, hidden]))
     drops = probabilities[0, label] - probabilities[1:, label]
     return drops.reshape(IMAGE_SHAPE)

@@ -1,8 +1,9 @@
-"""Pictures of what the trained network has learned and sees."""
+"""Pictures of what goes on inside a network: arrays of numbers, windows, layers."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,176 +12,164 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from fashion_cnn.images import as_batch
+from fashion_cnn.inside.arithmetic import Padding, output_size, padded_cells
 from fashion_cnn.language import class_names, words_in_pictures
 from fashion_cnn.language import gettext as _
-from fashion_cnn.plotting import BARE, BLUE, GREEN, GREY, SIGNED, canvas, draw_bars, draw_image
+from fashion_cnn.plotting import BLUE, GREEN, GREY, SIGNED, canvas, draw_bars, draw_image
 
-if TYPE_CHECKING:
-    import keras
-
-
-@words_in_pictures()
-def plot_filters(
-    kernels: Mapping[str, ArrayLike], *, columns: int = 16, figure: Figure | None = None
-) -> Figure:
-    """Draw the filters of a layer at several times of its training, with one colour scale.
-
-    Parameters
-    ----------
-    kernels : mapping of str to array_like, shape (window, window, filters)
-        A title, such as ``"epoch 1"``, and the weights of filters that look at one channel, such as
-        ``model.get_layer("conv1").get_weights()[0][:, :, 0]``.
-    columns : int
-        How many filters in a row.
-    figure : matplotlib.figure.Figure, optional
-        Where to draw; by default a new one.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        For each title a histogram of the weights beside the numbered filters. The colour scale
-        covers 97 % of the weights.
-    """
-    arrays = {title: np.asarray(kernel) for title, kernel in kernels.items()}
-    largest = max(np.abs(kernel).max() for kernel in arrays.values())
-    # A few large weights would make all others pale.
-    strongest = max(np.quantile(np.abs(kernel), 0.97) for kernel in arrays.values())
-    rows = sum(-(-kernel.shape[-1] // columns) for kernel in arrays.values())
-    alt = _("Weights and filters: {titles}").format(titles=", ".join(arrays))
-    figure = canvas(figure, (13, max(1.6 * len(arrays), 0.95 * rows)), alt)
-    parts: Any = figure.subfigures(len(arrays), 1, squeeze=False)
-    for part, (title, kernel) in zip(parts[:, 0], arrays.items(), strict=True):
-        histogram_part, grid_part = part.subfigures(1, 2, width_ratios=(1, 4))
-        ax = histogram_part.subplots()
-        ax.hist(kernel.ravel(), np.linspace(-largest, largest, 31), color=BLUE)
-        ax.set(title=title, yticks=[])
-        ax.spines[["top", "right", "left"]].set_visible(False)
-        _draw_mosaic(grid_part, kernel, columns, strongest, _("weight"))
-    return figure
+MAX_WRITTEN = 8  # cells on a side whose numbers can be read
 
 
 @words_in_pictures()
-def plot_feature_maps(
-    feature_maps: ArrayLike,
-    numbers: ArrayLike | None = None,
+def plot_grids(
+    grids: Sequence[ArrayLike],
+    titles: Sequence[str] = (),
     *,
+    images: int = 0,
+    frames: Sequence[tuple[int, int, int, int] | None] = (),
     columns: int = 8,
+    shared_scale: bool = False,
+    numbers: bool = True,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw the feature maps of one image, with one colour scale.
+    """Draw two-dimensional arrays side by side: images, windows, weights, feature maps.
+
+    An image is grey, from 0 (black) to its largest value or 1 (white). Everything else has one
+    palette: white is 0, violet is positive, orange is negative. Up to 8×8 cells can have their
+    numbers written in. NaN is a cell of padding, and hatched.
 
     Parameters
     ----------
-    feature_maps : array_like, shape (height, width, filters)
-        Such as ``layer_outputs(model, image)["conv1"][0]``.
-    numbers : array_like of int, shape (filters,), optional
-        The numbers of these filters, if they are a choice; by default from 0.
+    grids : sequence of array_like, each of shape (height, width) or (height, width, 1)
+        Any numbers.
+    titles : sequence of str
+        What stands above each; none by default.
+    images : int
+        How many of them, from the first, are images.
+    frames : sequence of (row, column, height, width) or None
+        A part of each that gets a green frame, counted from 0; it may reach beyond the edge.
     columns : int
-        How many in a row.
+        The largest number in a row.
+    shared_scale : bool
+        Whether all that are no images have one colour scale; otherwise each has its own.
+    numbers : bool
+        Whether arrays of up to 8×8 cells have their numbers written in.
     figure : matplotlib.figure.Figure, optional
-        Where to draw; by default a new one.
+        Where to draw; by default a new figure.
 
     Returns
     -------
     matplotlib.figure.Figure
-        A panel for each filter, with its number; white is 0, violet above.
+        An axes for each place, row by row.
+
+    Raises
+    ------
+    ValueError
+        If an array has another shape, or there is none.
     """
-    maps = np.asarray(feature_maps)
-    rows = -(-maps.shape[-1] // columns)
-    alt = _("{n} feature maps of {size} cells").format(n=maps.shape[-1], size=_by(maps.shape[:2]))
-    figure = canvas(figure, (1.1 * columns, 1.25 * rows), alt)
-    _draw_mosaic(figure, maps, columns, max(np.abs(maps).max(), 1e-9), _("value"), numbers)
+    arrays = [np.asarray(grid, np.float64) for grid in grids]
+    arrays = [a[..., 0] if a.ndim == 3 and a.shape[-1] == 1 else a for a in arrays]
+    if not arrays or any(array.ndim != 2 for array in arrays):
+        raise ValueError(
+            "expected arrays of shape (height, width), got "
+            f"{[array.shape for array in arrays]}; for maps (height, width, filters), "
+            "pass np.moveaxis(maps, -1, 0)"
+        )
+    titles = [str(title) for title in titles] or [""] * len(arrays)
+    described = ", ".join(filter(None, titles)) or "×".join(map(str, arrays[0].shape))
+    described = textwrap.shorten(described, 300, placeholder=" …")
+    columns = min(columns, len(arrays))
+    rows = math.ceil(len(arrays) / columns)
+    side = max(1.15, min(2.4, 11 / columns))
+    lines = max(title.count("\n") + 1 for title in titles)
+    size = (side * columns, (side + 0.2 * lines) * rows)
+    figure = canvas(figure, size, _("Side by side: {titles}").format(titles=described))
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    largest = [np.nanmax(np.abs(array)) or 1.0 for array in arrays]
+    common = max(largest[images:], default=1.0)
+    for i, (ax, array) in enumerate(zip(axes, arrays, strict=False)):
+        if i < images:
+            draw_image(ax, array / max(largest[i], 1.0))
+        else:
+            limit = common if shared_scale else largest[i]
+            ax.imshow(array, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
+        ax.spines[:].set_color(GREY)
+        if numbers and max(array.shape) <= MAX_WRITTEN:
+            strongest = largest[i] if i < images else limit
+            _write_numbers(ax, array, strongest, is_image=i < images, side=side)
+        if i < len(frames) and (frame := frames[i]) is not None:
+            row, column, height, width = frame
+            gap = 1.25 / 72 / side * max(array.shape)  # half the line, in cells: it stays outside
+            corner = (column - 0.5 - gap, row - 0.5 - gap)
+            width, height = width + 2 * gap, height + 2 * gap
+            outline = Rectangle(corner, width, height, fill=False, edgecolor=GREEN, linewidth=2.5)
+            outline.set_clip_on(False)
+            ax.add_patch(outline)
+        ax.set_title(titles[i], fontsize=8 if side < 1.6 else 10, pad=6)
+        ax.set(xticks=[], yticks=[])
+    for ax in axes[len(arrays) :]:
+        ax.axis("off")
     return figure
 
 
-@words_in_pictures()
-def plot_receptive_fields(
-    model: "keras.Model", image: ArrayLike, row: int, column: int, *, ax: Axes | None = None
-) -> Axes:
-    """Draw how much of an image the cells of each layer see, as squares within squares.
-
-    Parameters
-    ----------
-    model : keras.Model
-        A network from `build_cnn` or `load_model`.
-    image : array_like
-        One image, as `predict` takes it.
-    row, column : int
-        Which cell of the last feature maps, from 0; of the layers before it, the cells are taken
-        that lie in the same place.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; by default those of a new figure.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The image with a frame for each convolution and pooling layer, and its size.
-    """
-    from fashion_cnn.inside.layers import layers_of, receptive_field  # imports Keras: heavy
-
-    layers = [layer for layer in layers_of(model) if len(layer.output.shape) == 4]
-    last_height, last_width = layers[-1].output.shape[1:3]
-    fields = {}
-    for layer in layers:
-        height, width = layer.output.shape[1:3]
-        cell = row * height // last_height, column * width // last_width
-        rows, columns = receptive_field(model, layer.name, *cell)
-        sides = rows.stop - rows.start, columns.stop - columns.start
-        fields[f"{layer.name}: {_by(sides)}"] = rows, columns
-    alt = _("Receptive fields of {layers} layers: {sizes}")
-    alt = alt.format(layers=len(layers), sizes=", ".join(fields))
-    ax = ax or canvas(None, (6.4, 4.4), alt).subplots()
-    draw_image(ax, as_batch(image), _("what one cell of each layer sees"))
-    for number, (size, (rows, columns)) in enumerate(fields.items()):
-        ax.add_patch(_frame(rows, columns))
-        ax.annotate(
-            size,
-            (columns.stop - 0.5, rows.start - 0.5),
-            (29, 4 * (len(layers) - number)),
-            va="center",
-            arrowprops={"arrowstyle": "-", "color": GREEN, "shrinkA": 0, "shrinkB": 0},
-            annotation_clip=False,
-        )
-    ax.set(**BARE)
-    return ax
+def _write_numbers(ax: Any, array: Any, strongest: float, *, is_image: bool, side: float) -> None:
+    """Write each number on its cell, light on dark; hatch padding."""
+    digits = "{:g}" if np.allclose(array, np.round(array), equal_nan=True) else "{:.2f}"
+    points = min(11, 60 * side / 2 / max(array.shape))
+    for (row, column), value in np.ndenumerate(array):
+        corner = (column - 0.5, row - 0.5)
+        if np.isnan(value):
+            style: Any = {"facecolor": "white", "hatch": "////"}
+            ax.add_patch(Rectangle(corner, 1, 1, edgecolor=GREY, linewidth=0, **style))
+            continue
+        ax.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=GREY, linewidth=0.5))
+        strength = value / max(strongest, 1.0) if is_image else abs(value) / strongest
+        is_dark = strength < 0.5 if is_image else strength > 0.6
+        text = digits.format(round(value, 2) + 0.0).replace("-", "−")  # no −0.00
+        color = "white" if is_dark else "black"
+        ax.text(column, row, text, ha="center", va="center", color=color, fontsize=points)
 
 
 @words_in_pictures()
-def plot_patches(
-    images: ArrayLike,
-    fields: Sequence[tuple[slice, slice]],
-    titles: Sequence[str],
-    *,
-    figure: Figure | None = None,
-) -> Figure:
-    """Draw images with a part of each framed, and below them these parts, enlarged.
+def plot_strides(size: int = 5, window: int = 3, *, figure: Figure | None = None) -> Figure:
+    """Draw the positions of a window with same and valid padding and strides 1, 2 and 3.
 
     Parameters
     ----------
-    images : array_like, shape (n, 28, 28, 1) or (n, 28, 28)
-        Each as `predict` takes it.
-    fields : sequence of n tuples of slice
-        Rows and columns of each part, such as `receptive_field` returns them.
-    titles : sequence of n str
-        What is written above each image.
+    size : int
+        Side of the square image, in cells.
+    window : int
+        Side of the square window, in cells.
     figure : matplotlib.figure.Figure, optional
         Where to draw; by default a new one.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Two rows of panels.
+        Same padding above, valid padding below. Hatched cells are padding, dots are the centres of
+        the window's positions; its first one is outlined, and its last one by a dashed line.
     """
-    alt = _("Parts of images: {titles}").format(titles=", ".join(titles))
-    figure = canvas(figure, (1.25 * len(titles), 2.9), alt)
-    axes = figure.subplots(2, len(titles), squeeze=False, subplot_kw=BARE)
-    for image_ax, part_ax, image, (rows, columns), title in zip(
-        *axes, np.asarray(images), fields, titles, strict=True
-    ):
-        image = as_batch(image)[0]
-        draw_image(image_ax, image, title, fontsize=8, pad=3)
-        image_ax.add_patch(_frame(rows, columns))
-        draw_image(part_ax, image[rows, columns])
+    alt = _("The places of a {window}×{window} window on {size}×{size} cells")
+    figure = canvas(figure, (9.5, 6.6), alt.format(window=window, size=size))
+    rows: Any = figure.subplots(2, 3)
+    words: dict[Padding, str] = {"same": _("same padding"), "valid": _("valid padding")}
+    for (padding, word), row_of_axes in zip(words.items(), rows, strict=True):
+        for stride, ax in zip((1, 2, 3), row_of_axes, strict=True):
+            before, after = padded_cells(size, window, stride, padding)
+            places = output_size(size, window, stride, padding)
+            is_padding = np.pad(np.zeros((size, size), bool), (before, after), constant_values=True)
+            for row, column in np.ndindex(*is_padding.shape):
+                ax.add_patch(_cell(row - before, column - before, bool(is_padding[row, column])))
+            first, last = -before, -before + (places - 1) * stride
+            middles = first + (window - 1) / 2 + stride * np.arange(places)
+            ax.plot(*np.meshgrid(middles, middles), "o", color=BLUE, markersize=5)
+            ax.add_patch(_outline(first, first, window))
+            ax.add_patch(_outline(last, last, window, linestyle="--"))
+            ax.set(xlim=(-window / 2 - 0.1, size + window / 2 - 0.9), aspect="equal")
+            ax.set_ylim(*ax.get_xlim()[::-1])
+            ax.axis("off")
+            title = _("{padding}, stride {stride}").format(padding=word, stride=stride)
+            ax.set_title(f"{title}\n{size}×{size} → {places}×{places}", fontsize=11)
     return figure
 
 
@@ -232,80 +221,6 @@ def plot_layers(
     return figure
 
 
-@words_in_pictures()
-def plot_occlusion(
-    image: ArrayLike, drops: ArrayLike, *, patch: int = 7, figure: Figure | None = None
-) -> Figure:
-    """Draw where a black patch on an image changes the probability of a label, and how much.
-
-    Parameters
-    ----------
-    image : array_like
-        One image, as `predict` takes it.
-    drops : array_like, shape (28, 28)
-        What `occlusion_map` returned for it.
-    patch : int
-        Side of the patch that it was computed with, in pixels.
-    figure : matplotlib.figure.Figure, optional
-        Where to draw; by default a new one.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        On the left the image, with the patch framed that costs most; on the right violet where the
-        patch lowers the probability and orange where it raises it, with the outline of what the
-        image shows.
-    """
-    drops = np.asarray(drops)
-    largest = max(np.abs(drops).max(), 1e-9)
-    row, column = map(int, np.unravel_index(drops.argmax(), drops.shape))
-    alt = _(
-        "A black patch lowers the probability most at row {row}, column {column}: by {drop:.3f}"
-    ).format(row=row, column=column, drop=drops.max())
-    figure = canvas(figure, (7, 3.3), alt)
-    image_ax, drop_ax = figure.subplots(1, 2, subplot_kw=BARE)
-    grey, half = as_batch(image)[0, ..., 0], patch // 2
-    draw_image(image_ax, grey, _("image"))
-    most = (slice(max(n - half, 0), min(n + half + 1, len(drops))) for n in (row, column))
-    image_ax.add_patch(_frame(*most))
-    drop_ax.set_title(_("what hiding each spot costs"))
-    colors = drop_ax.imshow(drops, cmap=SIGNED, vmin=-largest, vmax=largest)
-    drop_ax.contour(grey, levels=[0.15], colors="black", linewidths=0.8)
-    figure.colorbar(colors, ax=drop_ax, label=_("drop in the probability"))
-    return figure
-
-
-def _draw_mosaic(
-    figure: Any,
-    images: NDArray[np.floating[Any]],
-    columns: int,
-    largest: float,
-    label: str,
-    numbers: ArrayLike | None = None,
-) -> None:
-    """Draw every channel of (height, width, channels) in a numbered panel, and the colour scale."""
-    count = images.shape[-1]
-    titles = range(count) if numbers is None else np.asarray(numbers)
-    axes = figure.subplots(-(-count // columns), columns, squeeze=False, subplot_kw=BARE)
-    for ax in axes.ravel():
-        ax.axis("off")
-    for ax, image, title in zip(axes.ravel(), np.moveaxis(images, -1, 0), titles, strict=False):
-        ax.axis("on")
-        ax.spines[:].set_color(GREY)
-        colors = ax.imshow(image, cmap=SIGNED, vmin=-largest, vmax=largest, interpolation="nearest")
-        ax.set_title(str(title), fontsize=7, pad=2)
-    bar = figure.colorbar(colors, ax=axes, label=label, fraction=0.03, pad=0.01)
-    if images.min() >= 0:
-        bar.ax.set_ylim(0, largest)
-
-
-def _frame(rows: slice, columns: slice) -> Rectangle:
-    """Return a frame around a part of an image."""
-    size = columns.stop - columns.start, rows.stop - rows.start
-    corner = (columns.start - 0.5, rows.start - 0.5)
-    return Rectangle(corner, *size, fill=False, edgecolor=GREEN, linewidth=1.8)
-
-
 def _side_by_side(output: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """Tile feature maps (height, width, n) with gaps, or n numbers, into roughly a square."""
     tiles, gap = (output, (0, 1)) if output.ndim == 3 else (output[np.newaxis, np.newaxis], (0, 0))
@@ -331,3 +246,15 @@ def _frame_tiles(ax: Axes, height: int, width: int, count: int) -> None:
 
 def _by(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))
+
+
+def _cell(row: float, column: float, is_padding: bool) -> Rectangle:
+    """Return one cell: framed, and hatched if it is padding."""
+    style: dict[str, Any] = {"fc": "#E4E4E4", "hatch": "///"} if is_padding else {"fc": "white"}
+    return Rectangle((column - 0.5, row - 0.5), 1, 1, ec=GREY, lw=0.8, **style)
+
+
+def _outline(row: float, column: float, size: int, linestyle: str = "-") -> Rectangle:
+    """Return a frame around `size` cells down and across, the first at (row, column)."""
+    style: dict[str, Any] = {"edgecolor": GREEN, "linewidth": 2.5, "linestyle": linestyle}
+    return Rectangle((column - 0.5, row - 0.5), size, size, fill=False, zorder=3, **style)
