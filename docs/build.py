@@ -179,7 +179,7 @@ def relinked(text: str, page: str, documents: dict[str, str], language: str, sou
             other = home + ("" if language == "ko" else "ko/") + foreign[document]
             return f'<a href="{other}.html{anchor}">{words}</a>'
         if path.parent == LIVE:
-            return f'<a href="{home}play/{path.name}?lang={language}">{words}</a>'
+            return f'<a href="{home}play/{path.name}?lang={language}{anchor}">{words}</a>'
         if path.is_dir():
             return words
         copy = source / "files" / document
