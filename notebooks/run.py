@@ -1,7 +1,7 @@
 """Run notebooks top to bottom in a real Jupyter kernel, showing what they print as they go.
 
-``python notebooks/run.py notebooks/fashion_cnn.ipynb`` (or ``make notebook``) writes the executed
-copy as ``runs/fashion_cnn.ipynb`` and ``runs/fashion_cnn.html`` under the current directory.
+``python notebooks/run.py notebooks/01_train.ipynb`` (or ``make notebook``) writes the executed
+copy as ``runs/01_train.ipynb`` and ``runs/01_train.html`` under the current directory.
 """
 
 import asyncio
