@@ -262,9 +262,14 @@ def plot_prediction(
 
     Raises
     ------
-    ValueError
-        If the image or the label is not as expected.
+    TypeError, ValueError
+        If the image, the prediction or the label is not as expected.
     """
+    if not isinstance(prediction, Prediction):
+        call = "plot_prediction(image, predict(model, image))"
+        raise TypeError(
+            f"expected a Prediction second, got {type(prediction).__name__}; call {call}"
+        )
     image, names, is_right = as_batch(image), list(class_names()), True
     title = f"{names[prediction.label]}, {prediction.probability:.1%}"
     if true_label is not None:

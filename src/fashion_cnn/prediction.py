@@ -175,7 +175,7 @@ def class_probabilities(model: "keras.Model", images: NDArray[np.float32]) -> ND
     if not (np.abs(sums - 1) < 0.02).all() or probabilities.min() < 0:  # NaN fails, too
         raise ValueError(
             "expected a model that gives probabilities, which sum to 1 for each image, got sums "
-            f"from {sums.min():.3g} to {sums.max():.3g}; its weights must be finite, and its last "
-            "layer needs softmax, as keras.Sequential([model, keras.layers.Softmax()]) has it"
+            f"from {sums.min():.3g} to {sums.max():.3g}; its weights must be finite, and it "
+            "must end in softmax, as after model.add(keras.layers.Softmax())"
         )
     return probabilities
