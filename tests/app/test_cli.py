@@ -62,7 +62,7 @@ def checkpoint(trained, tmp_path):
 
 
 def test_there_is_a_command_for_each_verb_and_a_version(run):
-    assert NAMES == ["data", "demo", "doctor", "evaluate", "predict", "report", "train"]
+    assert NAMES == ["data", "demo", "doctor", "evaluate", "page", "predict", "report", "train"]
     code, out, err = run()
     assert (code, out) == (2, "")
     assert err.startswith("Usage: fashion-cnn")
