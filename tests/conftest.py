@@ -41,6 +41,12 @@ def assert_equal_weights(*models):
             np.testing.assert_array_equal(array, arrays[0])
 
 
+def content_of(folder):
+    """Return the bytes of every file below a folder, by path."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
 class MakesDirectory:
     """An object whose unpickling makes the directory ``proof``."""
 

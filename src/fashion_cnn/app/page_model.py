@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parents[1] / "page"
 KINDS = {"Conv2D": "conv", "MaxPooling2D": "pool"}  # others keep their names, in small letters
-SIZES = ("filters", "units", "rate")  # in which a network may differ from `build_cnn`'s
 MAX_EXAMPLES = 30
 
 
@@ -166,31 +165,21 @@ def _packed(model: "keras.Sequential") -> tuple[list[dict[str, Any]], str, bytes
 
     It is float16 if every weight survives that, as those of the package's network do.
     """
-    from fashion_cnn.model import architecture, build_cnn  # imports Keras
+    from fashion_cnn.model import resembling  # imports Keras
 
     check_model(model, "write_page(model, directory)")
-    ours = build_cnn()
-    found, expected = (
-        [(kind, {k: x for k, x in settings.items() if k not in SIZES}) for kind, settings in each]
-        for each in map(architecture, (model, ours))
-    )
-    if found != expected or model.output_shape != ours.output_shape:
-        kinds = ", ".join(kind for kind, _settings in found)
-        raise ValueError(
-            "expected a network of build_cnn's architecture, with any number of filters and units, "
-            f"got one whose layers ({kinds}) or their settings differ"
-        )
-    arrays = model.get_weights()
+    named, arrays = resembling(json.loads(model.to_json())), model.get_weights()
+    named.set_weights(arrays)
     with np.errstate(over="ignore"):  # what is too large becomes infinite, so it does not survive
         is_half = all((array == array.astype(np.float16)).all() for array in arrays)
     dtype = np.dtype(np.float16 if is_half else np.float32)
     layers, weights = [], b""
-    for layer, named in zip(model.layers, ours.layers, strict=True):
+    for layer in named.layers:
         kind, places = type(layer).__name__, []
         for array in layer.get_weights():
             places.append({"shape": list(array.shape), "offset": len(weights)})
             weights += array.astype(dtype.newbyteorder("<")).tobytes()
-        described = {"name": named.name, "kind": KINDS.get(kind, kind.lower())}
+        described = {"name": layer.name, "kind": KINDS.get(kind, kind.lower())}
         layers.append(described | {"shape": list(layer.output.shape[1:]), "weights": places})
     return layers, dtype.name, weights
 
