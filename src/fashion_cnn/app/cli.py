@@ -344,8 +344,9 @@ def page(
 ) -> None:
     """Write the web page with your network to a folder that any web server can serve.
 
-    If the data that the network was trained on is on this machine, its accuracy on the test images
-    stands on the page. DIRECTORY is new or empty, or holds an older page, which is replaced.
+    The page names the data, and the accuracy on its test images, if `train` saved the network and
+    the data is on this machine, or if --data-dir is given. DIRECTORY is new or empty, or holds an
+    older page, which is replaced.
 
     \b
     Example:
@@ -357,16 +358,16 @@ def page(
     if examples:
         paths = sorted(Path(examples).iterdir())
         pictures = [_prepared(path) for path in paths if not path.name.startswith(".")]
+    model = fc.load_model(checkpoint) if names else _load(checkpoint)
+    from fashion_cnn.checkpoint import load_history  # imports Keras
+    from fashion_cnn.model import is_trained_on_stand_in
+
     data = None
-    if checkpoint:
+    if data_dir or (checkpoint and load_history(checkpoint)):  # else nobody knows its data
         with contextlib.suppress(*() if data_dir else (NotAvailableError,)):
             data = fc.load_fashion_mnist(data_source(data_dir).directory)  # downloads nothing
-    model = fc.load_model(checkpoint) if names else _load(checkpoint)
-    from fashion_cnn.model import is_trained_on_stand_in  # imports Keras
-
-    is_other = bool(names) or is_trained_on_stand_in(model)
-    if data and not data_dir and data.source.is_fashion_mnist == is_other:
-        data = None  # it was found by chance, and is not what the network was trained on
+    if data and not data_dir and data.source.is_fashion_mnist == is_trained_on_stand_in(model):
+        data = None  # as it is not what the network was trained on
     if checkpoint and not data:
         _say(_("the page will not say how accurate the network is; name its data with --data-dir"))
     fc.write_page(
