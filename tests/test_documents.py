@@ -97,6 +97,6 @@ def test_the_results_have_a_line_for_each_run(monkeypatch, tmp_path):
     monkeypatch.setattr(measure, "RESULTS", copy)
     measure.keep_results("page", measure.results_of("page"))
     assert copy.read_text() == text
-    runs = json.loads(text)["trainings"]["runs"]
     lines = [line.strip().removesuffix(",") for line in text.splitlines()]
-    assert all(json.dumps(run) in lines for side in runs.values() for run in side)
+    for results in json.loads(text)["trainings"].values():
+        assert all(json.dumps(run) in lines for side in results["runs"].values() for run in side)

@@ -202,20 +202,21 @@ def predict(
     for image in images:
         try:
             if image.isascii() and image.isdigit():
-                pixels, true_class = _test_image(int(image), test_split())
+                (pixels, true_class), fault = _test_image(int(image), test_split()), ""
             else:
                 on_disk(Path(image).expanduser()).stat()  # before OpenCV is imported
-                pixels, true_class = fc.prepare_photo(image), None
-            pictures.append((image, pixels, true_class))
+                steps = fc.photo_steps(image)
+                pixels, true_class, fault = steps.centred, None, steps.remark
+            pictures.append((image, pixels, true_class, fault))
         except (DatasetError, OSError, ValueError) as error:
             line = _line(error)
             _say(line if image in line else f"{image}: {line}")
     model = _load(checkpoint) if pictures else None
     answers = []
-    for image, pixels, true_class in pictures:
+    for image, pixels, true_class, fault in pictures:
         prediction = fc.predict(model, pixels)
         if prediction.remark:
-            _say(f"{image}: {prediction.remark}")
+            _say(f"{image}: {'; '.join(filter(None, (prediction.remark, fault)))}")
         probabilities = dict(zip(fc.CLASS_NAMES, prediction.probabilities.tolist(), strict=True))
         answers.append(
             {

@@ -47,6 +47,11 @@ class PhotoSteps(NamedTuple):
     trimmed: NDArray[np.float32]
     centred: NDArray[np.float32]
 
+    @property
+    def remark(self) -> str:
+        """What to do about this photo, if the prediction is not to be relied on, or nothing."""
+        return "" if self.mask.shape == IMAGE_SHAPE else garment.fault_of(self.mask > 0)
+
     def __repr__(self) -> str:
         """Return the size of each step, width first."""
         sizes = (f"{name} {x.shape[1]}×{x.shape[0]}" for name, x in self._asdict().items())
@@ -124,7 +129,8 @@ def predict_photos(
     pandas.DataFrame
         A row for each photo, in order, with ``class_name``, its ``probability`` in [0, 1],
         ``unlikeness`` (above 1: do not rely on the answer), and ``remark``: a sentence that says
-        why not to rely on the answer, or why there is none; otherwise empty.
+        why not to rely on the answer and what to do about the photo, or why there is no answer;
+        otherwise empty.
 
     Raises
     ------
@@ -148,8 +154,10 @@ def predict_photos(
     rows = []
     for path in paths:
         try:
-            made = predict(model, prepare_photo(path))
-            rows.append((made.class_name, made.probability, made.unlikeness, made.remark))
+            steps = photo_steps(path)
+            made = predict(model, steps.centred)
+            remark = made.remark and "; ".join(filter(None, (made.remark, steps.remark)))
+            rows.append((made.class_name, made.probability, made.unlikeness, remark))
         except (OSError, ValueError) as error:
             rows.append(("", np.nan, np.nan, str(error)))
     columns = ["class_name", "probability", "unlikeness", "remark"]
