@@ -113,6 +113,9 @@ def page_files(
     ``model/model.json`` has what is known of the network, and its layers, each with ``name``,
     ``kind``, output ``shape`` and ``weights``, whose ``offset`` in ``model/weights.bin`` is in
     bytes. `write_page` describes the arguments.
+
+    >>> len(page_files(build_cnn(filters=(8, 16), dense_units=20))["model/weights.bin"])
+    68632
     """
     files = {path.relative_to(PAGE).as_posix(): path.read_bytes() for path in PAGE.rglob("*.*")}
     names = {language: [translated(n, language) for n in CLASS_NAMES] for language in LANGUAGES}
