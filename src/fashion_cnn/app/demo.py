@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 import fashion_cnn as fc
+from fashion_cnn.app.page_model import page_files
 from fashion_cnn.language import gettext as _
 
-PAGE = Path(__file__).parents[1] / "page"
 MEDIA_TYPES = {  # the module mimetypes asks Windows, where .js can be plain text
     ".bin": "application/octet-stream",
     ".css": "text/css",
@@ -51,23 +51,13 @@ def serve(checkpoint: str | None, host: str, port: int, allowed: Iterable[str] =
     """Serve the page until Ctrl-C or SIGTERM; print its address once it answers."""
     with PageServer(host, port, allowed) as server:
         model = fc.load_model(checkpoint)  # imports Keras; meanwhile, the second process starts
-        from fashion_cnn.app.page_model import page_model
-
-        server.files = page_files(*page_model(model, name=Path(checkpoint or "").name))
+        server.files = page_files(model, name=Path(checkpoint or "").name, is_served=True)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
             print(_("The page is at {url} (Ctrl-C ends it)").format(url=server.url), flush=True)
             server.serve_forever()
         server.preparer.lock.acquire()  # the picture in preparation is the last
-
-
-def page_files(manifest: dict[str, Any], weights: bytes) -> dict[str, bytes]:
-    """Return each file of the page, and the network in the form of `page_model`, by its path."""
-    files = {path.relative_to(PAGE).as_posix(): path.read_bytes() for path in PAGE.rglob("*.*")}
-    files["model/model.json"] = json.dumps(manifest | {"server": True}).encode()
-    files["model/weights.bin"] = weights
-    return {f"/{path}": content for path, content in files.items()}
 
 
 class PageServer(ThreadingTCPServer):
@@ -134,8 +124,7 @@ class SameOriginOnly(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with a file of the page."""
-        path = self.path.partition("?")[0]
-        path = "/network.html" if path == "/" else path
+        path = self.path.partition("?")[0].removeprefix("/") or "index.html"
         if path not in self.server.files:
             return self.send_error(404)
         self.answer(200, self.server.files[path], Path(path).suffix)

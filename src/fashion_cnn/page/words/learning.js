@@ -1,7 +1,7 @@
 /* The words of learning.html. */
 export default {
   "learning title": { en: "How the filters took shape", ko: "필터가 만들어지는 과정" },
-  "learning lead": { en: "One training run, recorded: {images} images, {epochs} times over. It begins with random weights. Nobody tells a filter what to look for.", ko: "훈련 한 번을 처음부터 끝까지 기록했습니다. 이미지 {images}장을 {epochs}번 반복해서 보았습니다. 가중치는 무작위 값에서 시작하고, 필터에 무엇을 찾으라고 알려 준 적은 없습니다." },
+  "learning lead": { en: "One training run of the tutorial, recorded: {images} images, {epochs} times over. It begins with random weights. Nobody tells a filter what to look for. The network of the first view is another one.", ko: "튜토리얼의 훈련 한 번을 처음부터 끝까지 기록했습니다. 이미지 {images}장을 {epochs}번 반복해서 보았습니다. 가중치는 무작위 값에서 시작하고, 필터에 무엇을 찾으라고 알려 준 적은 없습니다. 첫 화면에서 예측하는 것은 다른 신경망입니다." },
 
   "filters title": { en: "The 32 filters of the first layer", ko: "첫 번째 층의 필터 32개" },
   filter: { en: "filter {number}", ko: "{number}번 필터" },
