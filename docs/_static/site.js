@@ -1,4 +1,4 @@
-// The live views follow the site's theme, and a frame is as high as what it shows.
+// The live views follow the site's theme, and a frame is as high as what it shows, up to a window.
 const theme = () => document.documentElement.dataset.theme;
 
 for (const frame of document.querySelectorAll(".live iframe")) {
@@ -15,6 +15,17 @@ for (const frame of document.querySelectorAll(".live iframe")) {
     shown = theme();
   }).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   if (shown === "light" || shown === "dark") load(); // else the theme is about to choose
+}
+
+// A search result quotes the text of a page, not its title, its buttons or its list of sections.
+if (typeof Search !== "undefined") {
+  const { htmlToText } = Search;
+  Search.htmlToText = (source, anchor) => {
+    const page = new DOMParser().parseFromString(source, "text/html").querySelector(".bd-article");
+    page.setAttribute("role", "main"); // where Sphinx looks
+    for (const part of page.querySelectorAll("h1, .download, .live")) part.remove();
+    return htmlToText(page.outerHTML, anchor);
+  };
 }
 
 // The theme's buttons that fold parts of the navigation out have no words.
