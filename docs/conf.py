@@ -189,6 +189,7 @@ def launch_own_edition(app: Sphinx, page: str, template: str, context: Any, tree
     if app.config.language == "ko":
         for group in context["header_buttons"]:
             for button in group.get("buttons", []):
+                group["tooltip"], button["tooltip"] = "노트북 실행", f"{button['text']}에서 실행"
                 button["url"] = button.get("url", "").replace("/notebooks/", "/notebooks/ko/")
 
 

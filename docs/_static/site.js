@@ -26,6 +26,10 @@ if (typeof Search !== "undefined") {
     for (const part of page.querySelectorAll("h1, .download, .live")) part.remove();
     return htmlToText(page.outerHTML, anchor);
   };
+  if (document.documentElement.lang === "ko") { // Sphinx's own translation is empty
+    const found = "Search finished, found one page matching the search query.";
+    Documentation.TRANSLATIONS[found] = ["페이지 ${resultCount}개를 찾았습니다."];
+  }
 }
 
 // The theme's buttons that fold parts of the navigation out have no words.
