@@ -59,7 +59,8 @@ EMBEDDED = {
     ("notebooks/03_inside", "maps-words"): "learning",
 }
 MOVED = """<!doctype html><html lang="{language}"><meta charset="utf-8"><title>fashion-cnn</title>
-<meta http-equiv="refresh" content="0; url={address}"><a href="{address}">{address}</a></html>
+<link rel="icon" href="data:,"><meta http-equiv="refresh" content="0; url={address}">
+<a href="{address}">{address}</a></html>
 """
 DOWNLOAD = {"en": "Download this notebook", "ko": "이 노트북 내려받기"}
 SHOW_CODE = {"en": "Show the code", "ko": "코드 보기"}

@@ -6,7 +6,8 @@ for (const frame of document.querySelectorAll(".live iframe")) {
   frame.addEventListener("load", () => {
     const page = frame.contentDocument?.body; // null where the browser keeps frames apart
     if (!page) return;
-    const fit = () => (frame.style.height = `${page.getBoundingClientRect().height}px`);
+    const border = frame.offsetHeight - frame.clientHeight;
+    const fit = () => (frame.style.height = `${page.getBoundingClientRect().height + border}px`);
     new ResizeObserver(fit).observe(page);
   });
   let shown = theme();
