@@ -85,7 +85,7 @@ unlikeness: $(READY) ## train the small network behind the warning (a few minute
 screenshot: $(READY) ## take the pictures of the live page (needs Chromium)
 	$(BIN)/python artefacts/screenshots.py
 
-figure: $(READY) ## take the READMEs' pictures from the committed notebooks
+figure: $(READY) ## draw the pictures of the READMEs and of the start page
 	$(BIN)/python artefacts/readme_figure.py
 
 translations: $(READY) ## compile the Korean catalogue

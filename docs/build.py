@@ -23,7 +23,7 @@ LANGUAGES = ("en", "ko")
 PAGES = {
     "index": ("docs/index.md", "docs/ko/index.md"),
     "guide": ("README.md", "README.ko.md"),
-    "play": ("docs/play.md", "docs/ko/play.md"),
+    "own-network": ("docs/own-network.md", "docs/ko/own-network.md"),
     "old-keras": ("docs/old-keras.md", "docs/ko/old-keras.md"),
     "api/index": ("docs/api/index.md", "docs/ko/api.md"),
 } | {
@@ -46,7 +46,11 @@ PAGES = {
 }
 LESSONS = ("01_train", "02_convolution", "03_inside", "04_experiments")
 PAGES |= {f"notebooks/{x}": (f"notebooks/{x}.ipynb", f"notebooks/ko/{x}.ipynb") for x in LESSONS}
-REDIRECTS = {"fashion_cnn": "01_train", "inside_the_cnn": "02_convolution"}  # where pages were
+REDIRECTS = {  # from where pages were; from the root of the whole site
+    "notebooks/fashion_cnn": "{edition}notebooks/01_train.html",
+    "notebooks/inside_the_cnn": "{edition}notebooks/02_convolution.html",
+    "play": "play/network.html?lang={language}",
+}
 ENGLISH_ONLY = sorted(page for page, (english, korean) in PAGES.items() if english == korean)
 
 # The live views in the lessons: the cell after which one stands.
@@ -55,7 +59,12 @@ EMBEDDED = {
     ("notebooks/02_convolution", "names-edge"): "convolution",
     ("notebooks/03_inside", "maps-words"): "learning",
 }
+MOVED = """<!doctype html><html lang="{language}"><meta charset="utf-8"><title>fashion-cnn</title>
+<link rel="icon" href="data:,"><meta http-equiv="refresh" content="0; url={address}">
+<a href="{address}">{address}</a></html>
+"""
 DOWNLOAD = {"en": "Download this notebook", "ko": "이 노트북 내려받기"}
+SHOW_CODE = {"en": "Show the code", "ko": "코드 보기"}
 OTHER_EDITION = re.compile(
     r"^\[(한국어|English)\]\([^()]*\)\n\n", re.MULTILINE
 )  # the header has it
@@ -80,7 +89,8 @@ def build(directory: Path) -> Path:
         collect(language, source)
         results = directory / language
         places = ["-c", ROOT / "docs", "-d", results / "doctrees", source, results / "html"]
-        command = [*sphinx, "-D", f"language={language}", *map(str, places)]
+        words = [f"language={language}", f"nb_code_prompt_show={SHOW_CODE[language]}"]
+        command = [*sphinx, *(f"-D{one}" for one in words), *map(str, places)]
         builds.append(subprocess.Popen(command))
     if any([process.wait() for process in builds]):
         sys.exit("the site has faults, named above")
@@ -92,10 +102,10 @@ def build(directory: Path) -> Path:
                 committed = ROOT / documents[LANGUAGES.index(language)]
                 shutil.copy(committed, edition / f"{page}.ipynb")
         for old, new in REDIRECTS.items():
-            refresh = f'<meta http-equiv="refresh" content="0; url={new}.html">'
-            moved = f'<title>{new}</title>{refresh}<a href="{new}.html">{new}</a>'
-            page = f'<!doctype html><html lang="{language}"><meta charset="utf-8">{moved}</html>'
-            (edition / "notebooks" / f"{old}.html").write_text(page, "utf-8")
+            path = (edition / old).with_suffix(".html")
+            target = new.format(edition="" if edition == html else "ko/", language=language)
+            address = os.path.relpath(html / target, path.parent)
+            path.write_text(MOVED.format(language=language, address=address), "utf-8")
     add_live_page(html / "play")
     return html
 

@@ -1,13 +1,15 @@
 """Sphinx's configuration, for both languages; build.py collects the pages and starts Sphinx."""
 
+import base64
+import functools
 import os
 import re
 import sys
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
+import nbformat
 from docutils import nodes
-from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.search import SearchLanguage, languages
@@ -15,7 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from build import ENGLISH_ONLY
+from build import ENGLISH_ONLY, LESSONS, ROOT
 
 import fashion_cnn
 
@@ -132,19 +134,14 @@ class Live(SphinxDirective):
 
     required_arguments = 1
     has_content = True
-    option_spec: ClassVar = {"cut": directives.flag}  # to its first screen
 
     def run(self) -> list[nodes.Node]:
         """Return the frame, and the fallback."""
         view, language = self.arguments[0], self.config.language
-        home = home_of(self.env.docname, language)
-        address = f"{home}play/{view}.html?lang={language}"
-        cut = "cut" in self.options
-        embed = "cut" if cut else 1
+        address = live_view(self.env.docname, language, view)
         before = (
-            f'<div class="live{" cut" * cut}"><div class="frame"><iframe '
-            f'title="{TITLES[language][view]}" data-address="{address}&amp;embed={embed}" '
-            f'scrolling="{"no" if cut else "auto"}" loading="lazy"></iframe></div><noscript>'
+            f'<div class="live"><iframe title="{TITLES[language][view]}" loading="lazy" '
+            f'data-address="{address}&amp;embed=1"></iframe><noscript>'
         )
         after = f'</noscript><p><a class="whole" href="{address}">{WHOLE[language]}</a></p></div>'
         return [
@@ -157,6 +154,25 @@ class Live(SphinxDirective):
 def home_of(page: str, language: str) -> str:
     """Return the way from a page to the root of the whole site."""
     return "../" * (page.count("/") + (language != "en"))
+
+
+def live_view(page: str, language: str, view: str) -> str:
+    """Return the way from a page to a view of the live page."""
+    return f"{home_of(page, language)}play/{view}.html?lang={language}"
+
+
+def lead_to_live_views(app: Sphinx, page: str, template: str, context: Any, tree: Any) -> None:
+    """Let the entries ``live://…`` of the menu lead to the live page, unknown to Sphinx."""
+    menu, language = context["toctree"], app.config.language
+
+    def with_views(**options: Any) -> str:
+        return re.sub(
+            r'external" href="live://(\w+)',
+            lambda entry: f'internal" href="{live_view(page, language, entry[1])}',
+            menu(**options),
+        )
+
+    context["toctree"] = with_views
 
 
 def add_other_language(app: Sphinx, page: str, template: str, context: Any, tree: Any) -> None:
@@ -173,6 +189,7 @@ def launch_own_edition(app: Sphinx, page: str, template: str, context: Any, tree
     if app.config.language == "ko":
         for group in context["header_buttons"]:
             for button in group.get("buttons", []):
+                group["tooltip"], button["tooltip"] = "노트북 실행", f"{button['text']}에서 실행"
                 button["url"] = button.get("url", "").replace("/notebooks/", "/notebooks/ko/")
 
 
@@ -193,6 +210,39 @@ def describe_recipe(
     if what == "data":
         docstrings = ModuleAnalyzer.for_module(type(thing).__module__).find_attr_docs()
         lines[:] = docstrings["", name.rpartition(".")[2]]
+
+
+def show_picture(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]
+) -> None:
+    """Put a picture below the first sentence of a plot."""
+    if found := pictures().get(name.rpartition(".")[2]):
+        file, picture, alt = found
+        path = Path(app.srcdir) / "files" / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(picture)
+        lines[1:1] = ["", f".. image:: /files/{file}", "   :width: 32em", f"   :alt: {alt}", ""]
+
+
+@functools.cache
+def pictures() -> dict[str, tuple[str, bytes, str]]:
+    """Return the first picture of each plot in the lessons: name, file, alternative text."""
+    layers = (ROOT / "docs" / "layers.png").read_bytes()  # in no lesson
+    found = {"plot_layers": ("plot_layers.png", layers, "A boot on its way through all layers")}
+    for lesson in LESSONS:
+        for cell in nbformat.read(ROOT / "notebooks" / f"{lesson}.ipynb", as_version=4).cells:
+            functions = re.findall(r"\b(plot_\w+)\(", cell.source)
+            for output in cell.get("outputs", []) if functions else []:
+                data, about = output.get("data", {}), output.get("metadata", {})
+                if png := data.get("image/png"):
+                    kind, picture, suffix = "image/png", base64.b64decode(png), "png"
+                elif svg := data.get("image/svg+xml"):
+                    kind, picture, suffix = "image/svg+xml", svg.encode(), "svg"
+                else:
+                    continue
+                file, alt = f"{functions[0]}.{suffix}", about[kind]["alt"].replace("\n", " ")
+                found.setdefault(functions[0], (file, picture, alt))
+    return found
 
 
 def skip_field(
@@ -229,7 +279,9 @@ def setup(app: Sphinx) -> None:
     app.add_directive("live", Live)
     app.connect("missing-reference", link_elsewhere)
     app.connect("autodoc-process-docstring", describe_recipe, priority=400)  # before napoleon
+    app.connect("autodoc-process-docstring", show_picture, priority=600)  # after napoleon
     app.connect("autodoc-skip-member", skip_field)
     app.connect("doctree-read", prepare_page)
     app.connect("html-page-context", add_other_language)
+    app.connect("html-page-context", lead_to_live_views)
     app.connect("html-page-context", launch_own_edition, priority=900)  # after the theme's

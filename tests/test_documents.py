@@ -3,7 +3,6 @@
 import importlib
 import json
 import re
-import runpy
 
 import click
 import pytest
@@ -63,12 +62,6 @@ def test_readme_is_short_and_its_tables_narrow(readme):
     assert all(row.count("|") - 1 <= 5 for row in rows)
     if readme == "README.md":
         assert len(text.split()) < 1_000
-
-
-def test_readme_pictures_are_the_notebooks():
-    figures = runpy.run_path(str(ROOT / "artefacts" / "readme_figure.py"))
-    for path, place in figures["PICTURES"].items():
-        assert path.read_bytes() == figures["picture_in_notebook"](*place)
 
 
 def test_tables_are_the_benchmarks(monkeypatch):
