@@ -1,5 +1,7 @@
 """Define what images, labels and splits are, and check them."""
 
+from __future__ import annotations
+
 import operator
 from typing import Any, NamedTuple
 

@@ -215,8 +215,9 @@ def predict(
     answers = []
     for image, pixels, true_class, fault in pictures:
         prediction = fc.predict(model, pixels)
-        if prediction.remark:
-            _say(f"{image}: {'; '.join(filter(None, (prediction.remark, fault)))}")
+        remark = prediction.remark and "; ".join(filter(None, (prediction.remark, fault)))
+        if remark:
+            _say(f"{image}: {remark}")
         probabilities = dict(zip(fc.CLASS_NAMES, prediction.probabilities.tolist(), strict=True))
         answers.append(
             {
@@ -224,6 +225,7 @@ def predict(
                 "class": fc.CLASS_NAMES[prediction.label],
                 "true_class": true_class,
                 "unlikeness": round(prediction.unlikeness, 3),
+                "remark": remark,
                 "probabilities": {name: round(p, 6) for name, p in probabilities.items()},
             }
         )

@@ -71,8 +71,9 @@ class PageServer(ThreadingTCPServer):
             self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             super().__init__((host, port), SameOriginOnly)
         except OSError as error:
-            reason = f"the page cannot listen on {host}, port {port}: {error.strerror}"
-            raise OSError(f"{reason}; choose another port or host") from error
+            message = _("the page cannot listen on {host}, port {port}: {reason}; choose others")
+            reason = {"host": host, "port": port, "reason": error.strerror}
+            raise OSError(message.format(**reason)) from error
         name = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{self.server_address[1]}/"
         machine = socket.gethostname()
@@ -115,8 +116,9 @@ class SameOriginOnly(BaseHTTPRequestHandler):
         if is_known and (is_own or names[1] in self.server.allowed):
             return True
         message = _(
-            "this page was asked for as {name}, which it does not answer. If that is how you reach "
-            "it, through a proxy such as Colab's, end it and start it with --allow-host {name}"
+            "{name} asked for this page and got no answer: another website may have tried to reach "
+            "it. If that is how you reach it yourself, through a proxy such as Colab's, end it and "
+            "start it with --allow-host {name}"
         ).format(name=re.sub(r"[^\w.:-]", "?", names[1] if is_known else names[0]))
         print(f"fashion-cnn: {message}", file=sys.stderr)  # the page cannot show every refusal
         self.send_error(403, explain=message)

@@ -1,5 +1,7 @@
 """Write the live page, which computes every layer of a network in the browser."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -28,7 +30,7 @@ MAX_EXAMPLES = 30
 
 
 def write_page(
-    model: "keras.Sequential",
+    model: keras.Sequential,
     directory: str | os.PathLike[str],
     *,
     name: str = "",
@@ -100,7 +102,7 @@ def free_directory(directory: str | os.PathLike[str]) -> Path:
 
 
 def page_files(
-    model: "keras.Sequential",
+    model: keras.Sequential,
     *,
     name: str = "",
     class_names: Sequence[str] | None = None,
@@ -163,7 +165,7 @@ def _encoded(examples: ArrayLike | tuple[ArrayLike, ArrayLike]) -> list[dict[str
     return [one | {"pixels": text} for one, text in zip(known, pixels, strict=True)]
 
 
-def _packed(model: "keras.Sequential") -> tuple[list[dict[str, Any]], str, bytes]:
+def _packed(model: keras.Sequential) -> tuple[list[dict[str, Any]], str, bytes]:
     """Return the layers of a network, the dtype of its weights, and these, little-endian.
 
     It is float16 if every weight survives that, as those of the package's network do.
@@ -188,7 +190,7 @@ def _packed(model: "keras.Sequential") -> tuple[list[dict[str, Any]], str, bytes
 
 
 def _known_of(
-    model: "keras.Sequential", data: FashionMNIST | None, *, is_of_garments: bool
+    model: keras.Sequential, data: FashionMNIST | None, *, is_of_garments: bool
 ) -> dict[str, Any]:
     """Return what is known of a network: whose it is, what it was trained on, its accuracy."""
     from fashion_cnn.model import PRETRAINED, is_trained_on_stand_in  # imports Keras

@@ -1,5 +1,7 @@
 """Turn a photo into an image like those of Fashion-MNIST (without TensorFlow)."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
@@ -113,8 +115,8 @@ def photo_steps(photo: Photo) -> PhotoSteps:
 
 
 def predict_photos(
-    photos: Iterable[str | os.PathLike[str]], model: "keras.Model | None" = None
-) -> "pd.DataFrame":
+    photos: Iterable[str | os.PathLike[str]], model: keras.Model | None = None
+) -> pd.DataFrame:
     """Predict the class of each of many photos.
 
     Parameters
