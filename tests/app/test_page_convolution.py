@@ -39,14 +39,18 @@ def choose(page, **values):
         page.locator(f"#{group} [data-value='{value}']").click()
 
 
+def as_number(text):
+    """Read a number with a true minus sign; NaN if it is none."""
+    return float(text.replace("−", "-")) if re.fullmatch(r"−?[\d.]+", text) else np.nan
+
+
 def numbers_of(page, grid):
     """Return the numbers of a grid, as a screen reader says them; NaN where there is none yet."""
     labels = page.locator(f"#{grid} [role=gridcell]").evaluate_all(
         "cells => cells.map((cell) => cell.ariaLabel)"
     )
-    values = [label.partition(": ")[2].replace("−", "-") for label in labels]
-    side = round(len(values) ** 0.5)
-    numbers = [float(value) if re.fullmatch(r"-?[\d.]+", value) else np.nan for value in values]
+    side = round(len(labels) ** 0.5)
+    numbers = [as_number(label.partition(": ")[2]) for label in labels]
     return np.array(numbers).reshape(side, side)
 
 
@@ -99,15 +103,15 @@ def test_the_learned_filters_are_the_packages(page, models):
     learned = page.evaluate("async () => (await import('./samples.js')).LEARNED")
     assert len(learned) >= 3
     for number, weights in learned.items():
-        assert_close(weights["kernel"], kernels[:, :, 0, int(number)].ravel())
-        assert_close(weights["bias"], biases[int(number)])
+        assert_close(weights["kernel"], kernels[:, :, 0, int(number) - 1].ravel())
+        assert_close(weights["bias"], biases[int(number) - 1])
 
 
 def test_what_is_shown_is_what_is_computed(page):
-    choose(page, pictures="trousers", filters=14, padding="valid", stride=2)
+    choose(page, pictures="trousers", filters=15, padding="valid", stride=2)
     page.locator("#bias").fill("0.3")
     page.locator("#last").click()
-    weights = [float(field.input_value()) for field in page.locator("#weights input").all()]
+    weights = [as_number(field.input_value()) for field in page.locator("#weights input").all()]
     picture, kernel = numbers_of(page, "picture"), np.reshape(weights, (3, 3, 1, 1))
     expected = fc.inside.convolve(picture, kernel, [0.3], stride=2, padding="valid")[..., 0]
     assert_close(numbers_of(page, "map"), expected)

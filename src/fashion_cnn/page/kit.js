@@ -17,15 +17,13 @@ export function element(tag, { dataset, style, ...properties } = {}, ...children
 export const button = (properties, ...children) =>
   element("button", { type: "button", ...properties }, ...children);
 
-const inNamespace = (namespace) => (tag, attributes, ...children) => {
-  const node = document.createElementNS(namespace, tag);
+/** Create an element of a drawing, with attributes and children. */
+export function svg(tag, attributes, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   node.append(...children);
   return node;
-};
-/** Create an element of a drawing, or of a formula, with attributes and children. */
-export const svg = inNamespace("http://www.w3.org/2000/svg");
-export const math = inNamespace("http://www.w3.org/1998/Math/MathML");
+}
 
 // Numbers
 

@@ -31,7 +31,7 @@ export default {
   "padding cell": { en: "padding", ko: "패딩" },
   frame: { en: "Window at row {row}, column {column}; arrow keys move it", ko: "{row}행 {column}열의 윈도, 화살표 키로 옮깁니다" },
   hand: { en: "What the pointer does", ko: "포인터 동작" },
-  "hand move": { en: "Move the window", ko: "윈도 옮기기" },
+  "hand move": { en: "Move", ko: "옮기기" },
   "hand draw": { en: "Draw", ko: "그리기" },
   brush: { en: "Grey to draw with", ko: "그릴 밝기" },
   "brush of": { en: "draw with {value}", ko: "밝기 {value}" },
@@ -73,6 +73,7 @@ export default {
   "formula same": { en: "same padding: side n = {n}, stride s = {s}", ko: "세임 패딩: 한 변 n = {n}, 스트라이드 s = {s}" },
   "formula valid": { en: "valid padding: side n = {n}, window k = {k}, stride s = {s}", ko: "밸리드 패딩: 한 변 n = {n}, 윈도 k = {k}, 스트라이드 s = {s}" },
 
+
   "to the first": { en: "Back to the first position", ko: "처음 위치로" },
   "step back": { en: "One step back", ko: "한 칸 뒤로" },
   step: { en: "One step on", ko: "한 칸 앞으로" },
@@ -81,9 +82,9 @@ export default {
   "position of": { en: "{position} of {count}", ko: "{count}곳 중 {position}번째" },
 
   "reading sum": { en: "Row {row}, column {column}: the {count} products add up to {sum}.", ko: "{row}행 {column}열: 곱 {count}개를 더하면 {sum}입니다." },
-  "reading bias": { en: "With the bias of {bias}, that makes {output}.", ko: "절편은 {bias}이고, 모두 더하면 {output}입니다." },
+  "reading bias": { en: "With the bias of {bias}: {output}.", ko: "절편은 {bias}이고, 모두 더하면 {output}입니다." },
   "reading relu": { en: "ReLU turns it into 0.", ko: "렐루를 거치면 0이 됩니다." },
-  "reading padding": { en: "Padding under the window counts as 0.", ko: "윈도에 걸린 패딩은 0으로 계산합니다." },
+  "reading padding": { en: "Padding counts as 0.", ko: "패딩은 0으로 계산합니다." },
   "reading max": { en: "Row {row}, column {column}: the largest of {count} values is {output}.", ko: "{row}행 {column}열: 값 {count}개 중 가장 큰 값은 {output}입니다." },
   "reading average": { en: "Row {row}, column {column}: the mean of {count} values is {output}.", ko: "{row}행 {column}열: 값 {count}개의 평균은 {output}입니다." },
   "reading left out": { en: "Padding takes no part.", ko: "패딩은 계산에 넣지 않습니다." },
