@@ -138,32 +138,26 @@ function setPicture(name) {
   if (name === "empty") state.hand = "draw";
 }
 
-// Groups of buttons, of which one is pressed. `pictureOf` draws one: numbers, whether they are
-// grey, and in how many columns they stand.
+// Groups of buttons, of which one is pressed: the value that stands under `key` in `of()`, or that
+// `chosen` tells. `pictureOf` draws one: numbers, whether they are grey, and their columns.
 
 const GROUPS = {
   operation: {
     values: ["convolution", "max", "average"], nameOf: (value) => t(`operation ${value}`),
-    chosen: () => state.operation,
     choose: (operation) => Object.assign(state, { operation, hand: "move" }),
   },
   window: {
-    values: WINDOWS, nameOf: (value) => `${value}×${value}`, chosen: () => options().window,
+    values: WINDOWS, nameOf: (value) => `${value}×${value}`, of: options,
     isPossible: (window) => options().padding === "same" || window <= input().length,
     choose: (window) => {
       options().window = window;
       if (!isPooling()) setFilter(state.filter);
     },
   },
-  stride: {
-    values: [1, 2, 3], nameOf: String, chosen: () => options().stride,
-    choose: (stride) => { options().stride = stride; },
-  },
+  stride: { values: [1, 2, 3], nameOf: String, of: options },
   padding: {
-    values: ["same", "valid"], nameOf: (value) => t(`padding ${value}`),
-    chosen: () => options().padding,
+    values: ["same", "valid"], nameOf: (value) => t(`padding ${value}`), of: options,
     isPossible: (padding) => padding === "same" || options().window <= input().length,
-    choose: (padding) => { options().padding = padding; },
   },
   pictures: {
     values: [...Object.keys(PICTURES), "map"], nameOf: (name) => t(`picture ${name}`),
@@ -175,7 +169,7 @@ const GROUPS = {
     },
   },
   filters: {
-    values: FILTERS, chosen: () => state.filter, choose: setFilter,
+    values: FILTERS, key: "filter", choose: setFilter,
     nameOf: (name) => t(LEARNED[name] ? "filter learned" : `filter ${name}`, { number: name }),
     isPossible: (name) => kernelOf(name, options().window),
     pictureOf: (name) => {
@@ -183,28 +177,29 @@ const GROUPS = {
       return [kernel, false, Math.sqrt(kernel.length)];
     },
   },
-  hand: {
-    values: ["move", "draw"], nameOf: (value) => t(`hand ${value}`), chosen: () => state.hand,
-    choose: (hand) => { state.hand = hand; },
-  },
+  hand: { values: ["move", "draw"], nameOf: (value) => t(`hand ${value}`) },
   brushes: {
-    values: [0, 0.5, 1], nameOf: (value) => t("brush of", { value }), chosen: () => state.brush,
-    choose: (brush) => { state.brush = brush; }, pictureOf: (brush) => [[brush], true, 1],
+    values: [0, 0.5, 1], nameOf: (value) => t("brush of", { value }), key: "brush",
+    pictureOf: (brush) => [[brush], true, 1],
   },
 };
 
 const buttons = Object.entries(GROUPS).flatMap(([id, group]) => group.values.map((value) => {
-  const onclick = () => resize(() => group.choose(value));
+  const { of = () => state, key = id, pictureOf } = group;
+  const { choose = () => { of()[key] = value; }, chosen = () => of()[key] } = group;
+  const onclick = () => resize(() => choose(value));
   const node = $(id).appendChild(button({ dataset: { value }, onclick }));
-  const picture = group.pictureOf && node.appendChild(element("canvas"));
-  return { ...group, node, value, picture };
+  const picture = pictureOf && node.appendChild(element("canvas"));
+  return { ...group, chosen, node, value, picture };
 }));
 
 function renderControls() {
-  for (const { node, value, picture, isPossible = () => true, ...group } of buttons) {
-    node.ariaPressed = value === group.chosen();
-    node.disabled = !isPossible(value);
-    node.ariaLabel = node.title = group.nameOf(value);
+  for (const { node, value, values, picture, isPossible = () => true, ...group } of buttons) {
+    const chosen = group.chosen(), stop = values.includes(chosen) ? chosen : values[0];
+    Object.assign(node, {
+      ariaPressed: value === chosen, tabIndex: value === stop ? 0 : -1,
+      disabled: !isPossible(value), ariaLabel: group.nameOf(value), title: group.nameOf(value),
+    });
     if (picture) {
       const [numbers, isGrey, columns] = group.pictureOf(value);
       const { kind, strongest } = colouring(isGrey, numbers);
@@ -243,15 +238,13 @@ $("picture").onkeydown = (event) => {
   event.preventDefault();
 };
 
-for (const id of ["map", "frame"]) {
-  $(id).onkeydown = (event) => {
-    const next = target(event, state.at, outputSide());
-    if (!next) return;
-    event.preventDefault();
-    act(() => moveTo(next));
-    if (id === "map") cellAt($("map"), state.at).focus();
-  };
-}
+$("map").onkeydown = $("frame").onkeydown = (event) => {
+  const next = target(event, state.at, outputSide());
+  if (!next) return;
+  event.preventDefault();
+  act(() => moveTo(next));
+  if (event.target !== $("frame")) cellAt($("map"), state.at).focus();
+};
 $("map").onclick = ({ target: cell }) => {
   if (cell.dataset.row) act(() => moveTo(placeOf(cell)));
 };
@@ -272,14 +265,12 @@ function follow(event) {
     if (value !== undefined && value !== ink) setPixel(place, ink);
     return;
   }
-  const { window, stride } = options(), { row, column } = state.at;
-  const [right, down] = [x - column * stride, y - row * stride];
-  const isInside = [right, down].every((cells) => cells >= 0 && cells < window);
-  grip ??= isInside ? [right, down] : [window / 2, window / 2];
-  const [toColumn, toRow] = [x - grip[0], y - grip[1]].map((cells) => Math.round(cells / stride));
-  if (!isSame({ row: toRow, column: toColumn }, state.at)) {
-    act(() => moveTo({ row: toRow, column: toColumn }));
-  }
+  const { window, stride } = options(), { row, column } = corner();
+  const isInside = [x - column, y - row].every((cells) => cells >= 0 && cells < window);
+  grip ??= isInside ? [y - row, x - column] : [window / 2, window / 2];
+  const steps = (cells) => Math.round(cells / stride);
+  const next = { row: steps(y - grip[0]), column: steps(x - grip[1]) };
+  if (!isSame(next, state.at)) act(() => moveTo(next));
 }
 
 onDrag($("board"), {
@@ -307,14 +298,9 @@ function write(field, value) {
 }
 
 function take({ target: field }) {
-  const value = numberIn(field);
-  act(() => {
-    if (field === $("bias")) state.bias = value;
-    else {
-      state.kernel = state.kernel.with(cellsOf("weights").indexOf(field), value);
-      state.filter = "own";
-    }
-  });
+  const value = numberIn(field), k = cellsOf("weights").indexOf(field);
+  const change = k < 0 ? { bias: value } : { kernel: state.kernel.with(k, value), filter: "own" };
+  act(() => Object.assign(state, change));
 }
 
 for (const id of ["bias", "weights"]) {
@@ -335,13 +321,10 @@ $("position").oninput = () => act(() => goTo(Number($("position").value) - 1));
 
 function mark({ target: cell }) {
   for (const other of document.querySelectorAll(".marked")) other.classList.remove("marked");
-  const { row, column } = cell?.dataset ?? {};
-  if (row === undefined) return;
-  const k = row * options().window + Number(column);
-  const same = document.querySelectorAll(`.equation [data-row="${row}"][data-column="${column}"]`);
-  for (const node of [...same, cellAt($("picture"), computed().cells[k])]) {
-    node?.classList.add("marked");
-  }
+  if (!cell?.dataset.row) return;
+  const place = placeOf(cell), k = place.row * options().window + place.column;
+  cellAt($("picture"), computed().cells[k])?.classList.add("marked");
+  for (const id of ["under", "weights", "products"]) cellAt($(id), place).classList.add("marked");
 }
 const equation = document.querySelector(".equation");
 for (const type of ["pointerover", "focusin"]) equation.addEventListener(type, mark);
@@ -422,32 +405,28 @@ function renderPicture(picture) {
   }
   if (!grid.querySelector("[tabindex='0']")) cellAt(grid, { row: 0, column: 0 }).tabIndex = 0;
   $("board").classList.toggle("drawing", isDrawing());
-  const frame = $("frame"), { columns } = grid.dataset, size = options().window;
-  for (const [name, value] of Object.entries({ columns, size, ...corner() })) {
-    frame.style.setProperty(`--${name}`, value);
-  }
-  frame.ariaLabel = t("frame", counted(state.at));
+  const measures = { columns: grid.dataset.columns, size: options().window, ...corner() };
+  for (const name in measures) $("frame").style.setProperty(`--${name}`, measures[name]);
+  $("frame").ariaLabel = t("frame", counted(state.at));
 }
 
 function renderWindow(picture, window) {
   const { cells, products = [], sum, count, output } = computed();
   const { kind, strongest } = colouring(!poolsMap(), picture.flat());
-  layOut($("under"), window, 0, 0, "cell");
-  layOut($("products"), window, 0, 0, "cell");
+  const isMax = state.operation === "max";
+  for (const id of ["under", "products"]) layOut($(id), window, 0, 0, "cell");
   layOut($("weights"), window, 0, 0, "field");
   $("under").ariaLabel = $("under-name").textContent = t(poolsMap() ? "values" : "pixels");
   cellsOf("under").forEach((cell, k) => {
     const { value, isPadding } = cells[k];
     cell.classList.toggle("padding", isPadding);
-    cell.classList.toggle("taken",
-      state.operation === "max" && !isPadding && value === output);
+    cell.classList.toggle("taken", isMax && !isPadding && value === output);
     if (isPadding) clear(cell, isPooling() ? "" : "0");
     else fill(cell, value, kind, strongest);
     cell.ariaLabel = isPadding ? t("padding cell") : trimmed(value);
   });
   $("output").textContent = trimmed(isPooling() ? output : rectified(output));
-  const isMax = state.operation === "max", hint = isPooling() ? state.operation
-    : LEARNED[state.filter] ? "learned" : state.filter;
+  const hint = isPooling() ? state.operation : LEARNED[state.filter] ? "learned" : state.filter;
   $("hint").textContent = t(`hint ${hint}`, { number: state.filter });
   $("pool-term").textContent = t(isMax ? "largest of" : "mean of", { count });
   $("pool-working").textContent = isMax ? trimmed(output) : `${trimmed(sum)} ÷ ${count}`;
@@ -478,8 +457,8 @@ function renderMap(map) {
     cell.classList.toggle("here", isHere);
     cell.ariaSelected = isHere;
     cell.tabIndex = isHere ? 0 : -1;
-    cell.ariaLabel = t("cell",
-      { ...counted(place), value: isFilled ? trimmed(value) : t("not yet") });
+    const spoken = isFilled ? trimmed(value) : t("not yet");
+    cell.ariaLabel = t("cell", { ...counted(place), value: spoken });
   });
   showLegend(isGrey ? 0 : -largest, largest, kind, strongest, trimmed);
   $("legend").hidden = largest === 0;
@@ -489,7 +468,7 @@ function renderMap(map) {
 
 start("convolution", words);
 moveTo(state.at);
+for (const id of Object.keys(GROUPS)) makeOneStop($(id));
 render();
-for (const id of ["pictures", "filters", "brushes"]) makeOneStop($(id));
 new ResizeObserver(renderLens).observe(document.querySelector(".stage"));
 onChange(render);

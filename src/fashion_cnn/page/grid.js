@@ -8,12 +8,12 @@ const short = (value) =>
   trimmed(value, Math.abs(value) < 0.995 ? 2 : 1).replace(/^(−?)0\./, "$1.");
 
 /** Colour a cell by its number, of which `strongest` gets the strongest colour, and write it. */
-export function fill(cell, value, kind, strongest) {
+export function fill(cell, value, kind, strongest, text = short(value)) {
   const { color, isDark } = cssColour(kind, value, strongest);
   cell.style.setProperty("background-color", color);
   cell.classList.toggle("on-dark", isDark);
   cell.classList.toggle("zero", value === 0);
-  if (!(cell instanceof HTMLInputElement)) cell.textContent = short(value);
+  if (!(cell instanceof HTMLInputElement)) cell.textContent = text;
 }
 
 export function clear(cell, text = "") {

@@ -108,9 +108,9 @@ export function onDrag(node, { press, drag, lift = () => {} }) {
   }
 }
 
-/** Make the buttons of a group one stop of the Tab key, in which arrow keys lead on. */
+/** Make the buttons of a group one stop of the Tab key, in which arrow keys lead on: up and down by
+ *  a row, where the group is a grid. */
 export function makeOneStop(group) {
-  const stops = () => [...group.querySelectorAll("button")].filter((node) => node.offsetParent);
   const enter = (node) => {
     for (const other of group.querySelectorAll("button")) other.tabIndex = other === node ? 0 : -1;
   };
@@ -120,8 +120,9 @@ export function makeOneStop(group) {
     const [down, right] = ARROWS[event.key] ?? [];
     if (down === undefined) return;
     event.preventDefault();
-    const nodes = stops(), next = nodes.indexOf(document.activeElement) + down + right;
-    nodes[clamp(next, 0, nodes.length - 1)].focus();
+    const nodes = [...group.querySelectorAll("button")].filter((node) => node.offsetParent);
+    const columns = getComputedStyle(group).gridTemplateColumns.split(" ").length;
+    nodes[nodes.indexOf(document.activeElement) + down * columns + right]?.focus();
   });
 }
 

@@ -1,8 +1,8 @@
 /* The view `learning`: one recorded run, moment by moment. */
 
 import {
-  $, ARROWS, SIDE, button, clamp, element, grouped, imageOf, indexOfLargest, largestOf, number,
-  percent, pointIn, read, svg,
+  $, SIDE, button, clamp, element, grouped, imageOf, indexOfLargest, largestOf,
+  makeOneStop, number, percent, pointIn, read, svg,
 } from "./kit.js";
 import { paint } from "./paint.js";
 import { createPlayer, showLegend } from "./playing.js";
@@ -19,7 +19,7 @@ const CHARTS = {
   loss: { ticks: [0.1, 0.2, 0.5, 1, 2], low: 0.09, high: 2.5, scale: Math.log, write: lossOf },
 };
 // Of a chart, which is drawn in its own units and scaled to the room there is.
-const WIDTH = 380, HEIGHT = 250, MARGIN = { left: 34, right: 78, top: 8, bottom: 24 };
+const WIDTH = 380, HEIGHT = 220, MARGIN = { left: 34, right: 78, top: 8, bottom: 24 };
 const APART = 18; // the names of two curves, one below the other
 
 let record, classNames, last, at, chosen, best, hasMoved = false;
@@ -98,6 +98,7 @@ function build() {
     const { epoch, step } = record.points[index];
     return step || epoch;
   });
+  for (const id of ["filters", "path"]) makeOneStop($(id));
   $("drawings").replaceChildren(...record.examples.map(({ pixels }) => {
     const canvas = element("canvas", { role: "img" });
     paint(canvas, imageOf(pixels), SIDE, "grey");
@@ -122,16 +123,8 @@ function choose(filter) {
   announce(t("filter weights", { number: filter + 1, weights }));
 }
 
-$("filters").addEventListener("keydown", (event) => {
-  const all = [...$("filters").children], now = all.indexOf(document.activeElement);
-  const columns = getComputedStyle($("filters")).gridTemplateColumns.split(" ").length;
-  const [down, right] = ARROWS[event.key] ?? [];
-  const next = all[now + down * columns + right];
-  if (!next) return;
-  event.preventDefault();
-  next.focus();
-  choose(all.indexOf(next));
-});
+$("filters").addEventListener("focusin", ({ target }) =>
+  choose([...$("filters").children].indexOf(target)));
 
 // Drawing.
 
@@ -201,9 +194,8 @@ function renderChart(name) {
   const bottom = HEIGHT - MARGIN.bottom;
   const y = (value) => bottom
     - (scale(value) - scale(low)) / (scale(high) - scale(low)) * (bottom - MARGIN.top);
-  const text = (place, content) => svg("text", place, content);
   const below = (place, content) =>
-    text({ x: place, y: HEIGHT - 6, "text-anchor": "middle" }, content);
+    svg("text", { x: place, y: HEIGHT - 6, "text-anchor": "middle" }, content);
   const firstEpoch = record.points.findIndex(({ epoch }) => epoch === 1);
   const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}` });
   const area = { x: x(0), y: MARGIN.top, width: x(firstEpoch) - x(0), height: bottom - MARGIN.top };
@@ -211,7 +203,7 @@ function renderChart(name) {
   for (const tick of ticks) {
     picture.append(
       svg("line", { class: "rule", x1: x(0), x2: x(last), y1: y(tick), y2: y(tick) }),
-      text({ x: MARGIN.left - 8, y: y(tick) + 4, "text-anchor": "end" }, tick),
+      svg("text", { x: MARGIN.left - 8, y: y(tick) + 4, "text-anchor": "end" }, tick),
     );
   }
   record.points.forEach(({ epoch, step }, index) => {
@@ -219,7 +211,7 @@ function renderChart(name) {
   });
   picture.append(
     below((x(0) + x(firstEpoch)) / 2, t("epoch 1")),
-    text({ x: x(last) + 16, y: HEIGHT - 6 }, t("epochs")),
+    svg("text", { x: x(last) + 16, y: HEIGHT - 6 }, t("epochs")),
     svg("line", { class: "now", x1: x(at), x2: x(at), y1: MARGIN.top, y2: bottom }),
   );
   // Both names are legible, where the curves end close to each other.
@@ -232,7 +224,7 @@ function renderChart(name) {
     picture.append(
       svg("polyline", { class: part, points }),
       svg("circle", { cx: x(at), cy: y(values[at]), r: 5 }),
-      text({ class: part, ...end }, t(part)),
+      svg("text", { class: part, ...end }, t(part)),
     );
   }
   $(name).replaceChildren(picture);

@@ -26,7 +26,7 @@ export default {
   "column training loss": { en: "training loss", ko: "훈련 손실" },
   "column validation loss": { en: "validation loss", ko: "검증 손실" },
 
-  "drawings title": { en: "What it says of ten drawings", ko: "그림 10장에 대한 예측" },
+  "drawings title": { en: "Ten drawings", ko: "그림 10장에 대한 예측" },
   "drawings right": { en: "{right} of {count} right", ko: "{count}장 중 {right}장 정답" },
   "is right": { en: "right", ko: "맞음" },
   "is wrong": { en: "true: {name}", ko: "정답: {name}" },
