@@ -46,9 +46,8 @@ def as_number(text):
 
 def numbers_of(page, grid):
     """Return the numbers of a grid, as a screen reader says them; NaN where there is none yet."""
-    labels = page.locator(f"#{grid} [role=gridcell]").evaluate_all(
-        "cells => cells.map((cell) => cell.ariaLabel)"
-    )
+    cells = page.locator(f"#{grid} [role=gridcell]")
+    labels = cells.evaluate_all("cells => cells.map((cell) => cell.ariaLabel)")
     side = round(len(labels) ** 0.5)
     numbers = [as_number(label.partition(": ")[2]) for label in labels]
     return np.array(numbers).reshape(side, side)
