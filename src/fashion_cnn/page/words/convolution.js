@@ -73,7 +73,6 @@ export default {
   "formula same": { en: "same padding: side n = {n}, stride s = {s}", ko: "세임 패딩: 한 변 n = {n}, 스트라이드 s = {s}" },
   "formula valid": { en: "valid padding: side n = {n}, window k = {k}, stride s = {s}", ko: "밸리드 패딩: 한 변 n = {n}, 윈도 k = {k}, 스트라이드 s = {s}" },
 
-
   "to the first": { en: "Back to the first position", ko: "처음 위치로" },
   "step back": { en: "One step back", ko: "한 칸 뒤로" },
   step: { en: "One step on", ko: "한 칸 앞으로" },
