@@ -13,7 +13,7 @@ export default {
   erase: { en: "Erase", ko: "지우기" },
   cover: { en: "Cover", ko: "가리기" },
   brush: { en: "Brush, size {n} of 3", ko: "붓 굵기 3단계 중 {n}" },
-  clear: { en: "Clear", ko: "모두 지우기" },
+  clear: { en: "Clear", ko: "비우기" },
   choose: { en: "Picture…", ko: "사진 고르기" },
   photograph: { en: "Photo…", ko: "사진 찍기" },
   cell: { en: "Row {row}, column {column}: {percent} white", ko: "{row}행 {column}열, 밝기 {percent}" },
