@@ -61,7 +61,8 @@ def written(image, kind="png", **kwargs):
 
 def test_the_files_of_the_page_are_served_as_they_are(server):
     types = {".css": "text/css", ".html": "text/html; charset=utf-8", ".js": "text/javascript"}
-    types |= {".json": "application/json", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
+    types |= {".json": "application/json", ".svg": "image/svg+xml", ".txt": "text/plain"}
+    types |= {".woff2": "font/woff2"}
     page = ROOT / "src" / "fashion_cnn" / "page"
     expected = {path.relative_to(page).as_posix(): path for path in page.rglob("*.*")}
     for name, path in ({"": page / "network.html"} | expected).items():

@@ -32,6 +32,7 @@ MEDIA_TYPES = {  # the module mimetypes asks Windows, where .js can be plain tex
     ".js": "text/javascript",
     ".json": "application/json",
     ".svg": "image/svg+xml",
+    ".txt": "text/plain",
     ".woff2": "font/woff2",
 }
 HEADERS = {

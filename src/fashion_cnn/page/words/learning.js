@@ -40,7 +40,7 @@ export default {
   "moment epoch": { en: "After epoch {epoch}", ko: "{epoch}번째 에포크 후" },
 
   "reading start": { en: "Before the first step: random weights get {validation} of the validation images right; blind guessing gets 10%.", ko: "훈련 전: 무작위 가중치로는 검증 이미지의 {validation}를 맞힙니다. 아무렇게나 고르면 10%입니다." },
-  "reading step": { en: "After {step} of the {steps} steps of the first epoch: {validation} of the validation images are right.", ko: "첫 에포크의 {steps}스텝 중 {step}스텝 후: 검증 이미지의 {validation}를 맞힙니다." },
+  "reading step": { en: "After {step} of the {steps} steps of the first epoch: {validation} of the validation images are right.", ko: "첫 번째 에포크의 {steps}스텝 중 {step}스텝 후: 검증 이미지의 {validation}를 맞힙니다." },
   "reading epoch": { en: "After epoch {epoch}: {training} of the training and {validation} of the validation images are right.", ko: "{epoch}번째 에포크 후: 훈련 이미지의 {training}, 검증 이미지의 {validation}를 맞힙니다." },
   "reading best": { en: "The validation loss is at its lowest, {validationNow}: early stopping keeps this network.", ko: "검증 손실이 가장 낮습니다({validationNow}). 조기 종료를 쓰면 이때의 가중치가 남습니다." },
   "reading overfit": { en: "Since epoch {best}: training loss {trainingThen} → {trainingNow}, validation loss {validationThen} → {validationNow}. That is overfitting.", ko: "{best}번째 에포크 이후 훈련 손실은 줄었지만({trainingThen} → {trainingNow}) 검증 손실은 늘었습니다({validationThen} → {validationNow}). 과대적합입니다." },
