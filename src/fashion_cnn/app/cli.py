@@ -347,30 +347,20 @@ def page(
 ) -> None:
     """Write the web page with your network to a folder that any web server can serve.
 
-    The page names the data, and the accuracy on its test images, if `train` saved the network and
-    the data is on this machine, or if --data-dir is given. DIRECTORY is new or empty, or holds an
-    older page, which is replaced.
+    With --data-dir, the page says how accurate the network is on the test images there. DIRECTORY
+    is new or empty, or holds an older page, which is replaced.
 
     \b
     Example:
-      fashion-cnn page my-page --checkpoint best-cnn-model.keras
+      fashion-cnn page my-page --checkpoint best-cnn-model.keras --data-dir fashion-mnist
     """
     _check_exists(checkpoint)
     free_directory(directory)
-    pictures = None
-    if examples:
-        paths = sorted(Path(examples).iterdir())
-        pictures = [_prepared(path) for path in paths if not path.name.startswith(".")]
+    paths = sorted(Path(examples).glob("[!.]*")) if examples else []
+    pictures = [_prepared(path) for path in paths] if examples else None
+    # It downloads nothing.
+    data = fc.load_fashion_mnist(data_source(data_dir).directory) if data_dir else None
     model = fc.load_model(checkpoint) if names else _load(checkpoint)
-    from fashion_cnn.checkpoint import load_history  # imports Keras
-    from fashion_cnn.model import is_trained_on_stand_in
-
-    data = None
-    if data_dir or (checkpoint and load_history(checkpoint)):  # else nobody knows its data
-        with contextlib.suppress(*() if data_dir else (NotAvailableError,)):
-            data = fc.load_fashion_mnist(data_source(data_dir).directory)  # downloads nothing
-    if data and not data_dir and data.source.is_fashion_mnist == is_trained_on_stand_in(model):
-        data = None  # as it is not what the network was trained on
     if checkpoint and not data:
         _say(_("the page will not say how accurate the network is; name its data with --data-dir"))
     fc.write_page(
