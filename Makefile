@@ -26,8 +26,9 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "expected Python 3.11, 3.12 or 3.13, got $$($(PYTHON) --version 2>&1); run: make PYTHON=python3.13 ..."; exit 1; }
 	@echo "Setting up $(VENV) with the pinned packages: half a minute, or a few where only pip is at hand."
-	$(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) --constraint constraints.txt uv && $(BIN)/uv pip install --python $(BIN)/python $(PINNED) || $(PIP) $(PINNED)
+	$(PYTHON) -m venv $(VENV)
+	@$(PIP) --constraint constraints.txt uv && $(BIN)/uv pip install --python $(BIN)/python $(PINNED) || \
+	  $(PIP) $(PINNED) || { echo "$(VENV) was not set up, which needs the internet; what it held is still there."; exit 1; }
 	@touch $@
 
 notebook: $(READY) ## run lesson 1; results in runs/ (LANGUAGE=ko: the Korean edition)

@@ -1,14 +1,12 @@
 """One run with this package.
 
-Run by trainings.py: ``python benchmarks/fashion_cnn_run.py SEED CHECKPOINT RECIPE [all]`` prints a
-line of JSON. With "all", the network learns from all 60,000 images, including those for validation:
-its validation figures then mean nothing.
+Run by trainings.py: ``python benchmarks/fashion_cnn_run.py SEED CHECKPOINT RECIPE`` prints a line
+of JSON.
 """
 
 import sys
 
 import keras
-import numpy as np
 from measure import Run
 
 import fashion_cnn as fc
@@ -16,10 +14,6 @@ from fashion_cnn.training import chosen_precision
 
 seed, checkpoint, recipe = int(sys.argv[1]), sys.argv[2], getattr(fc, sys.argv[3])
 data = fc.load_fashion_mnist()
-if sys.argv[4:] == ["all"]:
-    images = np.concatenate([data.train.images, data.validation.images])
-    labels = np.concatenate([data.train.labels, data.validation.labels])
-    data = data._replace(train=fc.Split(images, labels))
 model = fc.build_cnn()
 
 run = Run()

@@ -1,8 +1,9 @@
 """Train by every recipe, in plain Keras and in PyTorch, each run in a fresh process.
 
 The sides take turns, seed by seed, so that each ratio compares neighbours. Finished runs are kept
-in unfinished.json until all are done, so an interrupted measurement resumes. PyTorch is measured
-if torch is installed.
+in unfinished.json until all are done, so an interrupted measurement resumes, on the same machine.
+The results of processors with and without bfloat16 stand beside each other. PyTorch is measured if
+torch is installed.
 """
 
 import hashlib
@@ -24,11 +25,13 @@ from measure import (
     has_torch,
     machine,
     note,
+    results_of,
     table_of,
     timed_python,
 )
 
 import fashion_cnn as fc
+from fashion_cnn.training import chosen_precision
 
 UNFINISHED = HERE / "unfinished.json"
 FIGURE = ROOT / "docs" / "accuracy-against-time.png"
@@ -40,28 +43,30 @@ SIDES = {
     "BOOK": ["fashion_cnn_run.py", "BOOK"],
     "FAST": ["fashion_cnn_run.py", "FAST"],
     "BEST": ["fashion_cnn_run.py", "BEST"],
-    "BEST, all images": ["fashion_cnn_run.py", "BEST", "all"],
 }
-COLORS = ("#B5B5B5", "#56B4E9", "#0072B2", "#D55E00", "#009E73")  # of all but the last
-# The table of a README: its header, the name of plain Keras, a duration, and the words below it.
+COLORS = ("#B5B5B5", "#56B4E9", "#0072B2", "#D55E00", "#009E73")
+# The table of a README: its two columns for each kind of processor, the name of plain Keras, the
+# duration of a training, and the words below it.
 SHORT = {
     "README.md": (
-        "| | training | × plain Keras | validation accuracy | test accuracy |",
+        " {kind}: training | test accuracy |",
         "plain Keras",
-        "{:.0f} s",
-        "n = {n} seeds each; `make bench` on {hardware}; [all figures](docs/benchmarks.md).",
+        "{:.0f} s, × {:.2f}",
+        "Median of the seconds; × plain Keras; mean ± standard deviation of n = {n} seeds; "
+        "`make bench` on {machines}; [all figures](docs/benchmarks.md).",
     ),
     "README.ko.md": (
-        "| | 훈련 시간 | 일반 케라스 대비 | 검증 정확도 | 테스트 정확도 |",
+        " {kind}: 훈련 시간 | 테스트 정확도 |",
         "일반 케라스",
-        "{:.0f}초",
-        "시드 {n}개씩, `make bench`로 측정, {hardware}. [전체 결과](docs/benchmarks.md)(영어).",
+        "{:.0f}초, × {:.2f}",
+        "시간의 중앙값, 일반 케라스 대비 배수, 시드 {n}개의 평균 ± 표준 편차. `make bench`로, "
+        "{machines}. [전체 결과](docs/benchmarks.md)(영어).",
     ),
 }
 
 
 def measure() -> Results:
-    """Run what is missing."""
+    """Run what is missing; return the results of this kind of processor, and those of others."""
     source = fc.load_fashion_mnist().source
     assert source.is_fashion_mnist, source
     here = machine() | {"code": code()}
@@ -89,7 +94,7 @@ def measure() -> Results:
             UNFINISHED.write_text(json.dumps(results))
             print(side, seed, f"{run['validation_accuracy']:.4f} {run['seconds']:.1f} s")
     UNFINISHED.unlink()
-    return results
+    return results_of("trainings") | {chosen_precision(fc.FAST): results}
 
 
 def code() -> str:
@@ -103,7 +108,8 @@ def code() -> str:
 def tables(results: Results) -> Tables:
     """Return the tables, by document and name."""
     short = {(readme, "short"): render_short_table(results, readme) for readme in SHORT}
-    return {("docs/benchmarks.md", "runs"): render_table(results)} | short
+    runs = "\n".join(map(render_table, results.values()))
+    return {("docs/benchmarks.md", "runs"): runs} | short
 
 
 def render_table(results: Results) -> str:
@@ -114,10 +120,9 @@ def render_table(results: Results) -> str:
         for side, runs in results["runs"].items()
     }
     for side, runs in sides.items():
-        epochs, test = mean_and_std(runs, "epochs", 1), mean_and_std(runs, "test_accuracy")
-        learned_all = side.endswith("all images")
-        validation = "–" if learned_all else mean_and_std(runs, "validation_accuracy")
-        accuracies.append((side, str(len(runs)), epochs, validation, test))
+        facts = "validation_loss", "validation_accuracy", "test_accuracy"
+        found = (mean_and_std(runs, fact) for fact in facts)
+        accuracies.append((f"{side}, n = {len(runs)}", mean_and_std(runs, "epochs", 1), *found))
         training, process, epoch = (
             (f"{median(runs, fact):.1f} s", f"{ratio(runs, sides[PLAIN], fact):.2f}")
             for fact in ("seconds", "process_seconds", "epoch_seconds")
@@ -125,37 +130,42 @@ def render_table(results: Results) -> str:
         precision = runs[0].get("precision", "float32")
         memory = f"{median(runs, 'peak_memory'):.2f} GB"
         costs.append((side, precision, *training, ", ".join(process), ", ".join(epoch), memory))
-    header = "| | n | epochs | validation accuracy | test accuracy |"
+    header = "| | epochs | validation loss | validation accuracy | test accuracy |"
     text = table_of(header, accuracies) + "\n"
     header = (
         "| | in | training | × plain Keras | whole process | an epoch, × plain Keras | memory |"
     )
     text += table_of(header, costs)
     words = (
-        "Accuracies and epochs: mean ± standard deviation over seeds; seconds and memory: median; "
-        "“× plain Keras”: median of the ratios of paired runs."
+        "Accuracies, losses and epochs: mean ± standard deviation over seeds; seconds and memory: "
+        "median; “× plain Keras”: median of the ratios of paired runs."
     )
     return text + note(words, "make bench", results)
 
 
 def render_short_table(results: Results, readme: str) -> str:
     """Return the table of a README's first screen, in its language."""
-    header, plain, duration, words = SHORT[readme]
-    runs, rows = results["runs"], []
+    columns, plain, duration, words = SHORT[readme]
+    rows = []
     for side in (PLAIN, "BOOK", "FAST", "BEST"):
-        name = plain if side == PLAIN else f"`fc.{side}`"
-        seconds = duration.format(median(runs[side], "seconds"))
-        accuracies = [
-            mean_and_std(runs[side], f"{split}_accuracy") for split in ("validation", "test")
-        ]
-        rows.append(
-            [name, seconds, f"{ratio(runs[side], runs[PLAIN], 'seconds'):.2f}", *accuracies]
-        )
-    hardware = results["hardware"]
+        row = [plain if side == PLAIN else f"`fc.{side}`"]
+        for runs in (part["runs"] for part in results.values()):
+            paired = ratio(runs[side], runs[PLAIN], "seconds")
+            row.append(duration.format(median(runs[side], "seconds"), paired))
+            row.append(mean_and_std(runs[side], "test_accuracy"))
+        rows.append(row)
+    header = "| |" + "".join(columns.format(kind=kind_of(part)) for part in results.values())
+    machines = "; ".join(f"{part['hardware']}; {part['versions']}" for part in results.values())
     if readme == "README.ko.md":
-        hardware = re.sub(r"(\d+) cores, no GPU", r"코어 \1개, GPU 없음", hardware)
-    text = below_table(words.format(n=len(runs["FAST"]), hardware=hardware))
+        machines = re.sub(r"(\d+) cores, no GPU", r"코어 \1개, GPU 없음", machines)
+    counts = {len(runs) for part in results.values() for runs in part["runs"].values()}
+    text = below_table(words.format(n=" or ".join(map(str, sorted(counts))), machines=machines))
     return f"{table_of(header, rows)}\n{text}\n"
+
+
+def kind_of(results: Results) -> str:
+    """Return the instructions that make the processor fast."""
+    return re.findall(r"\(([^()]+)\), \d+ cores", results["hardware"])[0]
 
 
 def mean_and_std(runs: list[Results], fact: str, digits: int = 4) -> str:
@@ -183,24 +193,23 @@ def ratio(runs: list[Results], others: list[Results], fact: str) -> float:
 
 def draw(results: Results) -> None:
     """Draw validation accuracy against seconds: a line for each run, a dot for its final model."""
-    figure, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    for color, side in zip(COLORS, SIDES, strict=False):
-        for n, run in enumerate(results["runs"].get(side, [])):
-            ends, accuracies = run["epoch_ends"], run["epoch_validation_accuracies"]
-            ax.plot(ends, accuracies, color=color, linewidth=1, alpha=0.5)
-            # The model that the run ends with is that of one of its epochs.
-            kept = np.argmin(np.abs(np.array(accuracies) - run["validation_accuracy"]))
-            label = side if n == 0 else None
-            ax.plot(ends[kept], accuracies[kept], "o", color=color, label=label)
-    ax.set(
-        xscale="log",
-        xlabel="seconds of training (logarithmic)",
-        ylabel="validation accuracy",
-        ylim=(0.85, None),
-        title="A line for each run, a dot for the epoch whose model it keeps",
+    figure, axes = plt.subplots(
+        1, len(results), figsize=(8, 4.5), sharey=True, squeeze=False, layout="constrained"
     )
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.grid(alpha=0.3)
-    ax.legend(loc="lower right", frameon=False)
-    ax.spines[["top", "right"]].set_visible(False)
+    for ax, part in zip(axes[0], results.values(), strict=True):
+        for color, (side, runs) in zip(COLORS, part["runs"].items(), strict=False):
+            for n, run in enumerate(runs):
+                ends, accuracies = run["epoch_ends"], run["epoch_validation_accuracies"]
+                ax.plot(ends, accuracies, color=color, linewidth=1, alpha=0.5)
+                # The model that the run ends with is that of one of its epochs.
+                kept = np.argmin(np.abs(np.array(accuracies) - run["validation_accuracy"]))
+                label = side if n == 0 else None
+                ax.plot(ends[kept], accuracies[kept], "o", color=color, label=label)
+        ax.set(xscale="log", xlabel="seconds of training (logarithmic)", title=kind_of(part))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].set(ylabel="validation accuracy", ylim=(0.85, None))
+    axes[0, 0].legend(loc="lower right", frameon=False)
+    figure.suptitle("A line for each run, a dot for the epoch whose model it keeps")
     figure.savefig(FIGURE, dpi=150)

@@ -23,6 +23,7 @@ LANGUAGES = ("en", "ko")
 PAGES = {
     "index": ("docs/index.md", "docs/ko/index.md"),
     "guide": ("README.md", "README.ko.md"),
+    "own-network": ("docs/own-network.md", "docs/ko/own-network.md"),
     "old-keras": ("docs/old-keras.md", "docs/ko/old-keras.md"),
     "api/index": ("docs/api/index.md", "docs/ko/api.md"),
 } | {
@@ -200,15 +201,13 @@ def relinked(text: str, page: str, documents: dict[str, str], language: str, sou
 
 
 def add_live_page(target: Path) -> None:
-    """Copy the live page, and write the trained network beside it."""
-    from fashion_cnn import load_model  # heavy
-    from fashion_cnn.app.page_model import write_model
+    """Write the live page, which leads home to the site."""
+    from fashion_cnn import load_model, write_page  # heavy
 
-    shutil.copytree(LIVE, target)
+    write_page(load_model(), target)
     for view in target.glob("*.html"):
         text = view.read_text("utf-8")
         view.write_text(text.replace("<head>", '<head>\n<link rel="home" href="../">'), "utf-8")
-    write_model(load_model(), target / "model")
 
 
 if __name__ == "__main__":

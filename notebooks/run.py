@@ -80,6 +80,7 @@ def run(path: Path, output_dir: Path) -> None:
         timeout=None,
         kernel_name="python3",
         coalesce_streams=True,
+        extra_arguments=["--log-level=ERROR"],  # not that its messages stay on this machine
         on_notebook_start=interrupt_cell_on_ctrl_c,
         on_cell_start=announce,
         resources={"metadata": {"path": str(path.parent)}},

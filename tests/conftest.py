@@ -17,12 +17,12 @@ from playwright.sync_api import sync_playwright
 
 import fashion_cnn as fc
 from fashion_cnn import data as data_module
-from fashion_cnn.app.page_model import write_model
 from fashion_cnn.data import DATA_DIR_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY_DIR = ROOT / "data" / "tiny"
 PAGE = ROOT / "src" / "fashion_cnn" / "page"
+DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 POLICY = "default-src 'self'; img-src 'self' data: blob:"  # nothing inline, no other host
 
@@ -39,6 +39,12 @@ def assert_equal_weights(*models):
     for arrays in zip(*(model.get_weights() for model in models), strict=True):
         for array in arrays:
             np.testing.assert_array_equal(array, arrays[0])
+
+
+def content_of(folder):
+    """Return the bytes of every file below a folder, by path."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 class MakesDirectory:
@@ -214,12 +220,12 @@ def models(packaged):
 
 
 @pytest.fixture(scope="session")
-def play(models, tmp_path_factory):
-    """The directory of the page with its models, which is not the root of its host."""
+def play(models, tiny, tmp_path_factory):
+    """The directory of the page, not the root of its host, and of one with a network of digits."""
     directory = tmp_path_factory.mktemp("site") / "play"
-    shutil.copytree(PAGE, directory)
-    for name, model in models.items():
-        write_model(model, directory / name)
+    fc.write_page(models["model"], directory)
+    own = {"name": "digits.keras", "class_names": DIGITS, "data": tiny}
+    fc.write_page(models["small"], directory / "small", **own)
     return directory
 
 

@@ -210,7 +210,7 @@ def test_starting_over_in_a_run_that_diverges_keeps_the_best_model(tiny, interru
         train(interrupted, tiny, recipe, resume=False, verbose=2)
     out = capsys.readouterr().out
     assert "Resuming" not in out
-    assert out.count("best.keras exists: the first epoch of this run replaces it.") == 1
+    assert out.count("best.keras exists: the first epoch replaces it.") == 1
     assert kept(interrupted.parent) == ["best.keras"]  # without the state of the old run
     assert interrupted.read_bytes() == before
 

@@ -200,9 +200,7 @@ def test_english_where_there_is_no_korean_font(tiny, monkeypatch):
     monkeypatch.setattr(fontManager, "ttflist", fonts)
     monkeypatch.setattr(language.importlib.util, "find_spec", lambda name: None)
     fc.use_language("ko")
-    with pytest.warns(
-        UserWarning, match=r'no Korean font.*pip install "fashion-cnn\[ko\]"'
-    ) as caught:
+    with pytest.warns(UserWarning, match=r'한글 글꼴.*pip install "fashion-cnn\[ko\]"') as caught:
         figure = fc.plot_images(tiny.test.images[:3], tiny.test.labels[:3])
     assert {warning.filename for warning in caught} == {__file__}  # it names the caller's line
     assert not has_hangul(texts(figure) + figure.get_label())

@@ -144,7 +144,7 @@ PLOTS = {name for name in [*dir(fc), *dir(fc.inside)] if name.startswith("plot_"
 @pytest.mark.parametrize("name", sorted(PLOTS - {"plot_model"}))
 def test_every_plot_says_where_it_draws(name):
     plot = getattr(fc, name, None) or getattr(fc.inside, name)
-    where = {"Axes": "ax", "Figure": "figure"}[plot.__annotations__["return"].__name__]
+    where = {"Axes": "ax", "Figure": "figure"}[plot.__annotations__["return"]]
     assert list(inspect.signature(plot).parameters)[-1] == where
     assert re.search(rf"(?s)Parameters\n.*    {where} : matplotlib.*Returns\n", plot.__doc__)
 

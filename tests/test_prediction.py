@@ -195,7 +195,7 @@ def with_weights_of(value):
         ),
         (
             lambda: network(keras.layers.Dense(10)),
-            r"Sequential\(\[model, keras.layers.Softmax\(\)\]",
+            r"model.add\(keras.layers.Softmax\(\)\)",
         ),
         (lambda: network(lambda x: {"a": keras.layers.Dense(10, "softmax")(x)}), "one output of"),
         (

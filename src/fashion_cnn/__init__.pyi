@@ -1,4 +1,5 @@
 from . import inside as inside
+from .app.page_model import write_page as write_page
 from .data import DatasetError as DatasetError
 from .data import FashionMNIST as FashionMNIST
 from .data import Source as Source

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import tempfile
+import textwrap
 import warnings
 import zlib
 from pathlib import Path
@@ -32,12 +33,6 @@ MAX_UNPACKED = 47_040_016  # bytes of the training images; files without a known
 MIRRORS = (
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-)
-_CHANGED = f"If you changed it yourself, update the sums: sha256sum *ubyte* > {SUMS_FILE}"
-_DAMAGED = (
-    "That file is damaged, cut short or of another data set (those of the MNIST digits have the "
-    "same names). Delete it and run again to download it; if the data is your own, write its sums: "
-    f"sha256sum *ubyte* > {SUMS_FILE}"
 )
 
 
@@ -131,7 +126,7 @@ def load_fashion_mnist(
     try:
         source = data_source(data_dir, download=True)
     except NotAvailableError as error:
-        if fallback is None:
+        if fallback is None or not Path(fallback).is_dir():  # as for a notebook that went alone
             raise
         source = data_source(fallback)
         message = _("Continuing with {source}.\nReason: {reason}")
@@ -176,8 +171,16 @@ def data_source(
         expected = {sums.get(each) for each in names}
         intact = next((path for path in found if _has_sum(path, expected)), None)
         message = _("{directory} has no intact {name}.").format(directory=shown, name=name)
-        if intact is None and (is_own or (found and chosen)):
-            raise DatasetError(f"{message} {_CHANGED if is_own else _DAMAGED}")
+        if intact is None and is_own:
+            advice = _("If you changed it yourself, update the sums: sha256sum *ubyte* > {sums}")
+            raise DatasetError(f"{message} {advice.format(sums=SUMS_FILE)}")
+        if intact is None and found and chosen:
+            advice = _(
+                "The file is damaged, cut short or of another data set (those of the MNIST digits "
+                "have the same names). Copy it again, or delete it and run again to download it. "
+                "data/README.md tells how to use data of your own"
+            )
+            raise DatasetError(f"{message} {advice}")
         if intact is None and not download:
             raise NotAvailableError(message)
         files.append(intact or _download(name, directory, f"sha256:{published[name]}"))
@@ -230,7 +233,8 @@ def _download(name: str, directory: Path, known_hash: str) -> Path:
             pooch.retrieve(mirror + name, known_hash, name, directory, progressbar=True)
             return directory / name
         except (OSError, ValueError) as error:  # OSError: those of requests, too
-            failures.append(f"  {mirror}{name}: {type(error).__name__}: {error}")
+            reason = textwrap.shorten(f"{type(error).__name__}: {error}", 120, placeholder=" …")
+            failures.append(f"  {mirror}{name}: {reason}")
     message = _(
         "Fashion-MNIST is not complete on this machine and cannot be downloaded.\n"
         "Looked in {directory}, which has no intact {name}.\n"

@@ -1,5 +1,7 @@
 """Define what images, labels and splits are, and check them."""
 
+from __future__ import annotations
+
 import operator
 from typing import Any, NamedTuple
 
@@ -43,6 +45,11 @@ class Split(NamedTuple):
             return tuple.__getitem__(self, operator.index(key))
         except TypeError:  # it is no integer
             return Split(np.asarray(self.images)[key], np.asarray(self.labels)[key])
+        except IndexError:
+            message = (
+                "expected 0 for the images or 1 for the labels, or a slice, got {n}; use [{n}:]"
+            )
+            raise IndexError(message.format(n=key)) from None
 
     @property
     def size(self) -> int:
@@ -70,8 +77,9 @@ def as_images(images: ArrayLike, name: str = "images") -> NDArray[np.float32]:
     expected = f"expected {name} of 28×28 pixels, of shape (n, 28, 28, 1)"
     try:
         array = np.asarray(images)
-    except ValueError as error:  # a split, or lists whose rows differ in length
-        raise ValueError(f"{expected}, such as split.images: {error}") from None
+    except ValueError:
+        problem = "a split or other parts that differ in length"
+        raise ValueError(f"{expected}, such as split.images, got {problem}") from None
     shape = array.shape[:-1] if array.shape[-1:] == (1,) else array.shape
     if len(shape) not in (2, 3) or shape[-2:] != IMAGE_SHAPE or array.size == 0:
         raise ValueError(f"{expected}, got {array.shape}. {_shape_fix(array)}")

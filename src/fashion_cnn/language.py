@@ -88,11 +88,11 @@ def words_in_pictures() -> Iterator[None]:
     """Let plot functions, which this decorates, use English if they would draw Korean as boxes."""
     language = current_language()
     if language == "ko" and korean_font() is None:
-        warnings.warn(
+        message = gettext(
             "found no Korean font, so the picture is labelled in English. Install one, as with "
-            'pip install "fashion-cnn[ko]", and restart Python',
-            stacklevel=4,
+            'pip install "fashion-cnn[ko]", and restart Python'
         )
+        warnings.warn(message, stacklevel=4)
         set_language("en")
     try:
         yield

@@ -163,6 +163,19 @@ def load_model(path: str | os.PathLike[str] | None = None) -> keras.Sequential:
 def _rebuilt(path: Path) -> keras.Sequential:
     """Build the network that a file describes, and let Keras read its weights."""
     saved = _configuration(path)
+    model = resembling(saved)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        ending = ".h5" if h5py.is_hdf5(path) else ".keras"  # Keras goes by it
+        model.load_weights(shutil.copy(path, Path(directory, f"model{ending}")))
+    if not all(np.isfinite(array).all() for array in model.get_weights()):
+        raise ValueError("expected finite weights, got NaN or infinity")
+    compile_cnn(model)
+    mark_stand_in(model, is_stand_in=str(saved["config"]["name"]).endswith(STAND_IN_SUFFIX))
+    return model
+
+
+def resembling(saved: dict[str, Any]) -> keras.Sequential:
+    """Build the network of `build_cnn`'s architecture that JSON describes; refuse another."""
     all_layers = saved["config"]["layers"] if saved["class_name"] == "Sequential" else [saved]
     first = all_layers[0]["config"]
     shape = first.get("batch_shape") or first.get("batch_input_shape")  # Keras 3 or 2
@@ -183,15 +196,7 @@ def _rebuilt(path: Path) -> keras.Sequential:
         for key, value in expected.items():
             if (got := settings[i].get(key)) != value:
                 raise ValueError(f"expected {key}={value!r} in layer {i + 1} ({kind}), got {got!r}")
-    model = keras.Sequential.from_config(network.get_config())  # as yet without an optimizer
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-        ending = ".h5" if h5py.is_hdf5(path) else ".keras"  # Keras goes by it
-        model.load_weights(shutil.copy(path, Path(directory, f"model{ending}")))
-    if not all(np.isfinite(array).all() for array in model.get_weights()):
-        raise ValueError("expected finite weights, got NaN or infinity")
-    compile_cnn(model)
-    mark_stand_in(model, is_stand_in=str(saved["config"]["name"]).endswith(STAND_IN_SUFFIX))
-    return model
+    return keras.Sequential.from_config(network.get_config())  # as yet without an optimizer
 
 
 def _configuration(path: Path) -> dict[str, Any]:

@@ -5,6 +5,8 @@ drew on, and leaves showing and saving to you. Its words are in the language tha
 chose, and its figure carries an alternative text, which notebooks keep.
 """
 
+from __future__ import annotations
+
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -71,8 +73,8 @@ def draw_bars(
 
 
 def plot_model(
-    model: "keras.Model", to_file: str | os.PathLike[str] | None = None
-) -> "pygraphviz.AGraph":
+    model: keras.Model, to_file: str | os.PathLike[str] | None = None
+) -> pygraphviz.AGraph:
     """Draw the layers and shapes as ``keras.utils.plot_model`` does, without the program ``dot``.
 
     Parameters
@@ -176,7 +178,7 @@ def plot_images(
 
 @words_in_pictures()
 def plot_history(
-    history: "keras.callbacks.History | Mapping[str, Sequence[float]]",
+    history: keras.callbacks.History | Mapping[str, Sequence[float]],
     *,
     figure: Figure | None = None,
 ) -> Figure:
@@ -262,9 +264,14 @@ def plot_prediction(
 
     Raises
     ------
-    ValueError
-        If the image or the label is not as expected.
+    TypeError, ValueError
+        If the image, the prediction or the label is not as expected.
     """
+    if not isinstance(prediction, Prediction):
+        call = "plot_prediction(image, predict(model, image))"
+        raise TypeError(
+            f"expected a Prediction second, got {type(prediction).__name__}; call {call}"
+        )
     image, names, is_right = as_batch(image), list(class_names()), True
     title = f"{names[prediction.label]}, {prediction.probability:.1%}"
     if true_label is not None:

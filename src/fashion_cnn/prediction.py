@@ -1,5 +1,7 @@
 """Evaluate a model on a split, and predict the class of one image."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -67,7 +69,7 @@ class Prediction(NamedTuple):
         return ""
 
 
-def evaluate(model: "keras.Model", split: Split) -> Evaluation:
+def evaluate(model: keras.Model, split: Split) -> Evaluation:
     """Compute loss and accuracy over all images of a split.
 
     Parameters
@@ -107,7 +109,7 @@ def evaluate(model: "keras.Model", split: Split) -> Evaluation:
     return Evaluation(float(loss), float(accuracy))
 
 
-def predict(model: "keras.Model", image: ArrayLike) -> Prediction:
+def predict(model: keras.Model, image: ArrayLike) -> Prediction:
     """Predict the class of one image.
 
     Parameters
@@ -158,7 +160,7 @@ def check_model(model: object, call: str) -> None:
         raise ValueError(f"expected a model that takes images (n, 28, 28, 1), got one for {shape}")
 
 
-def class_probabilities(model: "keras.Model", images: NDArray[np.float32]) -> NDArray[np.float32]:
+def class_probabilities(model: keras.Model, images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the probabilities (n, 10) that a model gives images; refuse any other output."""
     batches = np.split(images, range(500, len(images), 500))
     # Quicker than model.predict, which sets up an input pipeline first.
@@ -175,7 +177,7 @@ def class_probabilities(model: "keras.Model", images: NDArray[np.float32]) -> ND
     if not (np.abs(sums - 1) < 0.02).all() or probabilities.min() < 0:  # NaN fails, too
         raise ValueError(
             "expected a model that gives probabilities, which sum to 1 for each image, got sums "
-            f"from {sums.min():.3g} to {sums.max():.3g}; its weights must be finite, and its last "
-            "layer needs softmax, as keras.Sequential([model, keras.layers.Softmax()]) has it"
+            f"from {sums.min():.3g} to {sums.max():.3g}; its weights must be finite, and it "
+            "must end in softmax, as after model.add(keras.layers.Softmax())"
         )
     return probabilities

@@ -17,17 +17,21 @@ from dataclasses import asdict
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-import keras
 import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from fashion_cnn.checkpoint import files_beside, make_folder, replacing
 from fashion_cnn.data import load_fashion_mnist
-from fashion_cnn.model import architecture, build_cnn
 from fashion_cnn.prediction import evaluate
+from fashion_cnn.quiet import without_machine_notes
 from fashion_cnn.recipe import BOOK, Recipe
-from fashion_cnn.training import check_network, chosen_precision, fingerprint, train
+
+with without_machine_notes():  # each worker imports TensorFlow here
+    import keras
+
+    from fashion_cnn.checkpoint import files_beside, make_folder, replacing
+    from fashion_cnn.model import architecture, build_cnn
+    from fashion_cnn.training import check_network, chosen_precision, fingerprint, train
 
 NO_MAIN_GUARD = 78  # the exit code of a worker that would start a study of its own
 

@@ -130,13 +130,17 @@ def train(
         mark_stand_in(model, is_stand_in=not data.source.is_fashion_mnist)
         keep_progress = KeepProgress(path, run, state, model)
         first_epoch = keep_progress.saved_epochs
-        if not state and path.exists() and verbose != 0:
-            print(_("{path} exists: the first epoch of this run replaces it.").format(path=path))
-        if state and verbose != 0:
+        say = print if verbose else str
+        if state:
             text = _("Resuming after epoch {n} of at most {most} ({path}).")
-            print(text.format(n=first_epoch, most=recipe.epochs, path=keep_progress.state_path))
-        if run["computed in"] != "float32" and verbose != 0:
-            print(_("Computing in {precision}.").format(precision=run["computed in"]))
+            say(text.format(n=first_epoch, most=recipe.epochs, path=keep_progress.state_path))
+        elif path.exists():
+            text = _(
+                "{path} exists: the first epoch replaces it; another checkpoint would keep it."
+            )
+            say(text.format(path=path))
+        if run["computed in"] != "float32":
+            say(_("Computing in {precision}.").format(precision=run["computed in"]))
 
         _images, steps = epoch_size(training, recipe)
         with model.distribute_strategy.scope():  # of one device, unless it was built for several

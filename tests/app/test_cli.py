@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, TINY_DIR
+from conftest import DIGITS, ROOT, TINY_DIR, content_of
 from PIL import Image
 
 import fashion_cnn as fc
@@ -62,7 +62,7 @@ def checkpoint(trained, tmp_path):
 
 
 def test_there_is_a_command_for_each_verb_and_a_version(run):
-    assert NAMES == ["data", "demo", "doctor", "evaluate", "predict", "report", "train"]
+    assert NAMES == ["data", "demo", "doctor", "evaluate", "page", "predict", "report", "train"]
     code, out, err = run()
     assert (code, out) == (2, "")
     assert err.startswith("Usage: fashion-cnn")
@@ -108,7 +108,7 @@ def test_help_is_complete_in_both_languages(name, run, monkeypatch):
 def test_import_help_and_data_do_without_tensorflow_and_a_pipe_may_end_early(tmp_path):
     right = ["--help", "train --help", "data"]
     wrong = ["predict no.png", "predict --checkpoint no.keras 0", "report . --data-dir no"]
-    wrong += ["evaluate no.keras", "demo --checkpoint no.keras", "train --data-dir no"]
+    wrong += ["evaluate no.keras", "demo --checkpoint no.keras", "train --data-dir no", "page ."]
     code = (
         "import sys, fashion_cnn as fc, fashion_cnn.photo\n"
         "from fashion_cnn.__main__ import main\n"
@@ -149,6 +149,9 @@ def test_import_help_and_data_do_without_tensorflow_and_a_pipe_may_end_early(tmp
         ("data x y", 2, "unexpected extra arguments (x y)", "필요 없는 인수가 있습니다(x y)"),
         ("data --data-dir none", 1, "found none. Check its spelling", "none 디렉터리가 없습니다."),
         ("evaluate none.keras", 1, "found no such file", "none.keras 모델 파일이 없습니다. train"),
+        ("page .", 1, "or an older page, found /", "페이지가 필요하지만 /"),
+        ("page x --names a,b", 1, "class names, got a, b", "10개가 필요하지만 a, b입니다"),
+        ("page new --examples .", 1, "a.keras, which cannot be read", "a.keras"),
         ("evaluate a.keras", 1, "expected a saved model", "a.keras"),
         ("--language fr data", 2, "'fr' is not one of 'en', 'ko'", "'fr' 대신 'en', 'ko' 가운데"),
     ],
@@ -442,6 +445,23 @@ def test_doctor_names_versions_outside_the_bounds_of_the_package(run, monkeypatc
         assert (state, "keras>=99" in says, "python<3" in says) == ("FIX", True, not fix)
         assert says.endswith(f" {keras.__version__}{fix}")
         assert not re.search("numpy|click|there", says)
+
+
+def test_page_writes_what_write_page_writes(run, trained, checkpoint, tiny, tmp_path):
+    pictures, pages = tmp_path / "pictures", [tmp_path / name for name in ("a", "b", "c")]
+    pictures.mkdir()
+    (pictures / ".DS_Store").touch()
+    drawings = [shutil.copy(DRAWINGS / f"{name}.png", pictures) for name in ("coat", "jeans")]
+    own = ["--names", ",".join(DIGITS), "--examples", pictures]
+    code, out, _ = run("page", pages[0], "--checkpoint", checkpoint, *own)
+    assert (code, out) == (0, f"written; to see it: python -m http.server --directory {pages[0]}\n")
+    own = {"class_names": DIGITS, "examples": [fc.prepare_photo(path) for path in drawings]}
+    fc.write_page(trained[0], pages[1], name="model.keras", data=tiny, **own)
+    assert content_of(pages[0]) == content_of(pages[1])
+    fc.build_cnn().save(tmp_path / "real.keras")  # which was not trained on the data that is there
+    code, _, err = run("page", pages[2], "--checkpoint", tmp_path / "real.keras")
+    assert (code, "the page will not say how accurate" in err) == (0, True)
+    assert b"accuracy" not in content_of(pages[2])["model/model.json"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "::"])

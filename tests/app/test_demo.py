@@ -21,6 +21,7 @@ from playwright.sync_api import expect
 
 import fashion_cnn as fc
 from fashion_cnn.app import demo
+from fashion_cnn.app.page_model import page_files
 from fashion_cnn.unlikeness import unlikeness
 
 DRAWINGS = ROOT / "notebooks" / "drawings"
@@ -32,7 +33,7 @@ ADDRESS, MACHINE = "127.0.0.1", socket.gethostname()
 def server():
     with demo.PageServer(ADDRESS, 0, ["https://Proxy.example:8443/user", ""]) as server:
         server.port = server.server_address[1]
-        server.files = demo.page_files({"name": "mine.keras"}, b"weights")
+        server.files = page_files(fc.load_model(), is_served=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
@@ -60,16 +61,15 @@ def written(image, kind="png", **kwargs):
 
 def test_the_files_of_the_page_are_served_as_they_are(server):
     types = {".css": "text/css", ".html": "text/html; charset=utf-8", ".js": "text/javascript"}
-    types |= {".json": "application/json", ".svg": "image/svg+xml"}
+    types |= {".json": "application/json", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
     page = ROOT / "src" / "fashion_cnn" / "page"
     expected = {path.relative_to(page).as_posix(): path for path in page.rglob("*.*")}
     for name, path in ({"": page / "network.html"} | expected).items():
         status, headers, content = ask(server, f"/{name}?lang=en")
         assert (status, content) == (200, path.read_bytes())
         assert headers["Content-Type"] == types[path.suffix]
-    manifest = json.loads(ask(server, "/model/model.json")[2])
-    assert manifest == {"name": "mine.keras", "server": True}
-    assert ask(server, "/model/weights.bin")[2] == b"weights"
+    assert json.loads(ask(server, "/model/model.json")[2])["server"] is True
+    assert len(ask(server, "/model/weights.bin")[2]) == 2 * 333_526
 
 
 @pytest.mark.parametrize("name", ["dress", "winter-boot", "handbag"])
@@ -234,7 +234,7 @@ def command(tmp_path_factory):
 def test_the_command_serves_the_network_of_the_package_to_this_machine(command):
     assert command.url == f"http://127.0.0.1:{command.port}/"
     manifest = json.loads(ask(command, "/model/model.json")[2])
-    assert (manifest["name"], manifest["stand_in"]) == ("", False)
+    assert (manifest["name"], manifest["is_packaged"]) == ("", True)
     connections = psutil.Process(command.process.pid).net_connections("inet")
     listening = [x.laddr for x in connections if x.status == psutil.CONN_LISTEN]
     assert listening == [(ADDRESS, command.port)]

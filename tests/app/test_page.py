@@ -7,11 +7,10 @@ import re
 import keras
 import numpy as np
 import pytest
-from conftest import PAGE, PHONE, ROOT, scrolls_sideways, without_a_name
+from conftest import DIGITS, PAGE, PHONE, ROOT, scrolls_sideways, without_a_name
 from playwright.sync_api import expect
 
 import fashion_cnn as fc
-from fashion_cnn.app.page_model import page_model
 
 TOLERANCE = 1e-4
 EXAMPLES = [
@@ -64,11 +63,17 @@ def page(open_view):
 @pytest.fixture
 def load(page):
     """Load a model beside the page, without showing it; return what evaluates JavaScript."""
-    return lambda name: page.evaluate(LOAD, name) or page.evaluate
+    return lambda name: page.evaluate(LOAD, f"{name}/model".replace("model/", "")) or page.evaluate
 
 
 def probabilities_of(page):
     return page.locator("#bars .value").all_inner_texts()
+
+
+def assert_shown(texts, probabilities):
+    for text, probability in zip(texts, probabilities, strict=True):
+        rounding = 0.11 if "." in text else 0.51
+        assert abs(float(text.strip("<>%")) - 100 * probability) < rounding
 
 
 def example(page, number):
@@ -192,9 +197,7 @@ def test_covering_changes_the_probabilities_and_shows_those_before(page, models)
     expected = np.asarray(models["model"](image))[0]
     after = probabilities_of(page)
     assert after != before
-    for text, probability in zip(after, expected, strict=True):
-        rounding = 0.11 if "." in text else 0.51
-        assert abs(float(text.strip("<>%")) - 100 * probability) < rounding
+    assert_shown(after, expected)
     sentence = f"Covered: {fc.CLASS_NAMES[0]} goes from {before[0]} to {after[0]}"
     expect(page.locator("#verdict")).to_have_text(sentence)
     page.keyboard.press("Escape")
@@ -355,9 +358,9 @@ def test_a_picture_is_prepared_simply_without_a_server(page):
         expect(page.locator("#answer-heading")).to_have_text("Sneaker")
 
 
-def test_the_network_of_a_server_is_named_and_a_server_that_has_gone(open_view, models):
-    manifest = page_model(models["model"], name="mine.keras")[0]
-    manifest |= {"server": True, "stand_in": True}
+def test_the_network_of_a_server_is_named_and_a_server_that_has_gone(open_view, play):
+    manifest = json.loads((play / "model" / "model.json").read_text("utf-8"))
+    manifest |= {"name": "mine.keras", "server": True, "trained_on": "stand-in"}
     routes = {
         "**/model.json": lambda route: route.fulfill(json=manifest),
         "**/prepare*": lambda route: route.fulfill(status=200, body="no JSON"),
@@ -367,6 +370,27 @@ def test_the_network_of_a_server_is_named_and_a_server_that_has_gone(open_view, 
     expect(page.locator("#model")).to_contain_text("trained on stand-in data")
     page.locator("#file").set_input_files(DRAWING)
     expect(page.locator("#remark")).to_contain_text("The server does not answer.")
+
+
+def test_a_page_of_ones_own_has_its_network_names_and_numbers(open_view, models, tiny):
+    small = models["small"]
+    outputs = fc.inside.layer_outputs(small, tiny.test.images[3])
+    maps = outputs["conv2"][0]
+    row, column, channel = np.unravel_index(maps.argmax(), maps.shape)
+    cell = f"conv2.{channel + 1}.{row + 1}.{column + 1}"
+    page = open_view("small/index", f"lang=en#example=4&cell={cell}")
+    assert page.locator("#bars .words").all_inner_texts() == DIGITS
+    assert_shown(probabilities_of(page), outputs["output"][0])
+    expect(page.locator("#detail-heading")).to_have_text(f"conv2 · map {channel + 1}")
+    shown = numbers(page.locator("#equation").inner_text())[-1]
+    assert shown == pytest.approx(maps.max(), abs=6e-4) != 0
+    accuracy = fc.evaluate(small, tiny.test).accuracy
+    expect(page.locator("#model")).to_have_text(
+        "digits.keras answers: 17,158 weights. It was trained on other data than Fashion-MNIST. "
+        f"Of 200 test images, it gets {accuracy:.1%} right."
+    )
+    words = page.locator("body").inner_text()
+    assert not [name for name in ("Learning", "wear", *fc.CLASS_NAMES) if name in words]
 
 
 # What holds for each view

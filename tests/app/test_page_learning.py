@@ -120,15 +120,15 @@ def test_playing_and_stepping(page):
 def test_one_filter_through_the_run(page):
     first, last = (np.array(POINTS[index]["kernels"]) for index in (0, -1))
     most = int(np.linalg.norm(last - first, axis=1).argmax())
-    expect(page.locator("#path-title")).to_have_text(f"Filter {most} through the run")
+    expect(page.locator("#path-title")).to_have_text(f"Filter {most + 1} through the run")
     page.locator("#filters button").first.click()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#path-title")).to_have_text("Filter 9 through the run")
+    expect(page.locator("#path-title")).to_have_text("Filter 10 through the run")
     weights = ", ".join(f"{w:.2f}".replace("-", "−") for w in POINTS[BEST]["kernels"][9])
     expect(page.locator("#news")).to_contain_text(weights.replace("−0.00", "0.00"))
     page.locator("#path button").nth(2).click()
     expect(page.locator("#reading")).to_contain_text("After 15 of the 1,500 steps")
     width = page.locator("#accuracy").bounding_box()["width"]
-    page.locator("#accuracy").click(position={"x": width - 86, "y": 60})
+    page.locator("#accuracy").click(position={"x": 0.79 * width, "y": 60})
     expect(page.locator("#reading")).to_contain_text("After epoch 10")

@@ -274,6 +274,24 @@ def test_predict_photos_is_a_table(tmp_path):
             fc.predict_photos(no_list)
 
 
+@pytest.mark.parametrize(
+    ("size", "places", "advice"),
+    [
+        ((400, 300), [(140, 40)], ""),
+        ((600, 300), [(40, 40), (400, 40)], "several things stand out"),
+        ((400, 200), [(140, 40)], "it reaches the edge"),
+        ((900, 900), [(400, 400)], "it is small in the picture"),
+    ],
+)
+def test_the_advice_is_about_this_picture(size, places, advice):
+    picture = Image.new("RGB", size, WHITE)
+    garment = drawn_trousers(WHITE, NAVY, place=(0, 0)).crop((0, 0, 100, 200))
+    for place in places:
+        picture.paste(garment, place)
+    assert fc.photo_steps(picture).remark.startswith(advice)
+    assert bool(fc.photo_steps(picture).remark) == bool(advice)
+
+
 def test_plot_photo_steps():
     photo = np.ones((300, 200))
     photo[50:250, 60:160] = 0.2

@@ -17,6 +17,7 @@ import click
 
 import fashion_cnn as fc
 from fashion_cnn.app.doctor import findings
+from fashion_cnn.app.page_model import free_directory
 from fashion_cnn.app.words import aligned, choose_language, gather, in_language, spread
 from fashion_cnn.data import DATA_DIR_VARIABLE, DatasetError, NotAvailableError, data_source
 from fashion_cnn.language import LANGUAGE_VARIABLE, LANGUAGES, on_disk
@@ -201,20 +202,22 @@ def predict(
     for image in images:
         try:
             if image.isascii() and image.isdigit():
-                pixels, true_class = _test_image(int(image), test_split())
+                (pixels, true_class), fault = _test_image(int(image), test_split()), ""
             else:
                 on_disk(Path(image).expanduser()).stat()  # before OpenCV is imported
-                pixels, true_class = fc.prepare_photo(image), None
-            pictures.append((image, pixels, true_class))
+                steps = fc.photo_steps(image)
+                pixels, true_class, fault = steps.centred, None, steps.remark
+            pictures.append((image, pixels, true_class, fault))
         except (DatasetError, OSError, ValueError) as error:
             line = _line(error)
             _say(line if image in line else f"{image}: {line}")
     model = _load(checkpoint) if pictures else None
     answers = []
-    for image, pixels, true_class in pictures:
+    for image, pixels, true_class, fault in pictures:
         prediction = fc.predict(model, pixels)
-        if prediction.remark:
-            _say(f"{image}: {prediction.remark}")
+        remark = prediction.remark and "; ".join(filter(None, (prediction.remark, fault)))
+        if remark:
+            _say(f"{image}: {remark}")
         probabilities = dict(zip(fc.CLASS_NAMES, prediction.probabilities.tolist(), strict=True))
         answers.append(
             {
@@ -222,6 +225,7 @@ def predict(
                 "class": fc.CLASS_NAMES[prediction.label],
                 "true_class": true_class,
                 "unlikeness": round(prediction.unlikeness, 3),
+                "remark": remark,
                 "probabilities": {name: round(p, 6) for name, p in probabilities.items()},
             }
         )
@@ -320,6 +324,73 @@ def demo(checkpoint: str | None, host: str, port: int, allow_host: tuple[str, ..
         message = _("everyone who can reach this machine at {host} can open the page: no password")
         _say(message.format(host=host))
     serve(checkpoint, host, port, allowed=allow_host)
+
+
+@commands.command()
+@click.argument("directory", type=click.Path(file_okay=False))
+@checkpoint_option
+@click.option(
+    "--names", metavar="NAMES", help="Ten class names with commas between them, for other data."
+)
+@click.option(
+    "--examples",
+    type=click.Path(file_okay=False),
+    help="Folder of up to 30 pictures to show in place of the drawn ones, in order of their names.",
+)
+@data_dir_option
+def page(
+    directory: str,
+    checkpoint: str | None,
+    names: str | None,
+    examples: str | None,
+    data_dir: str | None,
+) -> None:
+    """Write the web page with your network to a folder that any web server can serve.
+
+    The page names the data, and the accuracy on its test images, if `train` saved the network and
+    the data is on this machine, or if --data-dir is given. DIRECTORY is new or empty, or holds an
+    older page, which is replaced.
+
+    \b
+    Example:
+      fashion-cnn page my-page --checkpoint best-cnn-model.keras
+    """
+    _check_exists(checkpoint)
+    free_directory(directory)
+    pictures = None
+    if examples:
+        paths = sorted(Path(examples).iterdir())
+        pictures = [_prepared(path) for path in paths if not path.name.startswith(".")]
+    model = fc.load_model(checkpoint) if names else _load(checkpoint)
+    from fashion_cnn.checkpoint import load_history  # imports Keras
+    from fashion_cnn.model import is_trained_on_stand_in
+
+    data = None
+    if data_dir or (checkpoint and load_history(checkpoint)):  # else nobody knows its data
+        with contextlib.suppress(*() if data_dir else (NotAvailableError,)):
+            data = fc.load_fashion_mnist(data_source(data_dir).directory)  # downloads nothing
+    if data and not data_dir and data.source.is_fashion_mnist == is_trained_on_stand_in(model):
+        data = None  # as it is not what the network was trained on
+    if checkpoint and not data:
+        _say(_("the page will not say how accurate the network is; name its data with --data-dir"))
+    fc.write_page(
+        model,
+        directory,
+        name=Path(checkpoint or "").name,
+        class_names=names.split(",") if names else None,
+        examples=pictures,
+        data=data,
+    )
+    message = _("written; to see it: python -m http.server --directory {directory}")
+    click.echo(message.format(directory=directory))
+
+
+def _prepared(path: Path) -> Any:
+    """Prepare a picture; name it if that fails."""
+    try:
+        return fc.prepare_photo(path)
+    except ValueError as error:
+        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
 
 
 def _check_exists(checkpoint: str | None) -> None:

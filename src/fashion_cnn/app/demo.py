@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 import fashion_cnn as fc
+from fashion_cnn.app.page_model import page_files
 from fashion_cnn.language import gettext as _
 
-PAGE = Path(__file__).parents[1] / "page"
 MEDIA_TYPES = {  # the module mimetypes asks Windows, where .js can be plain text
     ".bin": "application/octet-stream",
     ".css": "text/css",
@@ -32,6 +32,7 @@ MEDIA_TYPES = {  # the module mimetypes asks Windows, where .js can be plain tex
     ".js": "text/javascript",
     ".json": "application/json",
     ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
 }
 HEADERS = {
     "Content-Security-Policy": (
@@ -51,23 +52,13 @@ def serve(checkpoint: str | None, host: str, port: int, allowed: Iterable[str] =
     """Serve the page until Ctrl-C or SIGTERM; print its address once it answers."""
     with PageServer(host, port, allowed) as server:
         model = fc.load_model(checkpoint)  # imports Keras; meanwhile, the second process starts
-        from fashion_cnn.app.page_model import page_model
-
-        server.files = page_files(*page_model(model, name=Path(checkpoint or "").name))
+        server.files = page_files(model, name=Path(checkpoint or "").name, is_served=True)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
             print(_("The page is at {url} (Ctrl-C ends it)").format(url=server.url), flush=True)
             server.serve_forever()
         server.preparer.lock.acquire()  # the picture in preparation is the last
-
-
-def page_files(manifest: dict[str, Any], weights: bytes) -> dict[str, bytes]:
-    """Return each file of the page, and the network in the form of `page_model`, by its path."""
-    files = {path.relative_to(PAGE).as_posix(): path.read_bytes() for path in PAGE.rglob("*.*")}
-    files["model/model.json"] = json.dumps(manifest | {"server": True}).encode()
-    files["model/weights.bin"] = weights
-    return {f"/{path}": content for path, content in files.items()}
 
 
 class PageServer(ThreadingTCPServer):
@@ -81,8 +72,9 @@ class PageServer(ThreadingTCPServer):
             self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             super().__init__((host, port), SameOriginOnly)
         except OSError as error:
-            reason = f"the page cannot listen on {host}, port {port}: {error.strerror}"
-            raise OSError(f"{reason}; choose another port or host") from error
+            message = _("the page cannot listen on {host}, port {port}: {reason}; choose others")
+            reason = {"host": host, "port": port, "reason": error.strerror}
+            raise OSError(message.format(**reason)) from error
         name = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{self.server_address[1]}/"
         machine = socket.gethostname()
@@ -125,8 +117,9 @@ class SameOriginOnly(BaseHTTPRequestHandler):
         if is_known and (is_own or names[1] in self.server.allowed):
             return True
         message = _(
-            "this page was asked for as {name}, which it does not answer. If that is how you reach "
-            "it, through a proxy such as Colab's, end it and start it with --allow-host {name}"
+            "{name} asked for this page and got no answer: another website may have tried to reach "
+            "it. If that is how you reach it yourself, through a proxy such as Colab's, end it and "
+            "start it with --allow-host {name}"
         ).format(name=re.sub(r"[^\w.:-]", "?", names[1] if is_known else names[0]))
         print(f"fashion-cnn: {message}", file=sys.stderr)  # the page cannot show every refusal
         self.send_error(403, explain=message)
@@ -134,8 +127,7 @@ class SameOriginOnly(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with a file of the page."""
-        path = self.path.partition("?")[0]
-        path = "/network.html" if path == "/" else path
+        path = self.path.partition("?")[0].removeprefix("/") or "index.html"
         if path not in self.server.files:
             return self.send_error(404)
         self.answer(200, self.server.files[path], Path(path).suffix)

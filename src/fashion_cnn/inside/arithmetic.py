@@ -1,5 +1,7 @@
 """Compute convolution and pooling by hand in NumPy, so that every term can be checked."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 import numpy as np

@@ -1,5 +1,7 @@
 """How far a network's confidence is from its accuracy, as a number and as a picture."""
 
+from __future__ import annotations
+
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray

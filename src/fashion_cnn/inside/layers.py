@@ -1,5 +1,7 @@
 """What each layer of a trained network computes, sees and looks at."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Pictures of what goes on inside a network: arrays of numbers, windows, layers."""
 
+from __future__ import annotations
+
 import math
 import textwrap
 from collections.abc import Mapping, Sequence

@@ -19,12 +19,13 @@ const FRAGMENTS = {
   softmax: threeShares,
 };
 
-/** Write the article, in the language in use. */
-export function writeArticle() {
+/** Write the article, in the language in use, for a network with so many filters in conv1. */
+export function writeArticle(filters) {
+  const values = { filters, products: 9 * filters };
   $("article").replaceChildren(element("h2", { textContent: t("article") }),
     ...Object.entries(FRAGMENTS).map(([name, fragment]) => element("section", {},
       element("div", {}, element("h3", { textContent: t(`${name} heading`) }),
-        element("p", { textContent: t(`${name} text`) })), fragment())));
+        element("p", { textContent: t(`${name} text`, values) })), fragment())));
 }
 
 function painted(values, kind = "signed") {

@@ -1,9 +1,9 @@
 /* The view `convolution`: one window over a small picture, and everything it computes. */
 
 import { convolve, convolveAt, outputSize, paddedCells, pool, poolAt } from "./arithmetic.js";
-import { cellAt, clear, fill, fitted, focusCell, layOut, target } from "./grid.js";
+import { cellAt, clear, fill, focusCell, layOut, target } from "./grid.js";
 import {
-  $, button, cellOf, clamp, counted, element, largestOf, math, onDrag, pointIn, trimmed,
+  $, button, cellOf, clamp, counted, element, largestOf, makeOneStop, onDrag, pointIn, trimmed,
 } from "./kit.js";
 import { drawLens } from "./lens.js";
 import { paint } from "./paint.js";
@@ -15,6 +15,7 @@ import words from "./words/convolution.js";
 const WINDOWS = [2, 3, 5];
 const SOFT = 1.3; // the largest number gets a colour short of the strongest
 const STEP_TIME = 650; // ms; long enough to follow a sum
+const LARGEST_WEIGHT = 9;
 
 const state = {
   operation: "convolution",
@@ -30,7 +31,7 @@ const state = {
     pooling: { window: 2, stride: 2, padding: "valid" }, // as Keras pools by default
   },
   at: { row: 3, column: 5 },
-  seen: new Set(), // of positions, counted row by row
+  filled: 0, // how many cells of the map, row by row
   hand: "move",
   brush: 1,
 };
@@ -43,21 +44,23 @@ const featureMap = () =>
   convolve(state.picture, state.kernel, state.bias, state.sliding.convolution)
     .map((row) => row.map(rectified));
 const poolsMap = () => isPooling() && state.poolsMap;
+const isDrawing = () => state.hand === "draw" && !poolsMap();
 const input = () => (poolsMap() ? featureMap() : state.picture);
 const outputMap = () => (isPooling() ? pool(input(), state.operation, options()) : featureMap());
-const outputSide = () => {
+const slid = (measure) => {
   const { window, stride, padding } = options();
-  return outputSize(input().length, window, stride, padding);
+  return measure(input().length, window, stride, padding);
 };
-const paddings = () => {
-  const { window, stride, padding } = options();
-  return paddedCells(input().length, window, stride, padding);
-};
-const keyOf = ({ row, column }) => `${row},${column}`;
+const outputSide = () => slid(outputSize);
+const computed = () => (isPooling() ? poolAt(input(), state.at, state.operation, options())
+  : convolveAt(state.picture, state.at, state.kernel, state.bias, options()));
+const indexOf = ({ row, column }) => row * outputSide() + column;
+const isSame = (a, b) => a.row === b.row && a.column === b.column;
+const placeOf = (cell) => ({ row: Number(cell.dataset.row), column: Number(cell.dataset.column) });
+const cellsOf = (id) => [...$(id).querySelectorAll("[data-row]")];
 /** How numbers are coloured: grey in [0, 1], or violet and orange up to the largest of them. */
-const colouring = (isGrey, map) =>
-  (isGrey ? { kind: "grey", largest: 1, strongest: 1 }
-    : { kind: "signed", largest: largestOf(map.flat()), strongest: SOFT * largestOf(map.flat()) });
+const colouring = (isGrey, numbers) => (isGrey ? { kind: "grey", largest: 1, strongest: 1 }
+  : { kind: "signed", largest: largestOf(numbers), strongest: SOFT * largestOf(numbers) });
 
 // Moving.
 
@@ -65,10 +68,14 @@ const colouring = (isGrey, map) =>
 function moveTo({ row, column }) {
   const last = outputSide() - 1;
   state.at = { row: clamp(row, 0, last), column: clamp(column, 0, last) };
-  state.seen.add(indexOf(state.at));
+  state.filled = Math.max(state.filled, indexOf(state.at) + 1);
 }
 
-const indexOf = ({ row, column }) => row * outputSide() + column;
+/** Go to a position, as if the map had been filled up to there. */
+function goTo(index) {
+  state.filled = 0;
+  moveTo(cellOf(index, outputSide()));
+}
 
 /** Move the window some positions on; return false where there is none. */
 function moveBy(steps) {
@@ -78,30 +85,15 @@ function moveBy(steps) {
   return true;
 }
 
-/** Fill the map up to a position, as if it had been played so far. */
-function seeUpTo(index) {
-  state.seen = new Set(Array(index + 1).keys());
-}
-
-function goTo(index) {
-  moveTo(cellOf(index, outputSide()));
-  seeUpTo(index);
-}
-
-function toTheFirst() {
-  state.seen.clear();
-  moveTo({ row: 0, column: 0 });
-}
-
 const player = createPlayer(STEP_TIME, {
-  first: ["to the first", toTheFirst],
+  first: ["to the first", () => goTo(0)],
   back: ["step back", () => moveBy(-1)],
   play: [],
   forward: ["step", () => moveBy(1)],
   last: ["fill the map", () => goTo(outputSide() ** 2 - 1)],
 }, {
   rewind: () => {
-    if (indexOf(state.at) === outputSide() ** 2 - 1) toTheFirst();
+    if (indexOf(state.at) === outputSide() ** 2 - 1) goTo(0);
   },
   advance: () => moveBy(1),
   render,
@@ -109,15 +101,15 @@ const player = createPlayer(STEP_TIME, {
 });
 const { act } = player;
 
-/** Change what determines the map's size, keeping as much of it filled as before. */
+/** Change what may determine the map's size, keeping as much of it filled as before. */
 function resize(change) {
   const wasPlaying = player.isPlaying();
   act(() => {
-    const isFull = state.seen.size === outputSide() ** 2;
+    const isFull = state.filled === outputSide() ** 2;
     change();
     fit();
+    state.filled = isFull ? outputSide() ** 2 : Math.min(state.filled, outputSide() ** 2);
     moveTo(state.at);
-    seeUpTo(isFull ? outputSide() ** 2 - 1 : indexOf(state.at));
   });
   if (wasPlaying) player.play(); // on from here, or from the beginning
 }
@@ -131,109 +123,104 @@ function fit() {
   }
 }
 
-function setFilter(name) {
-  state.filter = name;
-  state.kernel = kernelOf(name, state.sliding.convolution.window);
-  state.bias = LEARNED[name]?.bias ?? 0;
+function setFilter(filter) {
+  const { window } = state.sliding.convolution, kernel = kernelOf(filter, window);
+  state.filter = kernel ? filter : "vertical";
+  state.kernel = kernel ?? kernelOf("vertical", window);
+  state.bias = LEARNED[filter]?.bias ?? 0;
 }
 
-// Controls.
+function setPicture(name) {
+  if (isPooling()) state.poolsMap = name === "map";
+  if (name === "map") return;
+  state.picture = pixelsOf(name);
+  state.pictureName = name;
+  if (name === "empty") state.hand = "draw";
+}
 
-const filterName = (name) =>
-  (LEARNED[name] ? t("filter learned", { number: name }) : t(`filter ${name}`));
-const inRows = (numbers, side) =>
-  Array.from({ length: side }, (_, row) => numbers.slice(row * side, (row + 1) * side));
+// Groups of buttons, of which one is pressed: the value that stands under `key` in `of()`, or that
+// `chosen` tells. `pictureOf` draws one: numbers, whether they are grey, and their columns.
 
-/** Groups of buttons, one of which is pressed: by id, their values, what they are called, which is
- *  chosen, which can be, and what choosing one does. `pictureOf` draws them: rows, and if grey. */
 const GROUPS = {
   operation: {
-    values: ["convolution", "max", "average"],
-    nameOf: (operation) => t(`operation ${operation}`), chosen: () => state.operation,
-    choose: (operation) => resize(() => Object.assign(state, { operation, hand: "move" })),
+    values: ["convolution", "max", "average"], nameOf: (value) => t(`operation ${value}`),
+    choose: (operation) => Object.assign(state, { operation, hand: "move" }),
   },
   window: {
-    values: WINDOWS, nameOf: (window) => `${window}×${window}`, chosen: () => options().window,
+    values: WINDOWS, nameOf: (value) => `${value}×${value}`, of: options,
     isPossible: (window) => options().padding === "same" || window <= input().length,
-    choose: (window) => resize(() => {
+    choose: (window) => {
       options().window = window;
-      if (!isPooling()) setFilter(kernelOf(state.filter, window) ? state.filter : "vertical");
-    }),
+      if (!isPooling()) setFilter(state.filter);
+    },
   },
-  stride: {
-    values: [1, 2, 3], nameOf: String, chosen: () => options().stride,
-    choose: (stride) => resize(() => { options().stride = stride; }),
-  },
+  stride: { values: [1, 2, 3], nameOf: String, of: options },
   padding: {
-    values: ["same", "valid"], nameOf: (padding) => t(`padding ${padding}`),
-    chosen: () => options().padding,
+    values: ["same", "valid"], nameOf: (value) => t(`padding ${value}`), of: options,
     isPossible: (padding) => padding === "same" || options().window <= input().length,
-    choose: (padding) => resize(() => { options().padding = padding; }),
   },
   pictures: {
-    values: ["map", ...Object.keys(PICTURES)], nameOf: (name) => t(`picture ${name}`),
-    chosen: () => (poolsMap() ? "map" : state.pictureName),
+    values: [...Object.keys(PICTURES), "map"], nameOf: (name) => t(`picture ${name}`),
+    chosen: () => (poolsMap() ? "map" : state.pictureName), choose: setPicture,
     isPossible: (name) => name !== "map" || featureMap().length > 1,
-    pictureOf: (name) => (name === "map" ? [featureMap(), false] : [pixelsOf(name), true]),
-    choose: (name) => resize(() => {
-      if (isPooling()) state.poolsMap = name === "map";
-      if (name === "map") return;
-      state.picture = pixelsOf(name);
-      state.pictureName = name;
-      if (name === "empty") state.hand = "draw";
-    }),
+    pictureOf: (name) => {
+      const rows = name === "map" ? featureMap() : pixelsOf(name);
+      return [rows.flat(), name !== "map", rows.length];
+    },
   },
   filters: {
-    values: FILTERS, nameOf: filterName, chosen: () => state.filter,
+    values: FILTERS, key: "filter", choose: setFilter,
+    nameOf: (name) => t(LEARNED[name] ? "filter learned" : `filter ${name}`, { number: name }),
     isPossible: (name) => kernelOf(name, options().window),
     pictureOf: (name) => {
       const kernel = kernelOf(name, options().window) ?? kernelOf(name, 3);
-      return [inRows(kernel, Math.sqrt(kernel.length)), false];
+      return [kernel, false, Math.sqrt(kernel.length)];
     },
-    choose: (name) => act(() => setFilter(name)),
   },
-  hand: {
-    values: ["move", "draw"], nameOf: (hand) => t(`hand ${hand}`), chosen: () => state.hand,
-    choose: (hand) => act(() => { state.hand = hand; }),
-  },
+  hand: { values: ["move", "draw"], nameOf: (value) => t(`hand ${value}`) },
   brushes: {
-    values: [0, 0.5, 1], nameOf: (value) => t("brush of", { value }), chosen: () => state.brush,
-    pictureOf: (brush) => [[[brush]], true],
-    choose: (brush) => act(() => { state.brush = brush; }),
+    values: [0, 0.5, 1], nameOf: (value) => t("brush of", { value }), key: "brush",
+    pictureOf: (brush) => [[brush], true, 1],
   },
 };
 
-function buildControls() {
-  for (const [id, { values, nameOf, pictureOf, choose }] of Object.entries(GROUPS)) {
-    $(id).replaceChildren(...values.map((value) => {
-      const name = nameOf(value), common = { dataset: { value }, onclick: () => choose(value) };
-      return pictureOf
-        ? button({ className: "thumb", ariaLabel: name, title: name, ...common }, element("canvas"))
-        : button({ textContent: name, ...common });
-    }));
-  }
-}
+const buttons = Object.entries(GROUPS).flatMap(([id, group]) => group.values.map((value) => {
+  const { of = () => state, key = id, pictureOf } = group;
+  const { choose = () => { of()[key] = value; }, chosen = () => of()[key] } = group;
+  const onclick = () => resize(() => choose(value));
+  const node = $(id).appendChild(button({ dataset: { value }, onclick }));
+  const picture = pictureOf && node.appendChild(element("canvas"));
+  return { ...group, chosen, node, value, picture };
+}));
 
 function renderControls() {
-  for (const [id, { values, chosen, isPossible, pictureOf }] of Object.entries(GROUPS)) {
-    values.forEach((value, n) => {
-      const node = $(id).children[n];
-      node.ariaPressed = value === chosen();
-      node.disabled = isPossible && !isPossible(value);
-      if (!pictureOf) return;
-      const [rows, isGrey] = pictureOf(value), { kind, strongest } = colouring(isGrey, rows);
-      paint(node.firstElementChild, rows.flat(), rows[0].length, kind, strongest);
+  for (const { node, value, values, picture, isPossible = () => true, ...group } of buttons) {
+    const chosen = group.chosen(), stop = values.includes(chosen) ? chosen : values[0];
+    Object.assign(node, {
+      ariaPressed: value === chosen, tabIndex: value === stop ? 0 : -1,
+      disabled: !isPossible(value), ariaLabel: group.nameOf(value), title: group.nameOf(value),
     });
+    if (picture) {
+      const [numbers, isGrey, columns] = group.pictureOf(value);
+      const { kind, strongest } = colouring(isGrey, numbers);
+      paint(picture, numbers, columns, kind, strongest);
+    } else node.textContent = node.title;
   }
-  $("pictures").firstElementChild.hidden = !isPooling();
+  $("pictures").lastElementChild.hidden = !isPooling();
   $("filters").hidden = isPooling();
-  $("brushes").hidden = state.hand !== "draw";
-  $("drawing").hidden = poolsMap();
+  $("brushes").hidden = !isDrawing();
+  $("hand").hidden = poolsMap();
 }
 
-// Grids.
+// Keys on the grids.
 
-const placeOf = (cell) => ({ row: Number(cell.dataset.row), column: Number(cell.dataset.column) });
+/** Return the value that a key gives a pixel; undefined if the key is none of those. */
+function typed(key, value) {
+  if (/^\d$/.test(key)) return Number(key) / 10;
+  const change = { "+": 0.1, "-": -0.1 }[key], other = value > 0 ? 0 : 1;
+  if (change) return clamp(Math.round(10 * (value + change)) / 10, 0, 1);
+  return { " ": other, Enter: other }[key];
+}
 
 function setPixel({ row, column }, value) {
   act(() => {
@@ -242,149 +229,108 @@ function setPixel({ row, column }, value) {
   });
 }
 
-/** Return the value that a key gives a pixel; undefined if the key is none of those. */
-function typed(key, value) {
-  if (/^\d$/.test(key)) return Number(key) / 10;
-  const tenths = Math.round(value * 10);
-  return {
-    " ": value > 0 ? 0 : 1, Enter: value > 0 ? 0 : 1,
-    "+": Math.min(tenths + 1, 10) / 10, "-": Math.max(tenths - 1, 0) / 10,
-  }[key];
-}
-
-$("picture").addEventListener("keydown", (event) => {
-  const cell = event.target.closest("[data-row]");
-  if (!cell) return;
-  const place = placeOf(cell), next = target(event, place, input().length);
-  const value = typed(event.key, state.picture[place.row]?.[place.column]);
+$("picture").onkeydown = (event) => {
+  const place = placeOf(event.target), next = target(event, place, input().length);
+  const value = typed(event.key, input()[place.row]?.[place.column]);
   if (next) focusCell(cellAt($("picture"), next));
   else if (value !== undefined && !poolsMap()) setPixel(place, value);
   else return;
   event.preventDefault();
-});
+};
 
-for (const id of ["map", "frame"]) {
-  $(id).addEventListener("keydown", (event) => {
-    const next = target(event, state.at, outputSide());
-    if (!next) return;
-    event.preventDefault();
-    act(() => moveTo(next));
-    if (id === "map") cellAt($("map"), state.at).focus();
-  });
-}
-$("map").addEventListener("click", (event) => {
-  const cell = event.target.closest("[data-row]");
-  if (cell) act(() => moveTo(placeOf(cell)));
-});
+$("map").onkeydown = $("frame").onkeydown = (event) => {
+  const next = target(event, state.at, outputSide());
+  if (!next) return;
+  event.preventDefault();
+  act(() => moveTo(next));
+  if (event.target !== $("frame")) cellAt($("map"), state.at).focus();
+};
+$("map").onclick = ({ target: cell }) => {
+  if (cell.dataset.row) act(() => moveTo(placeOf(cell)));
+};
 
 // The pointer on the picture: it drags the window, or draws.
 
-/** Where a pointer is on the padded picture, in cells. */
-function pointed(event) {
-  const [before, after] = paddings();
-  return { ...pointIn($("picture"), event, before + input().length + after), before };
+let grip; // where in the window it is held
+let ink; // what is drawn while the pointer is down
+
+function follow(event) {
+  const [before, after] = slid(paddedCells);
+  const { x, y } = pointIn($("picture"), event, before + input().length + after);
+  if (isDrawing()) {
+    const place = { row: Math.floor(y) - before, column: Math.floor(x) - before };
+    const value = state.picture[place.row]?.[place.column];
+    // On a pixel that has the brush's grey already, the brush is an eraser.
+    ink ??= value === state.brush ? 0 : state.brush;
+    if (value !== undefined && value !== ink) setPixel(place, ink);
+    return;
+  }
+  const { window, stride } = options(), { row, column } = corner();
+  const isInside = [x - column, y - row].every((cells) => cells >= 0 && cells < window);
+  grip ??= isInside ? [y - row, x - column] : [window / 2, window / 2];
+  const steps = (cells) => Math.round(cells / stride);
+  const next = { row: steps(y - grip[0]), column: steps(x - grip[1]) };
+  if (!isSame(next, state.at)) act(() => moveTo(next));
 }
 
-let grip = null; // where in the window it is held
-
-/** Put the window where a pointer holds it by its grip. */
-function dragTo(event) {
-  const { x, y } = pointed(event), steps = (cells) => Math.round(cells / options().stride);
-  const next = { row: steps(y - grip.y), column: steps(x - grip.x) };
-  if (keyOf(next) !== keyOf(state.at)) act(() => moveTo(next));
-}
-
-onDrag($("frame"), {
+onDrag($("board"), {
   press: (event) => {
+    grip = ink = null;
     if (player.isPlaying()) act();
-    const { x, y } = pointed(event), { row, column } = corner();
-    grip = { x: x - column, y: y - row };
-    $("frame").classList.add("held");
+    follow(event);
   },
-  drag: dragTo,
-  lift: () => $("frame").classList.remove("held"),
-});
-
-let ink = null; // what the pointer draws with while it is down
-
-function draw(event) {
-  const { x, y, before } = pointed(event);
-  const place = { row: Math.floor(y) - before, column: Math.floor(x) - before };
-  const value = state.picture[place.row]?.[place.column];
-  if (value === undefined) return;
-  // On a pixel that has the brush's grey already, the brush is an eraser.
-  ink ??= value === state.brush ? 0 : state.brush;
-  if (value !== ink) setPixel(place, ink);
-}
-
-onDrag($("picture"), {
-  press: (event) => {
-    const half = options().window / 2, isDrawing = state.hand === "draw";
-    grip = { x: half, y: half };
-    (isDrawing ? draw : dragTo)(event);
-    return isDrawing;
-  },
-  drag: (event) => ink !== null && draw(event),
-  lift: () => { ink = null; },
+  drag: follow,
 });
 
 // Weights and bias.
 
-function layOutWeights(window) {
-  const grid = $("weights");
-  if (grid.childElementCount === window * window) return;
-  grid.style.setProperty("--columns", window);
-  grid.replaceChildren(...Array.from({ length: window * window }, (_, k) => {
-    const field = element("input", {
-      className: "cell", type: "number", step: "0.1", min: -9, max: 9, dataset: { k },
-    });
-    field.oninput = () => act(() => {
-      state.kernel = state.kernel.with(k, numberIn(field));
-      state.filter = "own";
-    });
-    field.onblur = () => render();
-    return field;
-  }));
+/** Return the number in a field; one beyond the largest weight is replaced there. */
+function numberIn(field) {
+  const value = Number(field.value.replace("−", "-")) || 0;
+  const allowed = clamp(value, -LARGEST_WEIGHT, LARGEST_WEIGHT);
+  if (value !== allowed) field.value = trimmed(allowed);
+  return allowed;
 }
-
-const numberIn = (field) => clamp(field.valueAsNumber || 0, -9, 9);
 
 /** Write a number into its field, unless it is being typed there. */
 function write(field, value) {
-  if (field !== document.activeElement) field.value = Math.round(value * 100) / 100;
+  if (field !== document.activeElement) field.value = trimmed(value);
 }
 
-$("bias").oninput = () => act(() => { state.bias = numberIn($("bias")); });
-$("bias").onblur = () => render();
-$("relu").onchange = () => act(() => { state.isRelu = $("relu").checked; });
+function take({ target: field }) {
+  const value = numberIn(field), k = cellsOf("weights").indexOf(field);
+  const change = k < 0 ? { bias: value } : { kernel: state.kernel.with(k, value), filter: "own" };
+  act(() => Object.assign(state, change));
+}
 
+for (const id of ["bias", "weights"]) {
+  $(id).oninput = take;
+  $(id).addEventListener("focusout", () => setTimeout(render));
+  $(id).addEventListener("keydown", (event) => { // as in a field of numbers
+    const tenths = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+    if (!tenths) return;
+    event.preventDefault();
+    event.target.value = trimmed(Math.round(10 * numberIn(event.target) + tenths) / 10);
+    take(event);
+  });
+}
+$("relu").onchange = () => act(() => { state.isRelu = $("relu").checked; });
 $("position").oninput = () => act(() => goTo(Number($("position").value) - 1));
 
 // Pointing at one of the products shows which pixel and which weight it is of.
-for (const type of ["pointerover", "focusin"]) {
-  document.querySelector(".equation").addEventListener(type, (event) => {
-    mark(event.target.closest("[data-k]")?.dataset.k);
-  });
-}
-for (const type of ["pointerleave", "focusout"]) {
-  document.querySelector(".equation").addEventListener(type, () => mark());
-}
 
-function mark(k) {
-  for (const cell of document.querySelectorAll(".marked")) cell.classList.remove("marked");
-  for (const cell of document.querySelectorAll(`.equation [data-k="${k}"]`)) {
-    cell.classList.add("marked");
-  }
-  cellAt($("picture"), computed().cells[k] ?? {})?.classList.add("marked");
+function mark({ target: cell }) {
+  for (const other of document.querySelectorAll(".marked")) other.classList.remove("marked");
+  if (!cell?.dataset.row) return;
+  const place = placeOf(cell), k = place.row * options().window + place.column;
+  cellAt($("picture"), computed().cells[k])?.classList.add("marked");
+  for (const id of ["under", "weights", "products"]) cellAt($(id), place).classList.add("marked");
 }
+const equation = document.querySelector(".equation");
+for (const type of ["pointerover", "focusin"]) equation.addEventListener(type, mark);
+for (const type of ["pointerleave", "focusout"]) equation.addEventListener(type, () => mark({}));
 
 // Drawing.
-
-function computed() {
-  return isPooling()
-    ? poolAt(input(), state.at, state.operation, options())
-    : convolveAt(state.picture, state.at, state.kernel, state.bias, options());
-}
 
 /** One or two sentences about what is under the window now. */
 function reading() {
@@ -400,36 +346,37 @@ function reading() {
 }
 
 function render() {
-  const { window, stride, padding } = options();
-  const picture = input(), side = picture.length, map = outputMap(), places = map.length;
+  const { window: k, stride: s, padding } = options();
+  const picture = input(), n = picture.length, map = outputMap(), side = map.length;
   document.documentElement.dataset.operation = mode();
   renderControls();
   renderPicture(picture);
-  renderWindow(picture, window);
+  renderWindow(picture, k);
   renderMap(map);
 
-  const [before, after] = paddings();
-  const unseen = padding === "valid" ? side - (places - 1) * stride - window : 0;
+  const [before, after] = slid(paddedCells);
+  const unseen = padding === "valid" ? n - (side - 1) * s - k : 0;
   const around = before + after ? t("padding around", { before, after }) : t("no padding");
-  const index = indexOf(state.at) + 1;
   const texts = {
     title: t(`${mode()} title`),
     lead: t(`${mode()} lead`),
     "input-title": t(poolsMap() ? "map" : "picture"),
-    "input-size": `${side}×${side}`,
+    "input-size": `${n}×${n}`,
     "work-title": t(isPooling() ? "in the window" : "filter"),
-    "work-size": `${window}×${window}`,
+    "work-size": `${k}×${k}`,
     "output-title": t(isPooling() ? "pooled map" : "map"),
-    "output-size": `${places}×${places}`,
+    "output-size": `${side}×${side}`,
     "input-note": unseen ? t(unseen === 1 ? "unseen one" : "unseen", { count: unseen }) : around,
-    "formula-name": t(`formula ${padding}`, { n: side, k: window, s: stride }),
+    "formula-name": t(`formula ${padding}`, { n, k, s }),
+    formula: padding === "same" ? `⌈n/s⌉ = ⌈${n}/${s}⌉ = ${side}`
+      : `⌊(n−k)/s⌋+1 = ⌊(${n}−${k})/${s}⌋+1 = ${side}`,
     reading: reading(),
   };
   for (const [id, text] of Object.entries(texts)) $(id).textContent = text;
-  $("formula").replaceChildren(...formula(side, window, stride, padding, places));
+  const position = indexOf(state.at) + 1;
   Object.assign($("position"), {
-    max: places ** 2, value: index,
-    ariaValueText: t("position of", { position: index, count: places ** 2 }),
+    max: side ** 2, value: position,
+    ariaValueText: t("position of", { position, count: side ** 2 }),
   });
   player.show();
   renderLens();
@@ -442,67 +389,53 @@ function corner() {
 }
 
 function renderLens() {
-  const [before, after] = paddings(), columns = before + input().length + after;
-  drawLens(columns, options().window, corner(), cellAt($("map"), state.at));
+  drawLens(Number($("picture").dataset.columns), options().window, corner(),
+    cellAt($("map"), state.at));
 }
 
 function renderPicture(picture) {
-  const grid = $("picture"), [before, after] = paddings();
-  layOut(grid, picture.length, before, after, true);
+  const grid = $("picture"), [before, after] = slid(paddedCells);
+  layOut(grid, picture.length, before, after);
   grid.ariaLabel = t(poolsMap() ? "map" : "picture grid");
-  const { kind, strongest } = colouring(!poolsMap(), picture);
-  for (const cell of grid.querySelectorAll("[data-row]")) {
+  const { kind, strongest } = colouring(!poolsMap(), picture.flat());
+  for (const cell of cellsOf("picture")) {
     const place = placeOf(cell), value = picture[place.row][place.column];
     fill(cell, value, kind, strongest);
     cell.ariaLabel = t("cell", { ...counted(place), value: trimmed(value) });
   }
   if (!grid.querySelector("[tabindex='0']")) cellAt(grid, { row: 0, column: 0 }).tabIndex = 0;
-  grid.parentElement.classList.toggle("drawing", state.hand === "draw" && !poolsMap());
-
-  const frame = $("frame"), { row, column } = corner();
-  for (const [name, n] of Object.entries({
-    columns: before + picture.length + after, size: options().window, row, column,
-  })) frame.style.setProperty(`--${name}`, n);
-  frame.ariaLabel = t("frame", counted(state.at));
+  $("board").classList.toggle("drawing", isDrawing());
+  const measures = { columns: grid.dataset.columns, size: options().window, ...corner() };
+  for (const name in measures) $("frame").style.setProperty(`--${name}`, measures[name]);
+  $("frame").ariaLabel = t("frame", counted(state.at));
 }
 
 function renderWindow(picture, window) {
-  const { cells, products, sum, count, output } = computed();
-  const colours = colouring(!poolsMap(), picture);
-  for (const id of ["under", "products"]) layOut($(id), window, 0, 0, false);
+  const { cells, products = [], sum, count, output } = computed();
+  const { kind, strongest } = colouring(!poolsMap(), picture.flat());
+  const isMax = state.operation === "max";
+  for (const id of ["under", "products"]) layOut($(id), window, 0, 0, "cell");
+  layOut($("weights"), window, 0, 0, "field");
   $("under").ariaLabel = $("under-name").textContent = t(poolsMap() ? "values" : "pixels");
-  $("products").ariaLabel = t("products");
-  layOutWeights(window);
-  document.querySelectorAll("#under .cell").forEach((cell, k) => {
+  cellsOf("under").forEach((cell, k) => {
     const { value, isPadding } = cells[k];
-    cell.dataset.k = k;
     cell.classList.toggle("padding", isPadding);
-    if (isPadding) {
-      clear(cell);
-      cell.textContent = isPooling() ? "" : "0";
-    } else fill(cell, value, colours.kind, colours.strongest, fitted(value, window));
+    cell.classList.toggle("taken", isMax && !isPadding && value === output);
+    if (isPadding) clear(cell, isPooling() ? "" : "0");
+    else fill(cell, value, kind, strongest);
     cell.ariaLabel = isPadding ? t("padding cell") : trimmed(value);
-    const isTaken = state.operation === "max" && !isPadding && value === output;
-    cell.classList.toggle("taken", isTaken);
   });
   $("output").textContent = trimmed(isPooling() ? output : rectified(output));
-  $("hint").textContent = isPooling() ? t(`hint ${state.operation}`)
-    : t(LEARNED[state.filter] ? "hint learned" : `hint ${state.filter}`, { number: state.filter });
-  if (isPooling()) {
-    const isMax = state.operation === "max";
-    $("pool-term").textContent = t(isMax ? "largest of" : "mean of", { count });
-    $("pool-working").textContent = isMax ? trimmed(output) : `${trimmed(sum)} ÷ ${count}`;
-    return;
-  }
-  const strongest = SOFT * largestOf(state.kernel);
-  document.querySelectorAll("#products .cell").forEach((cell, k) => {
-    cell.dataset.k = k;
-    fill(cell, products[k], "signed", strongest, fitted(products[k], window));
-  });
-  document.querySelectorAll("#weights .cell").forEach((field, k) => {
-    fill(field, state.kernel[k], "signed", strongest);
-    write(field, state.kernel[k]);
-    field.ariaLabel = t("weight", counted(cellOf(k, window)));
+  const hint = isPooling() ? state.operation : LEARNED[state.filter] ? "learned" : state.filter;
+  $("hint").textContent = t(`hint ${hint}`, { number: state.filter });
+  $("pool-term").textContent = t(isMax ? "largest of" : "mean of", { count });
+  $("pool-working").textContent = isMax ? trimmed(output) : `${trimmed(sum)} ÷ ${count}`;
+  const most = SOFT * largestOf(state.kernel);
+  cellsOf("products").forEach((cell, k) => fill(cell, products[k] ?? 0, "signed", most));
+  cellsOf("weights").forEach((field, k) => {
+    fill(field, state.kernel[k] ?? 0, "signed", most);
+    write(field, state.kernel[k] ?? 0);
+    field.ariaLabel = t("weight", counted(placeOf(field)));
   });
   write($("bias"), state.bias);
   $("relu").checked = state.isRelu;
@@ -513,44 +446,29 @@ function renderWindow(picture, window) {
 
 function renderMap(map) {
   const grid = $("map"), isGrey = isPooling() && !state.poolsMap;
-  const { kind, largest, strongest } = colouring(isGrey, map);
-  layOut(grid, map.length, 0, 0, true);
+  const { kind, largest, strongest } = colouring(isGrey, map.flat());
+  layOut(grid, map.length, 0, 0);
   grid.ariaLabel = t("map grid");
-  for (const cell of grid.querySelectorAll("[data-row]")) {
+  cellsOf("map").forEach((cell, n) => {
     const place = placeOf(cell), value = map[place.row][place.column];
-    const isSeen = state.seen.has(indexOf(place)), isHere = keyOf(place) === keyOf(state.at);
-    if (isSeen) fill(cell, value, kind, strongest);
+    const isFilled = n < state.filled, isHere = isSame(place, state.at);
+    if (isFilled) fill(cell, value, kind, strongest);
     else clear(cell);
     cell.classList.toggle("here", isHere);
     cell.ariaSelected = isHere;
     cell.tabIndex = isHere ? 0 : -1;
-    const spoken = isSeen ? trimmed(value) : t("not yet");
+    const spoken = isFilled ? trimmed(value) : t("not yet");
     cell.ariaLabel = t("cell", { ...counted(place), value: spoken });
-  }
+  });
   showLegend(isGrey ? 0 : -largest, largest, kind, strongest, trimmed);
   $("legend").hidden = largest === 0;
-  const seen = map.flat().map((value, n) => (state.seen.has(n) ? value : 0));
-  paint($("mini"), seen, map.length, kind, strongest);
-}
-
-/** The size of the map, first with letters, then with numbers. */
-function formula(n, k, s, padding, places) {
-  const [mo, mn, mi] = ["mo", "mn", "mi"].map((tag) => (content) => math(tag, {}, content));
-  const side = (size, window, stride) => (padding === "same"
-    ? [mo("⌈"), size, mo("/"), stride, mo("⌉")]
-    : [mo("⌊"), mo("("), size, mo("−"), window, mo(")"), mo("/"), stride, mo("⌋"), mo("+"), mn(1)]);
-  return [
-    math("math", {}, ...side(mi("n"), mi("k"), mi("s"))),
-    math("math", {}, mo("="), ...side(mn(n), mn(k), mn(s)), mo("="), mn(places)),
-  ];
+  const filled = map.flat().map((value, n) => (n < state.filled ? value : 0));
+  paint($("mini"), filled, map.length, kind, strongest);
 }
 
 start("convolution", words);
-buildControls();
-seeUpTo(indexOf(state.at));
+moveTo(state.at);
+for (const id of Object.keys(GROUPS)) makeOneStop($(id));
 render();
 new ResizeObserver(renderLens).observe(document.querySelector(".stage"));
-onChange(() => {
-  buildControls();
-  render();
-});
+onChange(render);

@@ -3,12 +3,9 @@
 import { ARROWS, clamp, element, trimmed } from "./kit.js";
 import { cssColour } from "./paint.js";
 
-/** A number as short as its cell: two decimals below 1, else one. */
-const short = (value) => trimmed(value, Math.abs(value) < 0.995 ? 2 : 1);
-
-/** In a window of 25 cells there is no room for the zero before the point. */
-export const fitted = (value, window) =>
-  (window > 3 ? short(value).replace(/^(−?)0\./, "$1.") : short(value));
+/** A number as short as its cell: two decimals below 1, else one, and no zero before the point. */
+const short = (value) =>
+  trimmed(value, Math.abs(value) < 0.995 ? 2 : 1).replace(/^(−?)0\./, "$1.");
 
 /** Colour a cell by its number, of which `strongest` gets the strongest colour, and write it. */
 export function fill(cell, value, kind, strongest, text = short(value)) {
@@ -19,32 +16,37 @@ export function fill(cell, value, kind, strongest, text = short(value)) {
   if (!(cell instanceof HTMLInputElement)) cell.textContent = text;
 }
 
-export function clear(cell) {
+export function clear(cell, text = "") {
   cell.style.removeProperty("background-color");
   cell.classList.remove("on-dark", "zero");
-  cell.textContent = "";
+  cell.textContent = text;
 }
 
-/** Lay out a grid for assistive technology: rows of cells, one of which takes the focus. */
-export function layOut(grid, side, before, after, isInteractive) {
-  const layout = [side, before, after, isInteractive].join(), all = before + side + after;
+const ROLES = { gridcell: ["grid", "row"], cell: ["table", "row"], field: ["group", null] };
+
+/** Lay out a grid for assistive technology: rows of cells. One of its gridcells takes the focus;
+ *  a cell cannot; a field can be typed in. */
+export function layOut(grid, side, before, after, role = "gridcell") {
+  const layout = [side, before, after].join(), all = before + side + after;
   if (grid.dataset.layout === layout) return;
-  grid.dataset.layout = layout;
+  Object.assign(grid.dataset, { layout, columns: all });
   grid.style.setProperty("--columns", all);
-  const [role, focus] = isInteractive ? ["gridcell", { tabIndex: -1 }] : ["cell", {}];
   const padding = (length) => Array.from({ length }, () =>
     element("div", { className: "cell padding", ariaHidden: "true" }));
+  const cellOf = (row, column) => {
+    const common = { className: "cell", dataset: { row, column } };
+    if (role === "field") return element("input", { ...common, autocomplete: "off" });
+    return element("div", { ...common, role, ...role === "gridcell" && { tabIndex: -1 } });
+  };
   const rows = Array.from({ length: all }, (_, n) => {
     const row = n - before;
     if (row < 0 || row >= side) {
       return element("div", { className: "line", ariaHidden: "true" }, ...padding(all));
     }
-    const cells = Array.from({ length: side }, (__, column) =>
-      element("div", { className: "cell", role, dataset: { row, column }, ...focus }));
-    return element("div", { className: "line", role: "row" },
-      ...padding(before), ...cells, ...padding(after));
+    return element("div", { className: "line", role: ROLES[role][1] }, ...padding(before),
+      ...Array.from({ length: side }, (__, column) => cellOf(row, column)), ...padding(after));
   });
-  grid.role = isInteractive ? "grid" : "table";
+  grid.role = ROLES[role][0];
   grid.replaceChildren(...rows);
 }
 

@@ -17,15 +17,13 @@ export function element(tag, { dataset, style, ...properties } = {}, ...children
 export const button = (properties, ...children) =>
   element("button", { type: "button", ...properties }, ...children);
 
-const inNamespace = (namespace) => (tag, attributes, ...children) => {
-  const node = document.createElementNS(namespace, tag);
+/** Create an element of a drawing, with attributes and children. */
+export function svg(tag, attributes, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   node.append(...children);
   return node;
-};
-/** Create an element of a drawing, or of a formula, with attributes and children. */
-export const svg = inNamespace("http://www.w3.org/2000/svg");
-export const math = inNamespace("http://www.w3.org/1998/Math/MathML");
+}
 
 // Numbers
 
@@ -110,9 +108,9 @@ export function onDrag(node, { press, drag, lift = () => {} }) {
   }
 }
 
-/** Make the buttons of a group one stop of the Tab key, in which arrow keys lead on. */
+/** Make the buttons of a group one stop of the Tab key, in which arrow keys lead on: up and down by
+ *  a row, where the group is a grid. */
 export function makeOneStop(group) {
-  const stops = () => [...group.querySelectorAll("button")].filter((node) => node.offsetParent);
   const enter = (node) => {
     for (const other of group.querySelectorAll("button")) other.tabIndex = other === node ? 0 : -1;
   };
@@ -122,8 +120,9 @@ export function makeOneStop(group) {
     const [down, right] = ARROWS[event.key] ?? [];
     if (down === undefined) return;
     event.preventDefault();
-    const nodes = stops(), next = nodes.indexOf(document.activeElement) + down + right;
-    nodes[clamp(next, 0, nodes.length - 1)].focus();
+    const nodes = [...group.querySelectorAll("button")].filter((node) => node.offsetParent);
+    const columns = getComputedStyle(group).gridTemplateColumns.split(" ").length;
+    nodes[nodes.indexOf(document.activeElement) + down * columns + right]?.focus();
   });
 }
 

@@ -1,8 +1,8 @@
 /* The view `learning`: one recorded run, moment by moment. */
 
 import {
-  $, ARROWS, SIDE, button, clamp, element, grouped, imageOf, indexOfLargest, largestOf, number,
-  percent, pointIn, read, svg,
+  $, SIDE, button, clamp, element, grouped, imageOf, indexOfLargest, largestOf,
+  makeOneStop, number, percent, pointIn, read, svg,
 } from "./kit.js";
 import { paint } from "./paint.js";
 import { createPlayer, showLegend } from "./playing.js";
@@ -18,8 +18,9 @@ const CHARTS = {
   accuracy: { ticks: [0.2, 0.4, 0.6, 0.8, 1], low: 0.15, high: 1, scale: (v) => v, write: share },
   loss: { ticks: [0.1, 0.2, 0.5, 1, 2], low: 0.09, high: 2.5, scale: Math.log, write: lossOf },
 };
-const MARGIN = { left: 34, right: 84, top: 8, bottom: 24 };
-const HEIGHT = 194;
+// Of a chart, which is drawn in its own units and scaled to the room there is.
+const WIDTH = 380, HEIGHT = 220, MARGIN = { left: 34, right: 78, top: 8, bottom: 24 };
+const APART = 18; // the names of two curves, one below the other
 
 let record, classNames, last, at, chosen, best, hasMoved = false;
 
@@ -92,11 +93,12 @@ function tiles(id, count, choose, write) {
 
 function build() {
   $("position").max = last;
-  tiles("filters", record.points[0].kernels.length, choose, String);
+  tiles("filters", record.points[0].kernels.length, choose, (filter) => filter + 1);
   tiles("path", record.points.length, go, (index) => {
     const { epoch, step } = record.points[index];
     return step || epoch;
   });
+  for (const id of ["filters", "path"]) makeOneStop($(id));
   $("drawings").replaceChildren(...record.examples.map(({ pixels }) => {
     const canvas = element("canvas", { role: "img" });
     paint(canvas, imageOf(pixels), SIDE, "grey");
@@ -106,10 +108,9 @@ function build() {
       element("span", { className: "probability" }), element("span", { className: "verdict" }));
   }));
   for (const name of Object.keys(CHARTS)) {
-    new ResizeObserver(() => renderChart(name)).observe($(name));
     $(name).onclick = (event) => {
-      const width = $(name).clientWidth, across = pointIn($(name), event, width).x - MARGIN.left;
-      go(Math.round(across / (width - MARGIN.left - MARGIN.right) * last));
+      const across = pointIn($(name), event, WIDTH).x - MARGIN.left;
+      go(Math.round(across / (WIDTH - MARGIN.left - MARGIN.right) * last));
     };
   }
   $("position").oninput = () => go(Number($("position").value));
@@ -119,19 +120,11 @@ function choose(filter) {
   chosen = filter;
   render();
   const weights = record.points[at].kernels[filter].map((weight) => number(weight)).join(", ");
-  announce(t("filter weights", { number: filter, weights }));
+  announce(t("filter weights", { number: filter + 1, weights }));
 }
 
-$("filters").addEventListener("keydown", (event) => {
-  const all = [...$("filters").children], now = all.indexOf(document.activeElement);
-  const columns = getComputedStyle($("filters")).gridTemplateColumns.split(" ").length;
-  const [down, right] = ARROWS[event.key] ?? [];
-  const next = all[now + down * columns + right];
-  if (!next) return;
-  event.preventDefault();
-  next.focus();
-  choose(all.indexOf(next));
-});
+$("filters").addEventListener("focusin", ({ target }) =>
+  choose([...$("filters").children].indexOf(target)));
 
 // Drawing.
 
@@ -160,16 +153,17 @@ function renderFilters(point) {
     Object.assign(tile, { ariaLabel: name, ariaPressed: isChosen });
   };
   [...$("filters").children].forEach((tile, filter) => {
-    show(tile, point.kernels[filter], t("filter", { number: filter }), filter === chosen);
+    show(tile, point.kernels[filter], t("filter", { number: filter + 1 }), filter === chosen);
     tile.tabIndex = filter === chosen ? 0 : -1;
   });
   [...$("path").children].forEach((tile, index) => {
     const then = record.points[index];
     show(tile, then.kernels[chosen], moment(then), index === at);
   });
-  $("path-title").textContent = t("path of", { number: chosen });
+  $("path-title").textContent = t("path of", { number: chosen + 1 });
   $("filters-reading").textContent = t(at === 0 ? "filters at first" : "filters now", {
-    first: largestWeight(record.points[0]), largest: largestWeight(point), most: mostChanged(point),
+    first: largestWeight(record.points[0]), largest: largestWeight(point),
+    most: mostChanged(point) + 1,
   });
   showLegend(-STRONGEST, STRONGEST, "signed", STRONGEST,
     (value) => `${value < 0 ? "≤" : "≥"} ${number(value, 1)}`);
@@ -194,37 +188,35 @@ function renderDrawings(point) {
 }
 
 function renderChart(name) {
-  const { ticks, low, high, scale, write } = CHARTS[name], width = $(name).clientWidth;
-  if (width === 0) return; // not laid out yet
+  const { ticks, low, high, scale, write } = CHARTS[name];
   // Moments are equally far apart, as the first epoch is looked at closely.
-  const x = (index) => MARGIN.left + index / last * (width - MARGIN.left - MARGIN.right);
+  const x = (index) => MARGIN.left + index / last * (WIDTH - MARGIN.left - MARGIN.right);
   const bottom = HEIGHT - MARGIN.bottom;
   const y = (value) => bottom
     - (scale(value) - scale(low)) / (scale(high) - scale(low)) * (bottom - MARGIN.top);
-  const text = (place, content) => svg("text", place, content);
   const below = (place, content) =>
-    text({ x: place, y: HEIGHT - 6, "text-anchor": "middle" }, content);
+    svg("text", { x: place, y: HEIGHT - 6, "text-anchor": "middle" }, content);
   const firstEpoch = record.points.findIndex(({ epoch }) => epoch === 1);
-  const picture = svg("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}` });
+  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}` });
   const area = { x: x(0), y: MARGIN.top, width: x(firstEpoch) - x(0), height: bottom - MARGIN.top };
   picture.append(svg("rect", { class: "first", ...area }));
   for (const tick of ticks) {
     picture.append(
       svg("line", { class: "rule", x1: x(0), x2: x(last), y1: y(tick), y2: y(tick) }),
-      text({ x: MARGIN.left - 8, y: y(tick) + 4, "text-anchor": "end" }, tick),
+      svg("text", { x: MARGIN.left - 8, y: y(tick) + 4, "text-anchor": "end" }, tick),
     );
   }
   record.points.forEach(({ epoch, step }, index) => {
     if (!step) picture.append(below(x(index), epoch));
   });
   picture.append(
-    below((x(0) + x(firstEpoch)) / 2, t(width < 460 ? "steps" : "first epoch")),
-    text({ x: x(last) + 16, y: HEIGHT - 6 }, t("epochs")),
+    below((x(0) + x(firstEpoch)) / 2, t("epoch 1")),
+    svg("text", { x: x(last) + 16, y: HEIGHT - 6 }, t("epochs")),
     svg("line", { class: "now", x1: x(at), x2: x(at), y1: MARGIN.top, y2: bottom }),
   );
   // Both names are legible, where the curves end close to each other.
   const ends = PARTS.map((part) => y(record.points[last][part][name]));
-  const apart = Math.max(0, 15 - Math.abs(ends[0] - ends[1])) / 2 * Math.sign(ends[0] - ends[1]);
+  const apart = Math.max(0, APART - Math.abs(ends[0] - ends[1])) / 2 * Math.sign(ends[0] - ends[1]);
   for (const [n, part] of PARTS.entries()) {
     const values = record.points.map((one) => one[part][name]);
     const points = values.map((value, index) => `${x(index)},${y(value)}`).join(" ");
@@ -232,7 +224,7 @@ function renderChart(name) {
     picture.append(
       svg("polyline", { class: part, points }),
       svg("circle", { cx: x(at), cy: y(values[at]), r: 5 }),
-      text({ class: `name ${part}`, ...end }, t(part)),
+      svg("text", { class: part, ...end }, t(part)),
     );
   }
   $(name).replaceChildren(picture);

@@ -18,6 +18,7 @@ import words from "./words/network.js";
 const SURE = 0.6; // as fashion_cnn.prediction: below, a photo's class is as often wrong as right
 const FIRST_MINUTE = "fashion-cnn first minute"; // how many of its steps are done
 const STEPS = ["draw", "point", "follow", "cover"];
+const SHOWN = 8; // examples, before "more"
 const BRUSHES = [1, 1.5, 2.5]; // radius in cells
 const AWAY_MS = 250, BESIDE = 22; // pixels between a layer and the panel
 const isSheet = matchMedia("(max-width: 1179px)");
@@ -429,18 +430,24 @@ const weightCount = weights.reduce((sum, part) => sum + (part?.length ?? 0), 0);
 
 function label() {
   flow.label();
-  const { name, stand_in: isStandIn } = model, n = grouped(weightCount);
-  const who = name ? t("model named", { name, n }) : t("model pretrained", { n });
-  $("model").textContent = isStandIn ? `${who} ${t("stand-in")}` : who;
-  $("model").classList.toggle("wrong", isStandIn);
-  writeArticle();
+  const { name, is_packaged: isPackaged, trained_on: data, accuracy, test_images: count } = model;
+  const whose = name ? "named" : isPackaged ? "packaged" : "own";
+  $("model").textContent = [
+    t(`model ${whose}`, { name, n: grouped(weightCount) }),
+    data ? t(`trained on ${data}`) : "",
+    count ? t("accuracy", { count: grouped(count), percent: number(100 * accuracy, 1) }) : "",
+  ].join(" ");
+  $("model").classList.toggle("wrong", data === "stand-in");
+  $("more").hidden = thumbnails.length <= SHOWN;
+  writeArticle(model.layers[0].shape[2]);
   nameBrush();
   coach();
   $("more").textContent = t($("more").ariaExpanded === "true" ? "fewer" : "more");
   thumbnails.forEach((node, index) => {
-    const shown = examples[index].label;
+    const shown = examples[index].label, n = index + 1;
     const what = shown === null ? t("something else") : nameOf(shown);
-    node.ariaLabel = node.title = t("example label", { n: index + 1, name: what });
+    node.ariaLabel = node.title = shown === undefined ? t("example without label", { n })
+      : t("example label", { n, name: what });
   });
   photo.write();
 }
@@ -522,7 +529,8 @@ function done(step) {
 function coach() {
   const step = STEPS[state.step];
   $("skip").hidden = !step;
-  $("coach").textContent = step ? t(`step ${step}`, { n: state.step + 1 }) : t("lead");
+  const what = t(model.is_of_garments ? "to wear" : "like the examples");
+  $("coach").textContent = t(step ? `step ${step}` : "lead", { n: state.step + 1, what });
 }
 $("skip").onclick = () => {
   state.step = STEPS.length - 1;

@@ -13,21 +13,8 @@ const ICONS = { // in a square of 20
   last: "M14 4h2v12h-2zM4 4v12l9-6z",
 };
 
-/** Fill #buttons: for each id, the key of its label and what it changes; #play has neither. */
-function buildButtons(buttons, player) {
-  $("buttons").append(...Object.entries(buttons).map(([id, [tLabel, change]]) => {
-    const path = svg("path", { d: ICONS[id] });
-    const icon = svg("svg", { viewBox: "0 0 20 20", "aria-hidden": true }, path);
-    return id === "play"
-      ? button({ className: "primary", id, onclick: player.play }, icon, element("span"))
-      : button({
-        className: "round", id, dataset: { tLabel, tTitle: tLabel },
-        onclick: () => player.act(change),
-      }, icon);
-  }));
-}
-
-/** Make the player of a view, with its buttons.
+/** Make the player of a view. Of its buttons, each has a label's key and what it changes; #play has
+ *  neither.
  *
  *  `rewind` goes to the start if the view is at its end; `advance` goes a step on, or returns false
  *  at the end; `render` draws the view anew, and `reading` says what it shows. */
@@ -61,7 +48,13 @@ export function createPlayer(milliseconds, buttons, { rewind, advance, render, r
       $("play").lastChild.textContent = t(word);
     },
   };
-  buildButtons(buttons, player);
+  for (const [id, [tLabel, change]] of Object.entries(buttons)) {
+    const path = svg("path", { d: ICONS[id] });
+    const icon = svg("svg", { viewBox: "0 0 20 20", "aria-hidden": true }, path);
+    const dataset = { tLabel, tTitle: tLabel }, onclick = () => player.act(change);
+    $("buttons").append(change ? button({ className: "round", id, dataset, onclick }, icon)
+      : button({ className: "primary", id, onclick: player.play }, icon, element("span")));
+  }
   return player;
 }
 

@@ -9,7 +9,8 @@
 import { $, button, element, withStorage } from "./kit.js";
 import shellWords from "./words/shell.js";
 
-const VIEWS = ["network", "convolution", "learning"];
+const VIEWS = document.querySelector("meta[name=views]")?.content.split(" ")
+  ?? ["network", "convolution", "learning"];
 const root = document.documentElement;
 const home = document.querySelector("link[rel=home]"); // the site's start page; served alone, none
 const address = new URL(location.href);

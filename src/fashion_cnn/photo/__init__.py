@@ -1,5 +1,7 @@
 """Turn a photo into an image like those of Fashion-MNIST (without TensorFlow)."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
@@ -46,6 +48,11 @@ class PhotoSteps(NamedTuple):
     grey: NDArray[np.float32]
     trimmed: NDArray[np.float32]
     centred: NDArray[np.float32]
+
+    @property
+    def remark(self) -> str:
+        """What to do about this photo, if the prediction is not to be relied on, or nothing."""
+        return "" if self.mask.shape == IMAGE_SHAPE else garment.fault_of(self.mask > 0)
 
     def __repr__(self) -> str:
         """Return the size of each step, width first."""
@@ -108,8 +115,8 @@ def photo_steps(photo: Photo) -> PhotoSteps:
 
 
 def predict_photos(
-    photos: Iterable[str | os.PathLike[str]], model: "keras.Model | None" = None
-) -> "pd.DataFrame":
+    photos: Iterable[str | os.PathLike[str]], model: keras.Model | None = None
+) -> pd.DataFrame:
     """Predict the class of each of many photos.
 
     Parameters
@@ -124,7 +131,8 @@ def predict_photos(
     pandas.DataFrame
         A row for each photo, in order, with ``class_name``, its ``probability`` in [0, 1],
         ``unlikeness`` (above 1: do not rely on the answer), and ``remark``: a sentence that says
-        why not to rely on the answer, or why there is none; otherwise empty.
+        why not to rely on the answer and what to do about the photo, or why there is no answer;
+        otherwise empty.
 
     Raises
     ------
@@ -148,8 +156,10 @@ def predict_photos(
     rows = []
     for path in paths:
         try:
-            made = predict(model, prepare_photo(path))
-            rows.append((made.class_name, made.probability, made.unlikeness, made.remark))
+            steps = photo_steps(path)
+            made = predict(model, steps.centred)
+            remark = made.remark and "; ".join(filter(None, (made.remark, steps.remark)))
+            rows.append((made.class_name, made.probability, made.unlikeness, remark))
         except (OSError, ValueError) as error:
             rows.append(("", np.nan, np.nan, str(error)))
     columns = ["class_name", "probability", "unlikeness", "remark"]

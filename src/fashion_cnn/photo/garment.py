@@ -102,6 +102,17 @@ def find_garment(rgb: NDArray[np.float32], is_opaque: NDArray[np.bool_]) -> NDAr
     return whole
 
 
+def fault_of(mask: NDArray[np.bool_]) -> str:
+    """Say what is unusual in a photo, by the mask (h, w) of what stands out, and what to do."""
+    if len(_components(mask)[1]) > 2:  # of the background and one garment
+        return _("several things stand out: photograph one alone")
+    if max(mask[0].mean(), mask[-1].mean(), mask[:, 0].mean(), mask[:, -1].mean()) > 0.1:
+        return _("it reaches the edge of the picture: photograph it from farther away")
+    if max(mask[box(mask)].shape) < 0.35 * max(mask.shape):
+        return _("it is small in the picture: photograph it from nearer")
+    return ""
+
+
 def grey_on_black(rgb: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return the garment (h, w) in greys around 0.6, on black; its negative if it lay on light.
 

@@ -4,7 +4,6 @@ import contextlib
 import importlib
 import io
 import os
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from fashion_cnn.images import IMAGE_SHAPE, white_value
 from fashion_cnn.language import gettext as _
+from fashion_cnn.language import on_disk
 
 # None of them starts another program, as EPS would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM")
@@ -43,17 +43,8 @@ def read_photo(photo: Photo) -> Image.Image:
     if isinstance(photo, bytes):
         return _decoded(photo, "the picture")
     if isinstance(photo, str | os.PathLike):
-        return _decoded(_existing(Path(photo).expanduser()).read_bytes(), str(photo))
+        return _decoded(on_disk(Path(photo).expanduser()).read_bytes(), str(photo))
     return _upright(photo if isinstance(photo, Image.Image) else _image_of(np.asarray(photo)))
-
-
-def _existing(path: Path) -> Path:
-    """Return a path, its Korean letters composed or decomposed (macOS) as they are on the disk."""
-    if path.exists() or path == path.parent:
-        return path
-    forms = [unicodedata.normalize(form, path.name) for form in ("NFC", "NFD")]
-    found = [_existing(path.parent) / form for form in forms]
-    return next((candidate for candidate in found if candidate.exists()), path)
 
 
 def _decoded(content: bytes, name: str) -> Image.Image:

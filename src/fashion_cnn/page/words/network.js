@@ -1,7 +1,7 @@
 /* The words of network.html. */
 export default {
   title: { en: "Watch a network see", ko: "신경망이 보는 과정을 들여다보세요" },
-  lead: { en: "Draw something to wear. All eight layers answer as you draw.", ko: "옷이나 신발, 가방을 그려 보세요. 그리는 동안 여덟 층이 모두 바로 반응합니다." },
+  lead: { en: "Draw {what}. All eight layers answer as you draw.", ko: "{what} 그려 보세요. 그리는 동안 여덟 층이 모두 바로 반응합니다." },
   "no model": { en: "The network could not be loaded. Reload the page to try again.", ko: "신경망을 불러오지 못했습니다. 페이지를 새로 고쳐 주세요." },
 
   picture: { en: "The picture", ko: "그림" },
@@ -13,7 +13,7 @@ export default {
   erase: { en: "Erase", ko: "지우기" },
   cover: { en: "Cover", ko: "가리기" },
   brush: { en: "Brush, size {n} of 3", ko: "붓 굵기 3단계 중 {n}" },
-  clear: { en: "Clear", ko: "모두 지우기" },
+  clear: { en: "Clear", ko: "비우기" },
   choose: { en: "Picture…", ko: "사진 고르기" },
   photograph: { en: "Photo…", ko: "사진 찍기" },
   cell: { en: "Row {row}, column {column}: {percent} white", ko: "{row}행 {column}열, 밝기 {percent}" },
@@ -27,7 +27,7 @@ export default {
   sure: { en: "{percent} sure", ko: "확률 {percent}" },
   unsure: { en: "Only {percent} sure; it could also be: {second}", ko: "확률이 {percent}뿐입니다. {second}일 수도 있습니다" },
   right: { en: "{percent} sure, and right", ko: "확률 {percent}, 맞혔습니다" },
-  wrong: { en: "{percent} sure, but it was drawn as: {truth}", ko: "확률 {percent}, 하지만 정답은 {truth}" },
+  wrong: { en: "{percent} sure, but it is: {truth}", ko: "확률 {percent}, 하지만 정답은 {truth}" },
   "no name": { en: "{percent} sure, though none of its ten names fits", ko: "확률 {percent}, 하지만 클래스 10개 중 맞는 것이 없습니다" },
   spoken: { en: "{name}, {percent}", ko: "{name}, {percent}" },
   "bar label": { en: "{name}: {percent}. What spoke for and against it", ko: "{name} {percent}. 근거 보기" },
@@ -38,17 +38,24 @@ export default {
   looked: { en: "Cover what is violet: {name} loses up to {drop} points. Cover what is orange: it gains.", ko: "{name}의 확률은 보라색 자리를 가리면 최대 {drop}%p 떨어지고, 주황색 자리를 가리면 올라갑니다." },
   "looked at": { en: "Row {row}, column {column}: covering it changes {name} by {change} points", ko: "{row}행 {column}열을 가리면 {name}의 확률이 {change}%p 바뀝니다" },
 
-  examples: { en: "Examples, drawn for this page", ko: "이 페이지를 위해 그린 예시" },
+  examples: { en: "Examples", ko: "예시" },
   "example label": { en: "Example {n}: {name}", ko: "예시 {n}: {name}" },
+  "example without label": { en: "Example {n}", ko: "예시 {n}" },
   "something else": { en: "none of the ten", ko: "클래스 10개에 없는 것" },
 
   flow: { en: "Through the eight layers", ko: "여덟 층을 지나는 길" },
   maps: { en: "{n} maps", ko: "맵 {n}개" },
   some: { en: "{shown} of {n}", ko: "{n}개 중 {shown}개" },
   "layer label": { en: "{name}: {size}. Arrow keys move from cell to cell, Page Up and Page Down from map to map, Enter explains.", ko: "{name}: {size}. 화살표 키로 칸을, Page Up과 Page Down으로 맵을 옮기고, Enter로 설명을 봅니다." },
-  "model pretrained": { en: "The network that comes with the package answers: {n} weights, trained on Fashion-MNIST.", ko: "패키지에 들어 있는 신경망이 예측합니다. 패션 MNIST로 훈련했고 모델 파라미터는 {n}개입니다." },
+  "to wear": { en: "something to wear", ko: "옷이나 신발, 가방을" },
+  "like the examples": { en: "something like the examples", ko: "예시와 비슷한 것을" },
+  "model packaged": { en: "The network that comes with the package answers: {n} weights.", ko: "패키지에 들어 있는 신경망이 예측합니다. 모델 파라미터는 {n}개입니다." },
+  "model own": { en: "The network of this page’s author answers: {n} weights.", ko: "이 페이지를 만든 사람의 신경망이 예측합니다. 모델 파라미터는 {n}개입니다." },
   "model named": { en: "{name} answers: {n} weights.", ko: "{name} 모델이 예측합니다. 모델 파라미터는 {n}개입니다." },
-  "stand-in": { en: "It was trained on stand-in data, so its answers mean nothing.", ko: "대체 데이터로 훈련한 모델이므로 예측에는 의미가 없습니다." },
+  "trained on Fashion-MNIST": { en: "It was trained on Fashion-MNIST.", ko: "패션 MNIST로 훈련했습니다." },
+  "trained on other": { en: "It was trained on other data than Fashion-MNIST.", ko: "패션 MNIST가 아닌 데이터로 훈련했습니다." },
+  accuracy: { en: "Of {count} test images, it gets {percent}% right.", ko: "테스트 이미지 {count}장의 {percent}%를 맞힙니다." },
+  "trained on stand-in": { en: "It was trained on stand-in data, so its answers mean nothing.", ko: "대체 데이터로 훈련한 모델이므로 예측에는 의미가 없습니다." },
 
   close: { en: "Close", ko: "닫기" },
   "map cell": { en: "{name} · map {n}", ko: "{name} · {n}번 맵" },
@@ -84,7 +91,7 @@ export default {
   "matrix label": { en: "{name}: {values}", ko: "{name}: {values}" },
   padding: { en: "padding", ko: "패딩" },
 
-  "step draw": { en: "{n} of 4: draw something to wear. All eight layers answer as you draw.", ko: "4단계 중 {n}단계: 옷이나 신발, 가방을 그려 보세요. 여덟 층이 바로 반응합니다." },
+  "step draw": { en: "{n} of 4: draw {what}. All eight layers answer as you draw.", ko: "4단계 중 {n}단계: {what} 그려 보세요. 여덟 층이 바로 반응합니다." },
   "step point": { en: "{n} of 4: point at a cell of any layer, or tap it, to see how it was computed.", ko: "4단계 중 {n}단계: 아무 층의 칸이나 가리키거나 눌러 보세요. 그 값을 계산한 과정이 보입니다." },
   "step follow": { en: "{n} of 4: click a class on the right, then one of its terms, and so on back to the picture.", ko: "4단계 중 {n}단계: 오른쪽의 클래스를 누르고, 이어서 항을 하나씩 눌러 그림까지 거슬러 올라가 보세요." },
   "step cover": { en: "{n} of 4: take Cover and hide a part of the picture. Does the answer change?", ko: "4단계 중 {n}단계: ‘가리기’로 그림의 일부를 가려 보세요. 예측이 바뀌나요?" },
