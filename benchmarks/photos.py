@@ -6,7 +6,6 @@ the test split, and pictures of other things.
 """
 
 import io
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,7 +15,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
-from measure import ROOT, Results, Tables, below_table, machine, note, table_of, timed_python
+from measure import ROOT, Results, Tables, below_table, machine, note, table_of
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from real_photos import GARMENTS, RIGHT, prepared, read_photos
@@ -56,10 +55,10 @@ KOREAN = {
     "hat": "모자",
     "shorts": "반바지",
     "skirt": "치마",
-    "What the photos of each folder were taken for": "종류별 사진을 무엇으로 보았는지",
-    "probability of the answer": "답의 확률",
+    "What the photos of each folder were taken for": "종류별 사진을 무엇으로 예측했는지",
+    "probability of the answer": "예측의 확률",
     "part of the answers that are right": "맞힌 비율",
-    "Is a probability right? ({n} garments, six parts)": "확률만큼 맞히는지 (옷 {n}점, 여섯 묶음)",
+    "Is a probability right? ({n} garments, six parts)": "확률만큼 맞히는지(옷 {n}벌, 여섯 묶음)",
 }
 # The class that counts as right, fixed before any of them was predicted.
 DRAWN = {
@@ -117,18 +116,14 @@ def digits(_: fc.Split, random: np.random.Generator) -> Pictures:
         yield np.asarray(Image.fromarray(digit).resize((28, 28), Image.Resampling.BICUBIC)) / 255
 
 
-def letters_of(font_names: tuple[str, ...], alphabet: str) -> Callable[..., Pictures]:
-    """Return a function that writes the letters of an alphabet in several fonts."""
-
-    def letters(_: fc.Split, __: np.random.Generator) -> Pictures:
-        for name in font_names:
-            for letter in alphabet:
-                image = Image.new("L", (28, 28))
-                font = ImageFont.truetype(str(FONTS / f"{name}.ttf"), 26)
-                ImageDraw.Draw(image).text((14, 14), letter, fill=255, font=font, anchor="mm")
-                yield np.asarray(image) / 255
-
-    return letters
+def letters(_: fc.Split, __: np.random.Generator) -> Pictures:
+    """Write the Latin letters in three fonts."""
+    for name in ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif"):
+        for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz":
+            image = Image.new("L", (28, 28))
+            font = ImageFont.truetype(str(FONTS / f"{name}.ttf"), 26)
+            ImageDraw.Draw(image).text((14, 14), letter, fill=255, font=font, anchor="mm")
+            yield np.asarray(image) / 255
 
 
 def crops(_: fc.Split, random: np.random.Generator) -> Pictures:
@@ -148,48 +143,13 @@ def noise(_: fc.Split, random: np.random.Generator) -> Pictures:
     return random.random((N_OTHERS, 28, 28))
 
 
-def almost_blank(_: fc.Split, random: np.random.Generator) -> Pictures:
-    """Draw one shade, with a little noise."""
-    shades = random.random((N_OTHERS, 1, 1))
-    return np.clip(shades + random.normal(0, 0.02, (N_OTHERS, 28, 28)), 0, 1)
-
-
-def shuffled(test: fc.Split, random: np.random.Generator) -> Pictures:
-    """Cut images of the test split into 16 squares and mix these."""
-    squares = test.images[:N_OTHERS].reshape(-1, 4, 7, 4, 7).swapaxes(2, 3).reshape(-1, 16, 7, 7)
-    for image in squares:
-        mixed = image[random.permutation(16)]
-        yield mixed.reshape(4, 4, 7, 7).swapaxes(1, 2).reshape(28, 28)
-
-
-def shapes(_: fc.Split, random: np.random.Generator) -> Pictures:
-    """Draw an ellipse, a box or a triangle."""
-    for n in range(N_OTHERS):
-        image = Image.new("L", (28, 28))
-        draw, points = ImageDraw.Draw(image), np.sort(random.integers(0, 28, (2, 2)), axis=0)
-        box = [*map(int, points.ravel())]
-        if n % 3 < 2:
-            (draw.ellipse, draw.rectangle)[n % 3](box, fill=255)
-        else:
-            draw.polygon([*map(int, random.integers(0, 28, 6))], fill=255)
-        yield np.asarray(image) / 255
-
-
-DEJAVU = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif")
-STIX = ("STIXGeneral", "STIXGeneralBol")
-LATIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-CYRILLIC = "БГДЖЗИЙЛПФЦЧШЩЪЫЬЭЮЯбгджзийлпфцчшщъыьэюя"
 OTHER_THINGS: dict[str, Callable[[fc.Split, np.random.Generator], Pictures]] = {
     "handwritten digits": digits,
-    "Latin letters": letters_of(DEJAVU, LATIN),
+    "Latin letters": letters,
     "cut-outs of photos": crops,
     "noise": noise,
-    "one shade, almost": almost_blank,
     "clothes dark on light": lambda test, _: 1 - test.images[:N_OTHERS],
     "clothes upside down": lambda test, _: test.images[:N_OTHERS, ::-1, ::-1],
-    "Cyrillic letters in other fonts": letters_of(STIX, CYRILLIC),
-    "ellipses, boxes, triangles": shapes,
-    "clothes cut up and mixed": shuffled,
     "clothes lying": lambda test, _: np.rot90(test.images[:N_OTHERS], axes=(1, 2)),
 }
 
@@ -228,28 +188,6 @@ def of_drawings(model: Any, *, mirrored: bool = False) -> list[Results]:
     ]
 
 
-def of_the_largest() -> Results:
-    """Prepare a transparent PNG of as many pixels as are accepted, in a process of its own."""
-    program = (
-        "import re, sys, time, fashion_cnn as fc\n"
-        "from pathlib import Path\n"
-        "def peak():\n"
-        # Linux's ru_maxrss would include what this process held when it started that one.
-        "    status = Path('/proc/self/status').read_text()\n"
-        "    return 1024 * int(re.search(r'VmHWM:\\s*(\\d+)', status)[1])\n"
-        "fc.prepare_photo(sys.argv[1]); before, start = peak(), time.perf_counter()\n"
-        "fc.prepare_photo(sys.argv[2]); print(peak() - before, time.perf_counter() - start)\n"
-    )
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch, "large.png")
-        picture = Image.new("RGBA", (10_000, 8_000))
-        picture.paste((90, 30, 60, 255), (2_000, 1_000, 7_000, 7_500))
-        picture.save(path, compress_level=1)
-        printed, _ = timed_python("-c", program, str(DRAWINGS / "ankle-boot.png"), str(path))
-    memory, seconds = map(float, printed.split())
-    return {"peak_memory": memory / 1e9, "seconds": seconds}
-
-
 def measure(directory: Path | None) -> Results:
     """Measure everything."""
     if directory is None:
@@ -280,7 +218,6 @@ def measure(directory: Path | None) -> Results:
         "others": others,
         "drawings": of_drawings(model),
         "drawings, mirrored": of_drawings(model, mirrored=True),
-        "largest": of_the_largest(),
     }
 
 
@@ -343,12 +280,7 @@ def render_table(results: Results) -> str:
         for row in results["drawings"]
         if not row["right"]
     )
-    largest = results["largest"]
-    words = (
-        f"Drawings misclassified: {wrong or 'none'}. The largest picture accepted, 80 million "
-        f"pixels with transparency, takes {largest['seconds']:.1f} s and "
-        f"{largest['peak_memory']:.2f} GB."
-    )
+    words = f"Drawings misclassified: {wrong or 'none'}."
     header = "| pictures | n | right | unlike | unlike or not sure |"
     return table_of(header, rows) + note(words, "make bench PARTS=photos", results)
 
