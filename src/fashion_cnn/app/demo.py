@@ -64,7 +64,10 @@ def serve(checkpoint: str | None, host: str, port: int, allowed: Iterable[str] =
 
 def page_files(manifest: dict[str, Any], weights: bytes) -> dict[str, bytes]:
     """Return each file of the page, and the network in the form of `page_model`, by its path."""
+    from fashion_cnn.app.page_model import unlikeness_model  # imports Keras
+
     files = {path.relative_to(PAGE).as_posix(): path.read_bytes() for path in PAGE.rglob("*.*")}
+    manifest["unlikeness"], files["model/unlikeness.bin"] = unlikeness_model()
     files["model/model.json"] = json.dumps(manifest | {"server": True}).encode()
     files["model/weights.bin"] = weights
     return {f"/{path}": content for path, content in files.items()}

@@ -11,6 +11,7 @@ import numpy as np
 from fashion_cnn.images import CLASS_NAMES
 from fashion_cnn.language import LANGUAGES, translated
 from fashion_cnn.model import is_trained_on_stand_in
+from fashion_cnn.unlikeness import weights as unlikeness_weights
 
 KINDS = {"Conv2D": "conv", "MaxPooling2D": "pool"}  # others keep their names, in small letters
 
@@ -64,12 +65,29 @@ def page_model(model: keras.Sequential, *, name: str = "") -> tuple[dict[str, An
     return manifest, weights
 
 
+def unlikeness_model() -> tuple[dict[str, Any], bytes]:
+    """Return the network that measures unlikeness in the form of `page_model`; it has one logit."""
+    maps = (("conv", 28, 12), ("pool", 14, 12), ("conv", 14, 20), ("pool", 7, 20))
+    units = (("flatten", 980), ("dense", 24), ("dense", 1))
+    shapes = [(kind, [side, side, n]) for kind, side, n in maps] + [(k, [n]) for k, n in units]
+    layers, weights, arrays = [], b"", iter(unlikeness_weights())
+    for kind, shape in shapes:
+        places = []
+        for array in [next(arrays), next(arrays)] if kind in ("conv", "dense") else []:
+            places.append({"shape": list(array.shape), "offset": len(weights)})
+            weights += array.astype("<f2").tobytes()
+        layers.append({"name": kind, "kind": kind, "shape": shape, "weights": places})
+    return {"dtype": "float16", "layers": layers}, weights
+
+
 def write_model(
     model: keras.Sequential, directory: str | os.PathLike[str], *, name: str = ""
 ) -> None:
     """Write what `page_model` returns into a directory: ``model.json`` and ``weights.bin``."""
     manifest, weights = page_model(model, name=name)
+    manifest["unlikeness"], judge = unlikeness_model()
     place = Path(directory)
     place.mkdir(parents=True, exist_ok=True)
     (place / "model.json").write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
     (place / "weights.bin").write_bytes(weights)
+    (place / "unlikeness.bin").write_bytes(judge)
