@@ -4,7 +4,7 @@
 import { SIDE, add, clamp } from "./kit.js";
 
 const NOISE = 9; // variance that is added to each colour, as a background may not vary at all
-const GAMMA = 50, ROUNDS = 4, STEPS = 80, UP = 0.5, ALONG = 0.125; // of the cut
+const GAMMA = 50, ROUNDS = 4, STEPS = 80, UP = 1 / 8, ALONG = 1 / 2; // of the cut
 const CERTAIN = 1000; // of the cost of a cell that is known
 
 const median = (values) => Float32Array.from(values).sort()[values.length >> 1];
@@ -23,7 +23,7 @@ export function prepared({ data, width, height }) {
   let mask = isShown.fill(1, isSmall ? 0 : Infinity);
   if (isSmall) grey = median(grey) > 0.5 ? inverse(grey) : grey; // an image of the data set
   else {
-    mask = cleaned(isCutOut ? mask : standingOut(labOf(data), width), width);
+    mask = cleaned(isCutOut ? mask : standingOut(medians(labOf(data), width), width), width);
     if (!mask.includes(1)) return null;
     grey = onBlack(grey, mask, width);
   }
@@ -46,6 +46,16 @@ function labOf(data) {
     lab[m + 2] = 200 * (y - z);
   }
   return lab;
+}
+
+/** Return for each number the median of its own and those of the eight cells around. */
+function medians(lab, width) {
+  const row = 3 * width, around = new Float32Array(9);
+  const places = [-row, 0, row].flatMap((down) => [down - 3, down, down + 3]);
+  return lab.map((own, n) => {
+    places.forEach((place, k) => { around[k] = lab[n + place] ?? own; });
+    return around.sort()[4];
+  });
 }
 
 /** Find what differs from the picture's border, by GrabCut (Rother et al., 2004): each side is a
