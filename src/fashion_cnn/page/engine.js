@@ -148,7 +148,7 @@ function softmax(logits) {
   return Float32Array.from(powers, (power) => power / sum);
 }
 
-/** Return how unlike the data set an image is, as fashion_cnn.unlikeness does; 0 without a judge. */
+/** Return how unlike the data set an image is, as fashion_cnn.unlikeness does; 0 if unknown. */
 export function unlikenessOf(judge, image) {
   return judge ? 2 / (1 + Math.exp(-run(judge, image).logits[0])) : 0;
 }

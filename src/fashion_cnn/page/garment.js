@@ -20,16 +20,18 @@ export function prepared({ data, width, height }) {
   const mean = shade.reduce((sum, value, n) => sum + value * isShown[n], 0) / isShown.reduce(add);
   const paper = mean > 0.8 ? 0 : 1; // what shows through
   let grey = shade.map((value, n) => paper + (value - paper) * data[4 * n + 3] / 255);
-  let mask = isShown.fill(1, isSmall ? 0 : Infinity);
-  if (isSmall) grey = median(grey) > 0.5 ? inverse(grey) : grey; // an image of the data set
-  else {
+  let mask = isShown;
+  if (isSmall) { // an image of the data set
+    mask = isShown.fill(1);
+    grey = median(grey) > 0.5 ? inverse(grey) : grey;
+  } else {
     mask = cleaned(isCutOut ? mask : standingOut(medians(labOf(data), width), width), width);
     if (!mask.includes(1)) return null;
     grey = onBlack(grey, mask, width);
   }
   const trimmed = drawnIn(grey, mask, width);
-  return { mask: { values: mask, width }, grey: { values: grey, width }, trimmed,
-    centred: centred(trimmed) };
+  const [found, onGround] = [mask, grey].map((values) => ({ values, width }));
+  return { mask: found, grey: onGround, trimmed, centred: centred(trimmed) };
 }
 
 /** Return the colours in CIE L*a*b*, three numbers each, as OpenCV scales them to bytes. */
@@ -61,40 +63,34 @@ function medians(lab, width) {
 /** Find what differs from the picture's border, by GrabCut (Rother et al., 2004): each side is a
  *  Gaussian of its colours, the border between them is short and follows edges. */
 function standingOut(lab, width) {
-  const size = lab.length / 3, height = size / width;
-  const reach = Math.max(1, Math.round(0.03 * Math.max(width, height)));
+  const size = lab.length / 3, height = size / width, reach = 0.03 * Math.max(width, height);
   const isEdge = Uint8Array.from({ length: size }, (_, n) => {
     const x = n % width, y = Math.floor(n / width);
-    return Math.min(x, y, width - 1 - x, height - 1 - y) < reach;
+    return Math.min(x, y, width - 1 - x, height - 1 - y) < Math.round(reach);
   });
-  const usual = [0, 1, 2].map((c) => median(lab.filter((_, n) => n % 3 === c && isEdge[(n - c) / 3])));
-  const away = Float32Array.from(isEdge, (_, n) => Math.hypot(lab[3 * n] - usual[0],
-    lab[3 * n + 1] - usual[1], lab[3 * n + 2] - usual[2], Math.sqrt(3 * NOISE)));
+  const [l, a, b] = [0, 1, 2].map((c) =>
+    median(lab.filter((_, n) => n % 3 === c && isEdge[(n - c) / 3])));
+  const away = Float32Array.from(isEdge, (_, n) => Math.hypot(lab[3 * n] - l,
+    lab[3 * n + 1] - a, lab[3 * n + 2] - b, Math.sqrt(3 * NOISE)));
   const most = 6 * median(away.filter((_, n) => isEdge[n]));
   const isGround = isEdge.map((is, n) => is && away[n] <= most); // a garment may reach the edge
-  const offsets = [1, width, width + 1, width - 1], beta = smoothness(lab, offsets);
-  const links = offsets.map((offset, k) => Float32Array.from(isEdge, (_, n) => {
-    const x = n % width, isJoined = n + offset < size && (offset === width
-      || (offset === width - 1 ? x > 0 : x < width - 1));
-    return isJoined ? Math.exp(-beta * squared(lab, n, n + offset)) / (k < 2 ? 1 : Math.SQRT2) : 0;
+  const offsets = [1, width, width + 1, width - 1];
+  const steps = offsets.map((offset) => Float32Array.from(isEdge, (_, n) => {
+    const x = n % width, y = (n + offset) % width; // rows do not go on at the other side
+    return n + offset < size && Math.abs(x - y) < 2 ? squared(lab, n, n + offset) : Infinity;
   }));
+  const known = steps.map((step) => step.reduce((sum, d) => sum + (d < Infinity ? d : 0), 0));
+  const beta = 2 * size / known.reduce(add); // half of one over the mean
+  const links = steps.map((step, k) =>
+    step.map((d) => Math.exp(-beta * d) / (k < 2 ? 1 : Math.SQRT2)));
   return cut(lab, isGround, offsets, links);
 }
 
+/** Return how far apart two colours are, squared. */
 function squared(lab, n, m) {
   const l = lab[3 * n] - lab[3 * m], a = lab[3 * n + 1] - lab[3 * m + 1];
   const b = lab[3 * n + 2] - lab[3 * m + 2];
   return l * l + a * a + b * b + 6 * NOISE;
-}
-
-function smoothness(lab, offsets) {
-  const size = lab.length / 3;
-  let sum = 0, count = 0;
-  for (const offset of offsets) {
-    for (let n = 0; n + offset < size; n++) sum += squared(lab, n, n + offset);
-    count += size - offset;
-  }
-  return count / 2 / sum;
 }
 
 /** Separate the sides: the cheapest cut is found as in Chambolle and Pock (2011), by steps of
@@ -161,30 +157,14 @@ function gaussian(lab, front, side) {
 
 /** Drop what is thin and what is small; fill small holes. */
 function cleaned(mask, width) {
-  const reach = Math.round(0.008 * Math.max(width, mask.length / width));
-  const opened = inverse(eroded(inverse(eroded(mask, width, reach)), width, reach));
-  const parts = partsOf(opened, width), whole = mask.map(() => 0);
+  const soft = blurred(mask, width, Math.max(width, mask.length / width) / 150);
+  const parts = partsOf(mask.map((_, n) => soft[n] > 0.5), width), whole = mask.map(() => 0);
   const most = Math.max(...parts.map((part) => part.length));
-  const add_ = (part) => part.forEach((n) => { whole[n] = 1; });
-  parts.filter((part) => part.length >= 0.15 * most).forEach(add_);
+  const keep = (part) => part.forEach((n) => { whole[n] = 1; });
+  parts.filter((part) => part.length >= 0.15 * most).forEach(keep);
   const area = whole.reduce(add);
-  partsOf(inverse(whole), width).filter((part) => part.length < 0.02 * area).forEach(add_);
+  partsOf(inverse(whole), width).filter((part) => part.length < 0.02 * area).forEach(keep);
   return area < 1 ? whole.fill(0) : whole;
-}
-
-/** Keep of a mask what is so far from its edge. */
-function eroded(mask, width, reach) {
-  const height = mask.length / width;
-  return mask.map((is, n) => {
-    const column = n % width, row = Math.floor(n / width);
-    for (let y = Math.max(0, row - reach); is && y <= Math.min(row + reach, height - 1); y++) {
-      for (let x = Math.max(0, column - reach); x <= Math.min(column + reach, width - 1); x++) {
-        const isNear = (x - column) ** 2 + (y - row) ** 2 <= reach * (reach + 1);
-        if (isNear && !mask[y * width + x]) return 0;
-      }
-    }
-    return is;
-  });
 }
 
 /** Return the connected parts of a mask: for each the list of its cells. */
@@ -212,9 +192,9 @@ function partsOf(mask, width) {
 function onBlack(grey, mask, width) {
   const outside = grey.filter((_, n) => !mask[n]);
   const isNegative = outside.length === 0 || median(outside) >= 0.25;
-  const within = eroded(mask, width, 1), inner = within.includes(1) ? within : mask;
+  const inner = blurred(mask, width, 1).map((x) => Number(x > 0.9));
   const sigma = 0.02 * Math.sqrt(mask.reduce(add));
-  const weights = blurred(Float32Array.from(inner), width, sigma);
+  const weights = blurred(inner, width, sigma);
   const sums = blurred(grey.map((x, n) => inner[n] * (isNegative ? 1 - x : x)), width, sigma);
   const soft = sums.map((sum, n) => sum / Math.max(weights[n], 1e-6));
   const middle = median(soft.filter((_, n) => mask[n]));
@@ -225,13 +205,14 @@ function blurred(values, width, sigma) {
   const reach = Math.ceil(4 * sigma), height = values.length / width;
   const weights = Array.from({ length: 2 * reach + 1 }, (_, n) =>
     Math.exp(-((n - reach) ** 2) / 2 / sigma ** 2));
-  const along = (from, count, step) => from.map((_, n) => {
+  const total = weights.reduce(add);
+  const along = (from, count, step) => Float32Array.from(from, (_, n) => {
     const place = Math.floor(n / step) % count, last = Math.min(reach, count - 1 - place);
     let sum = 0;
     for (let k = Math.max(-reach, -place); k <= last; k++) {
       sum += weights[k + reach] * from[n + k * step];
     }
-    return sum;
+    return sum / total;
   });
   return along(along(values, width, 1), height, width);
 }
@@ -251,7 +232,8 @@ function drawnIn(values, mask, width) {
   const factor = isSpread ? Math.min(1, body * 2 / 3 / Math.max(1, last - first - body)) : 1;
   const left = sleeves[0] * factor, wide = body + (last - first - body) * factor;
   const columns = bounds(wide, Math.max(1, Math.round(wide))).map((x) => first
-    + Math.min(x, left) / factor + clamp(x - left, 0, body) + Math.max(0, x - left - body) / factor);
+    + Math.min(x, left) / factor + clamp(x - left, 0, body)
+    + Math.max(0, x - left - body) / factor);
   const tall = rows.at(-1) + 1 - rows[0];
   return averaged({ values, width }, columns, bounds(tall, tall).map((y) => rows[0] + y));
 }

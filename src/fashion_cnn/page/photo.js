@@ -32,7 +32,10 @@ export function createPhoto(hasServer, { measure, onPrepared }) {
     say(t("preparing"));
     let next = { error: "unreadable" };
     if (hasServer) next = await ask().catch(() => ({ error: "no server" }));
-    else if (bitmap) next = prepareHere(bitmap, edit);
+    else if (bitmap) {
+      await new Promise((done) => { setTimeout(done); }); // shows that it is being prepared
+      next = prepareHere(bitmap, edit);
+    }
     if (current !== asked) return;
     answer = next;
     write();
