@@ -34,7 +34,7 @@ def unlikeness(images: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _logits(images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Run two convolutions, each with ReLU and max pooling, and two dense layers: shape (n,)."""
-    kernel_1, bias_1, kernel_2, bias_2, dense, bias, last, last_bias = _weights()
+    kernel_1, bias_1, kernel_2, bias_2, dense, bias, last, last_bias = weights()
     maps = _convolved(_convolved(images, kernel_1, bias_1), kernel_2, bias_2)
     hidden = np.maximum(maps.reshape(len(images), -1) @ dense + bias, 0)
     return (hidden @ last + last_bias)[:, 0]
@@ -52,7 +52,7 @@ def _convolved(
 
 
 @cache
-def _weights() -> list[NDArray[np.float32]]:
+def weights() -> list[NDArray[np.float32]]:
     """Read the kernels and biases of the four layers."""
     with np.load(NETWORK) as file:
         return [file[name].astype(np.float32) for name in file.files]

@@ -8,21 +8,27 @@ import keras
 import numpy as np
 import pytest
 from conftest import DIGITS, PAGE, PHONE, ROOT, scrolls_sideways, without_a_name
+from PIL import Image
 from playwright.sync_api import expect
 
 import fashion_cnn as fc
+from fashion_cnn.unlikeness import unlikeness
 
 TOLERANCE = 1e-4
 EXAMPLES = [
     (drawing["label"], np.frombuffer(base64.b64decode(drawing["pixels"]), np.uint8) / 255)
     for drawing in json.loads((PAGE / "examples.json").read_text("utf-8"))
 ]
+DRAWINGS = sorted((ROOT / "notebooks" / "drawings").glob("*.png"))
 DRAWING = ROOT / "notebooks" / "drawings" / "sneaker.png"
 LOAD = """async directory => {
     window.engine = await import("./engine.js");
     const manifest = await (await fetch(`${directory}/model.json`)).json();
     const weights = await (await fetch(`${directory}/weights.bin`)).arrayBuffer();
     window.model = engine.readModel(manifest, weights);
+    if (!manifest.unlikeness) return;
+    const judge = await (await fetch(`${directory}/unlikeness.bin`)).arrayBuffer();
+    window.judge = engine.readModel(manifest.unlikeness, judge);
 }"""
 RUN = """image => { // what every layer makes of it, and its logits
     const { layers, logits } = engine.run(model, new Float32Array(image));
@@ -32,6 +38,7 @@ OCCLUDE = """([image, label]) => {
     const result = engine.run(model, image), rows = [...Array(28).keys()];
     return rows.flatMap((row) => Array.from(engine.occludedRow(model, result, label, row)));
 }"""
+UNLIKE = "(image) => engine.unlikenessOf(judge, image)"
 EXPLAIN = """image => { // every cell of every layer from its terms; return those that differ
     const result = engine.run(model, image), wrong = [];
     model.layers.forEach(({kind, shape}, index) => {
@@ -108,6 +115,13 @@ def test_every_layer_is_as_keras_computes_it(request, load, models, name, data):
         for found, expected in zip(layers, outputs.values(), strict=True):
             assert np.abs(found - expected[number].ravel()).max() < TOLERANCE
         np.testing.assert_allclose(layers[-1], keras.ops.softmax(np.array(logits)), atol=1e-5)
+
+
+def test_unlikeness_is_that_of_the_package(load, tiny):
+    images = np.concatenate([tiny.test.images[:10], [x.reshape(28, 28, 1) for _, x in EXAMPLES]])
+    evaluate = load("model")
+    found = [evaluate(UNLIKE, image.ravel().tolist()) for image in images]
+    np.testing.assert_allclose(found, unlikeness(images.astype(np.float32)), atol=5e-4)
 
 
 def test_the_sums_behind_a_cell_are_its_value(load, tiny):
@@ -335,11 +349,24 @@ def test_the_network_fits_every_screen(open_view, lang):
 # A person's own picture, with no server behind the page; test_demo.py tests it with one.
 
 
-def test_a_picture_is_prepared_simply_without_a_server(page):
+@pytest.mark.parametrize("path", DRAWINGS, ids=lambda path: path.stem)
+def test_a_drawing_is_answered_as_by_the_package(page, models, path):
+    expected = fc.predict(models["model"], fc.prepare_photo(path))
+    page.locator("#file").set_input_files(path)
+    expect(page.locator("#steps li")).to_have_count(5)
+    expect(page.locator("#answer-heading")).to_contain_text(expected.class_name)
+
+
+def test_a_picture_is_prepared_without_a_server(page, tmp_path):
     page.locator("#file").set_input_files(DRAWING)
     expect(page.locator("#answer-heading")).to_have_text("Sneaker")
-    expect(page.locator("#remark")).to_contain_text("Prepared simply, in this browser")
-    expect(page.locator("#steps li")).to_have_count(2)
+    expect(page.locator("#remark")).to_contain_text("Prepared in this browser")
+    expect(page.locator("#unlike")).to_be_hidden()
+    mug = tmp_path / "mug.png"
+    Image.fromarray((255 * EXAMPLES[7][1]).astype(np.uint8).reshape(28, 28)).save(mug)
+    page.locator("#file").set_input_files(mug)
+    expect(page.locator("#headline")).to_contain_text("Unlike what it learned from")
+    expect(page.locator("#remark")).to_contain_text("This does not look like the clothes")
     page.locator("#file").set_input_files(ROOT / "README.md")
     expect(page.locator("#remark")).to_contain_text("This file cannot be read as a picture.")
     for kind, name in (("drop", "dataTransfer"), ("paste", "clipboardData")):

@@ -182,7 +182,7 @@ class Preparer:
         theirs.close()  # so that each side notices when the other has ended
 
     def prepare(self, content: bytes) -> dict[str, Any]:
-        """Return ``steps`` and ``unlikeness`` of a picture as JSON data, or an ``error`` in a word.
+        """Return the ``steps`` of a picture as JSON data, or an ``error`` in a word.
 
         The word is the reason of a `PhotoError`, or ``slow``, or ``ended`` if the process crashed.
         """
@@ -206,7 +206,6 @@ def prepare_pictures(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server
     # Imported only now, since it takes seconds.
     from fashion_cnn.photo import PhotoError, photo_steps
-    from fashion_cnn.unlikeness import unlikeness
 
     with contextlib.suppress(EOFError, OSError):
         while True:
@@ -214,7 +213,6 @@ def prepare_pictures(pipe: Connection) -> None:
             try:
                 steps = photo_steps(pipe.recv())
                 shades = {name: np.rint(255 * x).astype(int) for name, x in steps._asdict().items()}
-                answer = {"steps": {name: shade.tolist() for name, shade in shades.items()}}
-                pipe.send(answer | {"unlikeness": float(unlikeness(steps.centred[np.newaxis])[0])})
+                pipe.send({"steps": {name: shade.tolist() for name, shade in shades.items()}})
             except PhotoError as error:
                 pipe.send({"error": error.reason})

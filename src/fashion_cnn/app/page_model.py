@@ -20,6 +20,7 @@ from fashion_cnn.images import CLASS_NAMES, as_images, checked_split
 from fashion_cnn.language import LANGUAGES, on_disk, translated
 from fashion_cnn.language import gettext as _
 from fashion_cnn.prediction import check_model, evaluate
+from fashion_cnn.unlikeness import weights as unlikeness_weights
 
 if TYPE_CHECKING:
     import keras
@@ -145,8 +146,10 @@ def page_files(
         "class_names": names,
         "layers": layers,
         "server": is_served,
-        "files": sorted([*files, "model/model.json"]),  # which `free_directory` reads
     }
+    if class_names is None:
+        manifest["unlikeness"], files["model/unlikeness.bin"] = unlikeness_model()
+    manifest["files"] = sorted([*files, "model/model.json"])  # which `free_directory` reads
     return files | {"model/model.json": json.dumps(manifest, ensure_ascii=False).encode()}
 
 
@@ -213,3 +216,18 @@ def _known_of(
         known["accuracy"] = evaluate(model, data.test).accuracy
         known["test_images"] = data.test.size
     return known | {"trained_on": kind}
+
+
+def unlikeness_model() -> tuple[dict[str, Any], bytes]:
+    """Return the network that measures unlikeness as `_packed` describes one; it has one logit."""
+    maps = (("conv", 28, 12), ("pool", 14, 12), ("conv", 14, 20), ("pool", 7, 20))
+    units = (("flatten", 980), ("dense", 24), ("dense", 1))
+    shapes = [(kind, [side, side, n]) for kind, side, n in maps] + [(k, [n]) for k, n in units]
+    layers, weights, arrays = [], b"", iter(unlikeness_weights())
+    for kind, shape in shapes:
+        places = []
+        for array in [next(arrays), next(arrays)] if kind in ("conv", "dense") else []:
+            places.append({"shape": list(array.shape), "offset": len(weights)})
+            weights += array.astype("<f2").tobytes()
+        layers.append({"name": kind, "kind": kind, "shape": shape, "weights": places})
+    return {"dtype": "float16", "layers": layers}, weights

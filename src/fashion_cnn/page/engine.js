@@ -148,6 +148,11 @@ function softmax(logits) {
   return Float32Array.from(powers, (power) => power / sum);
 }
 
+/** Return how unlike the data set an image is, as fashion_cnn.unlikeness does; 0 if unknown. */
+export function unlikenessOf(judge, image) {
+  return judge ? 2 / (1 + Math.exp(-run(judge, image).logits[0])) : 0;
+}
+
 /** Return what a layer takes in: the image, or the output of the layer before. */
 export function inputOf(result, index) {
   return index === 0 ? result.image : result.layers[index - 1].output;

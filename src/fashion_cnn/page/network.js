@@ -2,7 +2,9 @@
 
 import { writeArticle } from "./article.js";
 import { createDetail } from "./detail.js";
-import { covered, readModel, run, squareAround, strongestPath } from "./engine.js";
+import {
+  covered, readModel, run, squareAround, strongestPath, unlikenessOf,
+} from "./engine.js";
 import { createFlow } from "./flow.js";
 import {
   $, SIDE, button, clamp, counted, element, grouped, imageOf, indexOfLargest, largestOf,
@@ -25,7 +27,7 @@ const isSheet = matchMedia("(max-width: 1179px)");
 const VIOLET = [150, 110, 255], ORANGE = [255, 140, 30];
 
 start("network", { ...words, ...article });
-const [model, examples] = await load().catch((error) => {
+const [model, examples, judge] = await load().catch((error) => {
   $("trouble").textContent = t("no model");
   $("trouble").hidden = false;
   throw error;
@@ -37,6 +39,7 @@ const state = {
   truth: undefined, // the label of an example; null if it is none of the ten; else a drawing
   result: null, // of what is seen
   whole: null, // of the picture without the patch
+  isUnlike: false, // whether that picture is unlike those that the network learned from
   cell: null, // the explained one; with none, the strongest path is shown
   source: null, // which of the maps before is looked at
   trail: [], // the cells by which the reader came to it
@@ -90,6 +93,7 @@ const detail = createDetail(model, {
   },
 });
 const photo = createPhoto(Boolean(model.server), {
+  measure: (image) => unlikenessOf(judge, image),
   onPrepared: (pixels) => {
     forgetExample();
     pad.set(pixels);
@@ -102,7 +106,10 @@ async function load() {
     read("model/model.json"), read("examples.json"), fetch("model/weights.bin"),
   ]);
   const decoded = drawings.map(({ label, pixels }) => ({ label, pixels: imageOf(pixels) }));
-  return [readModel(manifest, await weights.arrayBuffer()), decoded];
+  const { unlikeness } = manifest; // a network for another data set has none
+  const others = unlikeness && await fetch("model/unlikeness.bin");
+  return [readModel(manifest, await weights.arrayBuffer()), decoded,
+    unlikeness && readModel(unlikeness, await others.arrayBuffer())];
 }
 
 function redrawSoon() {
@@ -114,7 +121,10 @@ function redrawSoon() {
 function redraw() {
   state.isDue = false;
   performance.mark("redraw");
-  if (!pad.patch || !state.whole) state.whole = run(model, pad.pixels);
+  if (!pad.patch || !state.whole) {
+    state.whole = run(model, pad.pixels);
+    state.isUnlike = pad.pixels.some(Boolean) && unlikenessOf(judge, pad.pixels) > 1;
+  }
   state.result = pad.patch ? run(model, covered(pad.pixels, pad.patch).image) : state.whole;
   flow.show(state.result, state.isBefore);
   showAnswer();
@@ -238,6 +248,7 @@ function showAnswer() {
   const isEmpty = pad.pixels.every((value) => value === 0);
   const isSure = probabilities[first] >= SURE;
   $("invitation").hidden = !isEmpty;
+  $("unlike").hidden = !state.isUnlike;
   const perhaps = isSure ? nameOf(first) : t("perhaps", { first: nameOf(first) });
   $("answer-heading").textContent = isEmpty ? t("nothing drawn") : perhaps;
   $("verdict").textContent = isEmpty ? t("nothing drawn note") : verdict(first, isSure);
@@ -257,14 +268,14 @@ function verdict(first, isSure) {
   if (truth === null) return t("no name", values);
   if (truth === first) return t("right", values);
   if (truth !== undefined) return t("wrong", { ...values, truth: nameOf(truth) });
-  if (isSure) return t("sure", values);
+  if (isSure || state.isUnlike) return t("sure", values); // as Prediction.remark
   const second = indexOfLargest(probabilities.map((p, n) => (n === first ? -1 : p)));
   return t("unsure", { ...values, second: nameOf(second) });
 }
 
 function announceAnswer() {
-  requestAnimationFrame(() =>
-    announce(`${$("answer-heading").textContent}. ${$("verdict").textContent}`));
+  requestAnimationFrame(() => announce([...$("headline").children]
+    .filter((part) => !part.hidden).map((part) => part.textContent).join(". ")));
 }
 
 /** Say what is at a cell of the picture. */

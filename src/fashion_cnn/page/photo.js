@@ -1,16 +1,17 @@
 /* A person's own picture: dropped, pasted, chosen or photographed; turned, mirrored and cropped;
- * then prepared by the Python package if it is behind this page, otherwise simply, here. */
+ * then prepared by the Python package if it is behind this page, otherwise here. */
 
-import { $, ARROWS, SIDE, cellOf, clamp, element, onDrag, pointIn } from "./kit.js";
+import { prepared } from "./garment.js";
+import { $, ARROWS, SIDE, clamp, element, onDrag, pointIn } from "./kit.js";
 import { announce, t } from "./shell.js";
 
-const SHOWN = 320, SENT = 1024, STEP = 8, LARGE = STEP * SIDE; // pixels
-const NOTICEABLE = 0.12; // difference of a grey value from the background's
+const SHOWN = 320, SENT = 1024, MAX_SIDE = 224; // pixels
 const WHOLE = { left: 0, top: 0, right: 1, bottom: 1 };
 const AS_TAKEN = { crop: WHOLE, turns: 0, isMirrored: false };
 
-/** Make the section of the own picture. Calls onPrepared(pixels) with 784 numbers in [0, 1]. */
-export function createPhoto(hasServer, { onPrepared }) {
+/** Make the section of the own picture. Calls onPrepared(pixels) with 784 numbers in [0, 1], whose
+ *  unlikeness `measure` returns, if it is known. */
+export function createPhoto(hasServer, { measure, onPrepared }) {
   const canvas = $("photo-canvas");
   let file = null, bitmap = null, edit = AS_TAKEN, asked = 0, answer = null;
 
@@ -31,7 +32,10 @@ export function createPhoto(hasServer, { onPrepared }) {
     say(t("preparing"));
     let next = { error: "unreadable" };
     if (hasServer) next = await ask().catch(() => ({ error: "no server" }));
-    else if (bitmap) next = prepareSimply(bitmap, edit);
+    else if (bitmap) {
+      await new Promise((done) => { setTimeout(done); }); // shows that it is being prepared
+      next = prepareHere(bitmap, edit);
+    }
     if (current !== asked) return;
     answer = next;
     write();
@@ -47,25 +51,27 @@ export function createPhoto(hasServer, { onPrepared }) {
     const picture = isChanged && changedPicture(bitmap, edit, SENT);
     const body = picture ? await new Promise((done) => { picture.toBlob(done); }) : file;
     const response = await fetch("prepare", { method: "POST", body });
-    const { error, steps, unlikeness } = await response.json();
+    const { error, steps } = await response.json();
     if (error) return { error };
     const image = Float32Array.from(steps.centred.flat(2), (value) => value / 255);
     const pictures = Object.entries(steps).map(([name, rows]) =>
       [name, pictureOf(rows.flat(), rows[0].length)]);
-    return { steps: Object.fromEntries(pictures), image, unlikeness };
+    return { steps: Object.fromEntries(pictures), image };
   }
 
   /** Write what was answered, in the language in use. */
   function write() {
     if (!answer) return;
-    const { error, steps = {}, unlikeness } = answer;
+    const { error, steps = {}, image } = answer;
     $("steps").replaceChildren(...Object.entries(steps).map(([name, picture]) => (
       element("li", {}, picture, element("span", { textContent: t(`step ${name}`) })))));
     if (error) $("photo").scrollIntoView({ block: "nearest" }); // it is below the first screen
-    const measured = () => t("unlikeness", { value: unlikeness.toFixed(2) });
-    if (error) say(t(error));
-    else if (!hasServer) say(t("simply"));
-    else say(...unlikeness > 1 ? [t("unlike")] : [], measured());
+    const unlikeness = image && measure(image), lines = [];
+    if (error) lines.push(t(error));
+    if (unlikeness > 1) lines.push(t("unlike"));
+    if (unlikeness) lines.push(t("unlikeness", { value: unlikeness.toFixed(2) }));
+    if (image && !hasServer) lines.push(t("simply"));
+    say(...lines);
   }
 
   function say(...lines) {
@@ -154,14 +160,12 @@ export function createPhoto(hasServer, { onPrepared }) {
   return { write };
 }
 
-/** Return a picture cropped, turned and mirrored, its longer side at most so many pixels long; or
- *  exactly so many, in the middle of a square. */
-function changedPicture(bitmap, { crop, turns, isMirrored }, longest, isSquare = false) {
+/** Return a picture cropped, turned and mirrored, its longer side at most so many pixels long. */
+function changedPicture(bitmap, { crop, turns, isMirrored }, longest) {
   const { left, top, right, bottom } = crop;
   const [width, height] = [(right - left) * bitmap.width, (bottom - top) * bitmap.height];
-  const fit = longest / Math.max(width, height), zoom = isSquare ? fit : Math.min(1, fit);
-  const sides = [width, height].map((side) =>
-    (isSquare ? longest : Math.max(1, Math.round(zoom * side))));
+  const zoom = Math.min(1, longest / Math.max(width, height));
+  const sides = [width, height].map((side) => Math.max(1, Math.round(zoom * side)));
   const canvas = element("canvas", { width: sides[turns % 2], height: sides[1 - turns % 2] });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.imageSmoothingQuality = "high";
@@ -173,44 +177,15 @@ function changedPicture(bitmap, { crop, turns, isMirrored }, longest, isSquare =
   return canvas;
 }
 
-/** Make a picture grey, light on dark, trimmed and 28 by 28, on the assumption that its border is
- *  its background: the package tells a garment from its background by much more than that. */
-function prepareSimply(bitmap, edit) {
-  const upright = changedPicture(bitmap, edit, LARGE, true);
-  const { grey, ground } = greyOf(upright);
-  const seen = [...grey.keys()].filter((n) => Math.abs(grey[n] - ground) > NOTICEABLE);
-  if (seen.length === 0) return { error: "nothing" };
-  const cells = seen.map((n) => cellOf(n, LARGE));
-  const [rows, columns] = ["row", "column"].map((key) =>
-    cells.map((cell) => cell[key]).sort((a, b) => a - b));
-  const [x, y, w, h] = [columns[0], rows[0], ...[columns, rows].map((n) => n.at(-1) - n[0] + 1)];
-  const trimmed = element("canvas", { width: LARGE, height: LARGE }), fit = LARGE / Math.max(w, h);
-  trimmed.getContext("2d").drawImage(upright, x, y, w, h,
-    (LARGE - fit * w) / 2, (LARGE - fit * h) / 2, fit * w, fit * h);
-  const image = new Float32Array(SIDE * SIDE);
-  greyOf(trimmed).grey.forEach((value, n) => {
-    const contrast = ground > 0.5 ? (ground - value) / ground : (value - ground) / (1 - ground);
-    const { row, column } = cellOf(n, LARGE);
-    image[Math.floor(row / STEP) * SIDE + Math.floor(column / STEP)]
-      += Math.max(0, contrast || 0) / STEP ** 2;
-  });
-  const centred = pictureOf(Array.from(image, (value) => 255 * value), SIDE);
-  return { image, steps: { upright, centred } };
-}
-
-/** Return the grey values of a canvas, NaN where it is empty, and the median of its border. */
-function greyOf(canvas) {
-  const { data } = canvas.getContext("2d").getImageData(0, 0, LARGE, LARGE);
-  const grey = Float32Array.from({ length: LARGE * LARGE }, (_, n) => (data[4 * n + 3] < 255 ? NaN
-    : (0.299 * data[4 * n] + 0.587 * data[4 * n + 1] + 0.114 * data[4 * n + 2]) / 255));
-  const isFilled = ({ row, column }) =>
-    Math.min(row, column) >= 0 && Math.max(row, column) < LARGE && grey[row * LARGE + column] >= 0;
-  const border = grey.filter((_, n) => {
-    const { row, column } = cellOf(n, LARGE);
-    return isFilled({ row, column }) && !Object.values(ARROWS).every(([down, right]) =>
-      isFilled({ row: row + down, column: column + right }));
-  });
-  return { grey, ground: border.sort()[border.length >> 1] };
+/** Prepare a picture here, as the package does in more steps. */
+function prepareHere(bitmap, edit) {
+  const upright = changedPicture(bitmap, edit, MAX_SIDE), { width, height } = upright;
+  if (Math.max(width, height) < SIDE) return { error: "small" };
+  const grids = prepared(upright.getContext("2d").getImageData(0, 0, width, height));
+  if (!grids) return { error: "nothing" };
+  const steps = Object.entries(grids).map(([name, { values, width: wide }]) =>
+    [name, pictureOf(Array.from(values, (value) => 255 * value), wide)]);
+  return { image: grids.centred.values, steps: { upright, ...Object.fromEntries(steps) } };
 }
 
 /** Draw pixels, each a grey value or a list of red, green and blue, from 0 to 255. */

@@ -131,8 +131,9 @@ export default {
   "step trimmed": { en: "trimmed", ko: "잘라 내기" },
   "step centred": { en: "28×28, centred", ko: "28×28, 가운데로" },
   preparing: { en: "Preparing the picture…", ko: "사진을 준비하는 중입니다…" },
-  simply: { en: "Prepared simply, in this browser: put the garment on a plain background. The Python package tells it from its background by itself (fashion-cnn demo).", ko: "브라우저에서 간단히 준비한 사진이므로 배경에 무늬가 없어야 합니다. 파이썬 패키지는 옷과 배경을 스스로 구분합니다(fashion-cnn demo)." },
+  simply: { en: "Prepared in this browser. The Python package (fashion-cnn demo) does it better: it also knows outlines on paper, frames, HEIC and TIFF.", ko: "브라우저에서 준비한 사진입니다. 파이썬 패키지(fashion-cnn demo)는 더 잘 준비합니다. 종이에 그린 윤곽선과 액자를 알아보고 HEIC와 TIFF 파일도 엽니다." },
   unlike: { en: "This does not look like the clothes I learned from: try one garment on a plain background, from the front, or one shoe from the side.", ko: "학습한 옷과 비슷하지 않습니다. 옷은 한 벌만 무늬 없는 배경에 놓고 정면에서, 신발은 한 짝만 옆에서 찍어 보세요." },
+  "unlike briefly": { en: "Unlike what it learned from", ko: "학습한 옷과 다릅니다" },
   unlikeness: { en: "Unlike the clothes it learned from: {value} (above 1, do not rely on the answer).", ko: "학습한 옷과 다른 정도: {value}(1을 넘으면 예측을 믿지 마세요)." },
 
   unreadable: { en: "This file cannot be read as a picture. Save it again as JPEG or PNG.", ko: "이 파일은 그림으로 읽을 수 없습니다. JPEG나 PNG로 다시 저장해 주세요." },
