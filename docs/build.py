@@ -56,7 +56,7 @@ ENGLISH_ONLY = sorted(page for page, (english, korean) in PAGES.items() if engli
 # The live views in the lessons: the cell after which one stands.
 EMBEDDED = {
     ("notebooks/01_train", "network-end"): "network",
-    ("notebooks/02_convolution", "names-edge"): "convolution",
+    ("notebooks/02_convolution", "sizes"): "convolution",
     ("notebooks/03_inside", "maps-words"): "learning",
 }
 MOVED = """<!doctype html><html lang="{language}"><meta charset="utf-8"><title>fashion-cnn</title>
@@ -174,6 +174,9 @@ def relinked(text: str, page: str, documents: dict[str, str], language: str, sou
 
     def turned(link: re.Match[str]) -> str:
         image, words, target, anchor = link[1], link[2], link[3], link[4] or ""
+        view = target.removeprefix("http://127.0.0.1:7860/")  # `fashion-cnn demo` serves it there
+        if view != target:
+            return f'<a href="{home}play/{view}?lang={language}{anchor}">{words}</a>'
         if re.match(r"[a-z]+:", target):
             return link[0]
         path = Path(os.path.normpath(here / target))

@@ -86,7 +86,7 @@ def test_lesson_is_short_and_its_lines_stand_on_the_page(path):
     code = "\n".join(cell.source for cell in code_of(notebook))
     assert all(len(cell.source.splitlines()) <= 12 for cell in code_of(notebook))
     assert [line for line in lines if line not in code] == []
-    names = set(re.findall(r"\bfc\.(?:inside\.)?\w+", code)) - {"fc.inside"}
+    names = set(re.findall(r"\bfc\.(?:inside\.)?\w+", code, re.ASCII)) - {"fc.inside"}
     assert len(names) <= 12, names
 
 
