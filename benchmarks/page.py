@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from measure import ROOT, Results, Tables, machine, note, table_of, timed_python
@@ -23,7 +22,7 @@ DRAWINGS = ROOT / "notebooks" / "drawings"
 PROGRAM = ("-m", "fashion_cnn")
 PORT = 7859
 URL = f"http://127.0.0.1:{PORT}/"
-COMMANDS, STARTS, WARM_UPS, DROPS, STROKES, AT_ONCE = 10, 3, 5, 30, 200, 50
+COMMANDS, STARTS, WARM_UPS, DROPS, STROKES = 10, 3, 5, 30, 200
 # Milliseconds from the drop of a photo until its five steps are shown.
 DROP = """async () => {
     const files = new DataTransfer(), steps = document.querySelector("#steps");
@@ -113,14 +112,7 @@ def measure_page() -> Results:
         page.reload(wait_until="networkidle")
         strokes = stroke_milliseconds(page)
         browser.close()
-    drawings = [path.read_bytes() for path in sorted(DRAWINGS.glob("*.png"))]
-    sent = [drawings[number % len(drawings)] for number in range(AT_ONCE)]
-    start = time.perf_counter()
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(
-            pool.map(lambda content: urllib.request.urlopen(f"{URL}prepare", content).read(), sent)
-        )
-    return {"drops": drops, "strokes": strokes, "at_once": time.perf_counter() - start}
+    return {"drops": drops, "strokes": strokes}
 
 
 def tables(results: Results) -> Tables:
@@ -132,7 +124,6 @@ def tables(results: Results) -> Tables:
         ("`fashion-cnn demo`, until the page answers", f"{start:.1f} s"),
         ("a stroke on the page: all layers computed and drawn", spread(results["strokes"])),
         ("a photo of 12 megapixels, from its drop to its five steps", spread(results["drops"])),
-        (f"{AT_ONCE} drawings sent at once, all answered", f"{results['at_once']:.1f} s"),
     ]
     words = (
         f"Commands: median of {COMMANDS}; the start of the page: of {len(results['starts'])}. "
