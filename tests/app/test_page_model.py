@@ -11,7 +11,7 @@ from conftest import DIGITS, content_of
 import fashion_cnn as fc
 from fashion_cnn.app.page_model import page_files
 
-NEEDED = re.compile(r'(?:src=|href=|from |Worker\(|read\(|fetch\()"([\w./-]+)"')  # by a file
+NEEDED = re.compile(r'(?:src=|href=|from |Worker\(|read\(|fetch\(|import\()"([\w./-]+)"')
 
 
 def huge():

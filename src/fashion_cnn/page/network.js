@@ -1,6 +1,5 @@
 /* The view of the whole network: it ties the drawing area, the answer, the layers and the panel. */
 
-import { writeArticle } from "./article.js";
 import { createDetail } from "./detail.js";
 import {
   covered, readModel, run, squareAround, strongestPath, unlikenessOf,
@@ -14,7 +13,6 @@ import { createPad } from "./pad.js";
 import { paint } from "./paint.js";
 import { createPhoto } from "./photo.js";
 import { announce, lang, onChange, start, t } from "./shell.js";
-import article from "./words/article.js";
 import words from "./words/network.js";
 
 const SURE = 0.6; // as fashion_cnn.prediction: below, a photo's class is as often wrong as right
@@ -26,6 +24,8 @@ const AWAY_MS = 250, BESIDE = 22; // pixels between a layer and the panel
 const isSheet = matchMedia("(max-width: 1179px)");
 const VIOLET = [150, 110, 255], ORANGE = [255, 140, 30];
 
+const [{ writeArticle }, { default: article }] = "embed" in document.documentElement.dataset
+  ? [{}, {}] : await Promise.all([import("./article.js"), import("./words/article.js")]);
 start("network", { ...words, ...article });
 const [model, examples, judge] = await load().catch((error) => {
   $("trouble").textContent = t("no model");
@@ -88,7 +88,7 @@ const detail = createDetail(model, {
     pick(cell);
     state.trail = trail;
     explain();
-    done("follow");
+    if (trail.length > 1) done("follow");
     $("detail").querySelector("#working button, #equation button, #close").focus();
   },
 });
@@ -136,9 +136,13 @@ function redraw() {
 function point(cell) {
   clearTimeout(point.timer);
   if (state.isHeld) return;
-  point.timer = setTimeout(() => choose(cell), cell ? 0 : AWAY_MS);
+  const isNear = cell && cell.layer === (state.cell ?? cell).layer; // else on the way to the panel
+  point.timer = setTimeout(() => choose(cell), isNear ? 0 : AWAY_MS);
   if (cell) done("point");
 }
+
+$("detail").onpointerenter = () => clearTimeout(point.timer);
+$("detail").onpointerleave = () => point(null);
 
 /** Choose a cell by a click or a key: it stays explained, and is read out. Again: let it go. */
 function pick(cell, isByKey = false) {
@@ -147,7 +151,7 @@ function pick(cell, isByKey = false) {
   state.isHeld = isByKey || !(state.isHeld && isSame);
   choose(state.isHeld ? cell : null);
   if (!state.isHeld) return;
-  done(cell.layer === output ? "follow" : "point");
+  done("point");
   announce(state.explained.value);
   if (isSheet.matches) { // the chosen cell stays in sight above the sheet
     const { top } = $("stage").getBoundingClientRect(), sheet = $("detail").offsetHeight;
@@ -450,7 +454,7 @@ function label() {
   ].join(" ");
   $("model").classList.toggle("wrong", data === "stand-in");
   $("more").hidden = thumbnails.length <= SHOWN;
-  writeArticle(model.layers[0].shape[2]);
+  writeArticle?.(model.layers[0].shape[2]);
   nameBrush();
   coach();
   $("more").textContent = t($("more").ariaExpanded === "true" ? "fewer" : "more");

@@ -1,7 +1,6 @@
 /* A person's own picture: dropped, pasted, chosen or photographed; turned, mirrored and cropped;
  * then prepared by the Python package if it is behind this page, otherwise here. */
 
-import { prepared } from "./garment.js";
 import { $, ARROWS, SIDE, clamp, element, onDrag, pointIn } from "./kit.js";
 import { announce, t } from "./shell.js";
 
@@ -34,7 +33,7 @@ export function createPhoto(hasServer, { measure, onPrepared }) {
     if (hasServer) next = await ask().catch(() => ({ error: "no server" }));
     else if (bitmap) {
       await new Promise((done) => { setTimeout(done); }); // shows that it is being prepared
-      next = prepareHere(bitmap, edit);
+      next = await prepareHere(bitmap, edit);
     }
     if (current !== asked) return;
     answer = next;
@@ -178,7 +177,8 @@ function changedPicture(bitmap, { crop, turns, isMirrored }, longest) {
 }
 
 /** Prepare a picture here, as the package does in more steps. */
-function prepareHere(bitmap, edit) {
+async function prepareHere(bitmap, edit) {
+  const { prepared } = await import("./garment.js"); // for who brings a picture
   const upright = changedPicture(bitmap, edit, MAX_SIDE), { width, height } = upright;
   if (Math.max(width, height) < SIDE) return { error: "small" };
   const grids = prepared(upright.getContext("2d").getImageData(0, 0, width, height));
