@@ -22,8 +22,6 @@ export let lang = preferred("lang", ["en", "ko"], navigator.language.slice(0, 2)
 /** The theme in use: "light" or "dark". */
 export let theme = preferred("theme", ["light", "dark"])
   ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-/** Whether the reader asked for less motion. */
-export const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 root.lang = lang;
 root.dataset.theme = theme;
