@@ -5,6 +5,7 @@ Texts are marked in the source as ``_("text")``, where ``_`` is `gettext`, and t
 """
 
 import contextlib
+import functools
 import importlib.util
 import os
 import unicodedata
@@ -78,6 +79,7 @@ def gettext(text: str) -> str:
     return translated(text, current_language())
 
 
+@functools.cache  # for `predict`: to look for a catalogue takes as long as a small network
 def translated(text: str, language: str) -> str:
     """Return an English text in a given language, or as it is if the catalogue lacks it."""
     return translation(DOMAIN, LOCALE, [language], fallback=True).gettext(text)

@@ -283,6 +283,7 @@ def test_the_page_crops_turns_and_mirrors(page, kind):
     sent = []
     page.route("**/prepare", lambda route: sent.append(route.request) or route.continue_())
     canvas = page.locator("#photo-canvas")
+    expect(canvas).to_be_visible()  # the page draws it after the server's answer
     width, height = (canvas.bounding_box()[side] for side in ("width", "height"))
     places = [{"x": x * width, "y": y * height} for x, y in ((0.75, 0.25), (0.25, 0.75))]
     canvas.drag_to(canvas, source_position=places[0], target_position=places[1])
