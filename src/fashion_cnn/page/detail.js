@@ -219,12 +219,13 @@ export function createDetail(model, { onRefine, onBack }) {
   function classes({ result, cell, own, title: name }) {
     const { terms, bias, total } = denseTerms(model, result, cell.layer, cell.channel);
     const probability = percent(own[cell.channel]), { logits } = result;
+    const hidden = { layer: cell.layer - 1 }; // dropout passes on what "hidden" gives
     heading(t("output cell", { name }), t("output text"), t("output gloss"));
     const digits = digitsFor(largestOf(terms.map(({ product }) => product)));
     const sides = [["for", 1], ["against", -1]].map(([side, sign]) => {
       const parts = terms.filter(({ product }) => sign * product > 0);
       const rows = parts.slice(0, STRONGEST_OF_A_SIDE).map((term) => (
-        [t("hidden unit", { unit: term.input + 1 }), term, back(cell, term.input)]));
+        [t("hidden unit", { unit: term.input + 1 }), term, back(hidden, term.input)]));
       const others = parts.slice(STRONGEST_OF_A_SIDE);
       if (others.length) {
         rows.push([t("rest of terms", { n: others.length }), { product: sumOf(others) }]);
