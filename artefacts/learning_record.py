@@ -39,8 +39,7 @@ class Recorder(keras.callbacks.Callback):
         self.images = images
         self.validation = data.validation
         # As many as in the validation split, so that both are equally exact.
-        count = len(data.validation.labels)
-        self.training = fc.Split(data.train.images[:count], data.train.labels[:count])
+        self.training = data.train[: data.validation.size]
         self.points: list[dict[str, Any]] = []
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
@@ -58,13 +57,12 @@ class Recorder(keras.callbacks.Callback):
 
     def look(self, epoch: int, step: int) -> None:
         """Add a point: after so many epochs, or after so many steps of the first one."""
-        kernels, biases = self.model.get_layer("conv1").get_weights()
+        kernels, _biases = self.model.get_layer("conv1").get_weights()
         point: dict[str, Any] = {"epoch": epoch, "step": step}
         for name, split in (("training", self.training), ("validation", self.validation)):
             loss, accuracy = fc.evaluate(self.model, split)
             point[name] = {"loss": round(loss, 4), "accuracy": round(accuracy, 4)}
         point["kernels"] = rounded(np.moveaxis(kernels[:, :, 0], -1, 0).reshape(-1, 9))
-        point["biases"] = rounded(biases)
         point["probabilities"] = rounded(self.model.predict_on_batch(self.images))
         self.points.append(point)
         print({key: point[key] for key in ("epoch", "step", "training", "validation")}, flush=True)
@@ -91,11 +89,9 @@ def main() -> None:
         "made_with": {"python": platform.python_version()} | versions,
         "command": "python artefacts/learning_record.py",
         "seed": SEED,
-        "batch_size": 32,  # Keras's default
-        "steps_per_epoch": -(-len(data.train.labels) // 32),
+        "steps_per_epoch": -(-len(data.train.labels) // 32),  # Keras's default batch size
         "images": {
             "trained_on": len(data.train.labels),
-            "training": len(recorder.training.labels),
             "validation": len(recorder.validation.labels),
         },
         "examples": [
