@@ -1,10 +1,10 @@
 """Take the READMEs' pictures of the live page, ``docs/demo.png`` and ``docs/ko/demo.png``.
 
-It needs Chromium or Chrome. Korean is drawn in NanumGothic, which comes with the extra
+It needs Chromium. Korean is drawn in NanumGothic, which comes with the extra
 ``[notebook]``, so that the pictures do not depend on the fonts of a machine.
 """
 
-import importlib.util
+import importlib.resources
 import os
 import shutil
 import subprocess
@@ -16,15 +16,11 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = {"en": ROOT / "docs" / "demo.png", "ko": ROOT / "docs" / "ko" / "demo.png"}
-BROWSERS = ("chromium", "chromium-browser", "chrome", "google-chrome")
 PORT = 7861
 
 
 def main() -> None:
     """Serve the page, and take it in each language."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        sys.exit(f"expected one of {', '.join(BROWSERS)}; install Chromium")
     demo = subprocess.Popen(
         [sys.executable, "-m", "fashion_cnn", "--language=en", "demo", f"--port={PORT}"],
         stdout=subprocess.PIPE,
@@ -34,12 +30,10 @@ def main() -> None:
         assert demo.stdout is not None
         demo.stdout.readline()  # the page answers
         with tempfile.TemporaryDirectory() as fonts, sync_playwright() as playwright:
-            package = importlib.util.find_spec("koreanize_matplotlib")
-            assert package is not None
-            assert package.origin is not None
-            shutil.copytree(Path(package.origin).parent / "fonts", Path(fonts) / "fonts")
+            korean = importlib.resources.files("koreanize_matplotlib") / "fonts"
+            shutil.copytree(str(korean), Path(fonts) / "fonts")
             browser = playwright.chromium.launch(
-                executable_path=executable,
+                executable_path=shutil.which("chromium"),
                 args=["--no-sandbox", "--disable-gpu"],
                 env={**os.environ, "XDG_DATA_HOME": fonts},  # where Linux looks for a user's fonts
             )
