@@ -102,11 +102,8 @@ def plot_grids(
         if i < len(frames) and (frame := frames[i]) is not None:
             row, column, height, width = frame
             gap = 1.25 / 72 / side * max(array.shape)  # half the line, in cells: it stays outside
-            corner = (column - 0.5 - gap, row - 0.5 - gap)
-            width, height = width + 2 * gap, height + 2 * gap
-            outline = Rectangle(corner, width, height, fill=False, edgecolor=GREEN, linewidth=2.5)
-            outline.set_clip_on(False)
-            ax.add_patch(outline)
+            around = row - gap, column - gap, height + 2 * gap, width + 2 * gap
+            ax.add_patch(_outline(*around, clip_on=False))
         ax.set_title(titles[i], fontsize=8 if side < 1.6 else 10, pad=6)
         ax.set(xticks=[], yticks=[])
     for ax in axes[len(arrays) :]:
@@ -165,8 +162,8 @@ def plot_strides(size: int = 5, window: int = 3, *, figure: Figure | None = None
             first, last = -before, -before + (places - 1) * stride
             middles = first + (window - 1) / 2 + stride * np.arange(places)
             ax.plot(*np.meshgrid(middles, middles), "o", color=BLUE, markersize=5)
-            ax.add_patch(_outline(first, first, window))
-            ax.add_patch(_outline(last, last, window, linestyle="--"))
+            ax.add_patch(_outline(first, first, window, window, zorder=3))
+            ax.add_patch(_outline(last, last, window, window, zorder=3, linestyle="--"))
             ax.set(xlim=(-window / 2 - 0.1, size + window / 2 - 0.9), aspect="equal")
             ax.set_ylim(*ax.get_xlim()[::-1])
             ax.axis("off")
@@ -256,7 +253,7 @@ def _cell(row: float, column: float, is_padding: bool) -> Rectangle:
     return Rectangle((column - 0.5, row - 0.5), 1, 1, ec=GREY, lw=0.8, **style)
 
 
-def _outline(row: float, column: float, size: int, linestyle: str = "-") -> Rectangle:
-    """Return a frame around `size` cells down and across, the first at (row, column)."""
-    style: dict[str, Any] = {"edgecolor": GREEN, "linewidth": 2.5, "linestyle": linestyle}
-    return Rectangle((column - 0.5, row - 0.5), size, size, fill=False, zorder=3, **style)
+def _outline(row: float, column: float, height: float, width: float, **style: Any) -> Rectangle:
+    """Return a green frame around cells, the first of them at (row, column)."""
+    corner = (column - 0.5, row - 0.5)
+    return Rectangle(corner, width, height, fill=False, ec=GREEN, lw=2.5, **style)
