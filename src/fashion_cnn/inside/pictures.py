@@ -157,8 +157,10 @@ def plot_strides(size: int = 5, window: int = 3, *, figure: Figure | None = None
             before, after = padded_cells(size, window, stride, padding)
             places = output_size(size, window, stride, padding)
             is_padding = np.pad(np.zeros((size, size), bool), (before, after), constant_values=True)
-            for row, column in np.ndindex(*is_padding.shape):
-                ax.add_patch(_cell(row - before, column - before, bool(is_padding[row, column])))
+            for (row, column), is_outside in np.ndenumerate(is_padding):
+                corner = (column - before - 0.5, row - before - 0.5)
+                color, hatch = ("#E4E4E4", "///") if is_outside else ("white", None)
+                ax.add_patch(Rectangle(corner, 1, 1, fc=color, ec=GREY, lw=0.8, hatch=hatch))
             first, last = -before, -before + (places - 1) * stride
             middles = first + (window - 1) / 2 + stride * np.arange(places)
             ax.plot(*np.meshgrid(middles, middles), "o", color=BLUE, markersize=5)
@@ -245,12 +247,6 @@ def _frame_tiles(ax: Axes, height: int, width: int, count: int) -> None:
 
 def _by(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))
-
-
-def _cell(row: float, column: float, is_padding: bool) -> Rectangle:
-    """Return one cell: framed, and hatched if it is padding."""
-    style: dict[str, Any] = {"fc": "#E4E4E4", "hatch": "///"} if is_padding else {"fc": "white"}
-    return Rectangle((column - 0.5, row - 0.5), 1, 1, ec=GREY, lw=0.8, **style)
 
 
 def _outline(row: float, column: float, height: float, width: float, **style: Any) -> Rectangle:
