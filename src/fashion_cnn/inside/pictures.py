@@ -78,7 +78,7 @@ def plot_grids(
             "pass np.moveaxis(maps, -1, 0)"
         )
     titles = [str(title) for title in titles] or [""] * len(arrays)
-    described = ", ".join(filter(None, titles)) or "×".join(map(str, arrays[0].shape))
+    described = ", ".join(filter(None, titles)) or _by(arrays[0].shape)
     described = textwrap.shorten(described, 300, placeholder=" …")
     columns = min(columns, len(arrays))
     rows = math.ceil(len(arrays) / columns)
@@ -90,15 +90,15 @@ def plot_grids(
     largest = [np.nanmax(np.abs(array)) or 1.0 for array in arrays]
     common = max(largest[images:], default=1.0)
     for i, (ax, array) in enumerate(zip(axes, arrays, strict=False)):
-        if i < images:
-            draw_image(ax, array / max(largest[i], 1.0))
+        is_image = i < images
+        limit = common if shared_scale and not is_image else largest[i]
+        if is_image:
+            draw_image(ax, array / max(limit, 1.0))
         else:
-            limit = common if shared_scale else largest[i]
             ax.imshow(array, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
         ax.spines[:].set_color(GREY)
         if numbers and max(array.shape) <= MAX_WRITTEN:
-            strongest = largest[i] if i < images else limit
-            _write_numbers(ax, array, strongest, is_image=i < images, side=side)
+            _write_numbers(ax, array, limit, is_image=is_image, side=side)
         if i < len(frames) and (frame := frames[i]) is not None:
             row, column, height, width = frame
             gap = 1.25 / 72 / side * max(array.shape)  # half the line, in cells: it stays outside
@@ -118,8 +118,7 @@ def _write_numbers(ax: Any, array: Any, strongest: float, *, is_image: bool, sid
     for (row, column), value in np.ndenumerate(array):
         corner = (column - 0.5, row - 0.5)
         if np.isnan(value):
-            style: Any = {"facecolor": "white", "hatch": "////"}
-            ax.add_patch(Rectangle(corner, 1, 1, edgecolor=GREY, linewidth=0, **style))
+            ax.add_patch(Rectangle(corner, 1, 1, fc="white", ec=GREY, lw=0, hatch="////"))
             continue
         ax.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=GREY, linewidth=0.5))
         strength = value / max(strongest, 1.0) if is_image else abs(value) / strongest
@@ -198,7 +197,7 @@ def plot_layers(
     *inner, last = outputs
     alt = _("One image and the output of each layer: {layers}").format(layers=", ".join(outputs))
     figure = canvas(figure, (10, 9), alt)
-    axes = figure.subplots(3, -(-(len(outputs) + 1) // 3)).ravel()
+    axes = figure.subplots(3, math.ceil((len(outputs) + 1) / 3)).ravel()
     image_ax, *layer_axes = axes[: len(outputs)]
     bar_ax, *empty_axes = axes[len(outputs) :]
     batch = as_batch(image)
@@ -227,7 +226,7 @@ def _side_by_side(output: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]
     tiles, gap = (output, (0, 1)) if output.ndim == 3 else (output[np.newaxis, np.newaxis], (0, 0))
     count = tiles.shape[-1]
     columns = math.ceil(math.sqrt(count))
-    rows = -(-count // columns)
+    rows = math.ceil(count / columns)
     padded = np.pad(tiles, [gap, gap, (0, rows * columns - count)], constant_values=np.nan)
     height, width, _ = padded.shape
     grid = padded.reshape(height, width, rows, columns).transpose(2, 0, 3, 1)
