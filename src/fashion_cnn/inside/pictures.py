@@ -204,11 +204,7 @@ def plot_layers(
     draw_image(image_ax, batch, _("input") + f"\n{_by(batch.shape[1:])}")
     for ax, name in zip(layer_axes, inner, strict=True):
         output = np.asarray(outputs[name])[0]
-        tiles = _side_by_side(output)
-        largest = max(np.nanmax(np.abs(tiles)), 1e-9)
-        ax.imshow(tiles, cmap=SIGNED, vmin=-largest, vmax=largest, interpolation="nearest")
-        if output.ndim == 3:  # a frame around each map, so that a missing one is not taken for 0
-            _frame_tiles(ax, *output.shape)
+        _draw_tiles(ax, output)
         ax.set_title(f"{name}\n{_by(output.shape)}")
     for ax in (image_ax, *layer_axes):
         ax.set(xticks=[], yticks=[])
@@ -221,8 +217,8 @@ def plot_layers(
     return figure
 
 
-def _side_by_side(output: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Tile feature maps (height, width, n) with gaps, or n numbers, into roughly a square."""
+def _draw_tiles(ax: Axes, output: NDArray[np.floating[Any]]) -> None:
+    """Draw feature maps (height, width, n) with gaps, or n numbers, in roughly a square."""
     tiles, gap = (output, (0, 1)) if output.ndim == 3 else (output[np.newaxis, np.newaxis], (0, 0))
     count = tiles.shape[-1]
     columns = math.ceil(math.sqrt(count))
@@ -230,18 +226,16 @@ def _side_by_side(output: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]
     padded = np.pad(tiles, [gap, gap, (0, rows * columns - count)], constant_values=np.nan)
     height, width, _ = padded.shape
     grid = padded.reshape(height, width, rows, columns).transpose(2, 0, 3, 1)
-    return grid.reshape(rows * height, columns * width)
-
-
-def _frame_tiles(ax: Axes, height: int, width: int, count: int) -> None:
-    """Frame each of the maps that `_side_by_side` tiled."""
-    ax.spines[:].set_visible(False)
-    columns = math.ceil(math.sqrt(count))
-    for number in range(count):
-        row, column = divmod(number, columns)
-        corner = (column * (width + 1) - 1, row * (height + 1) - 1)
-        ax.add_patch(Rectangle(corner, width + 1, height + 1, fill=False, ec=GREY, lw=0.8))
-    ax.set(xlim=(-1.5, columns * (width + 1)), ylim=(None, -1.5))
+    grid = grid.reshape(rows * height, columns * width)
+    largest = max(np.nanmax(np.abs(grid)), 1e-9)
+    ax.imshow(grid, cmap=SIGNED, vmin=-largest, vmax=largest, interpolation="nearest")
+    if output.ndim == 3:  # a frame around each map, so that a missing one is not taken for 0
+        ax.spines[:].set_visible(False)
+        for number in range(count):
+            row, column = divmod(number, columns)
+            corner = (column * width - 1, row * height - 1)
+            ax.add_patch(Rectangle(corner, width, height, fill=False, ec=GREY, lw=0.8))
+        ax.set(xlim=(-1.5, columns * width), ylim=(None, -1.5))
 
 
 def _by(shape: tuple[int, ...]) -> str:
