@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#B5B5B5"
 SIGNED = "PuOr"  # weights and maps in every picture: violet above 0, white at 0, orange below
-BARE: dict[str, Any] = {"xticks": [], "yticks": []}
 
 
 class Picture(Figure):
