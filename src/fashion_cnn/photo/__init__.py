@@ -187,7 +187,6 @@ def plot_photo_steps(photo: PhotoSteps | Photo, *, figure: Figure | None = None)
     alt = _("A photo becomes an image of 28×28 pixels: {steps}").format(steps=", ".join(words))
     figure = canvas(figure, (12, 2.6), alt)
     for ax, word, image in zip(figure.subplots(1, len(steps)), words, steps, strict=True):
-        draw_image(ax, image)
-        ax.set_title(f"{word}, {image.shape[1]}×{image.shape[0]}", fontsize=9)
+        draw_image(ax, image, f"{word}, {image.shape[1]}×{image.shape[0]}", fontsize=9)
         ax.axis("off")
     return figure
