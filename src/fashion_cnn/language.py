@@ -127,8 +127,8 @@ def korean_font() -> str | None:
 
 
 def on_disk(path: str | os.PathLike[str]) -> Path:
-    """Return a path as the disk spells it: macOS decomposes the letters of Korean names."""
-    path = Path(path)
+    """Return a path, without ``~``, as the disk spells it: macOS decomposes Korean letters."""
+    path = Path(path).expanduser()
     if path.exists() or path == path.parent:
         return path
     parent = on_disk(path.parent)

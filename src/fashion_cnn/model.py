@@ -146,7 +146,7 @@ def load_model(path: str | os.PathLike[str] | None = None) -> keras.Sequential:
         with np.load(PRETRAINED) as file:
             model.set_weights([file[name] for name in file.files])
         return model
-    path = on_disk(Path(path).expanduser())
+    path = on_disk(path)
     if not path.exists():
         message = _("expected a saved model at {path}, found no such file; create one with train")
         raise FileNotFoundError(message.format(path=path))

@@ -204,7 +204,7 @@ def predict(
             if image.isascii() and image.isdigit():
                 (pixels, true_class), fault = _test_image(int(image), test_split()), ""
             else:
-                on_disk(Path(image).expanduser()).stat()  # before OpenCV is imported
+                on_disk(image).stat()  # before OpenCV is imported
                 steps = fc.photo_steps(image)
                 pixels, true_class, fault = steps.centred, None, steps.remark
             pictures.append((image, pixels, true_class, fault))
@@ -385,7 +385,7 @@ def _prepared(path: Path) -> Any:
 
 def _check_exists(checkpoint: str | None) -> None:
     """Refuse a path that leads nowhere, before the seconds that TensorFlow takes."""
-    if checkpoint and not on_disk(Path(checkpoint).expanduser()).exists():
+    if checkpoint and not on_disk(checkpoint).exists():
         message = _("expected a saved model at {path}, found no such file; create one with train")
         raise FileNotFoundError(message.format(path=checkpoint))
 

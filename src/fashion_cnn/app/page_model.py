@@ -91,7 +91,7 @@ def write_page(
 
 def free_directory(directory: str | os.PathLike[str]) -> Path:
     """Return where a page can be written; refuse a directory that holds more than an older page."""
-    place, known = on_disk(Path(directory).expanduser()).resolve(), set()
+    place, known = on_disk(directory).resolve(), set()
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         known = set(json.loads((place / "model" / "model.json").read_bytes())["files"])
     files = [place] if place.is_file() else (x for x in place.rglob("*") if not x.is_dir())
