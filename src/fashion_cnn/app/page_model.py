@@ -196,12 +196,10 @@ def _known_of(
     model: keras.Sequential, data: FashionMNIST | None, *, is_of_garments: bool
 ) -> dict[str, Any]:
     """Return what is known of a network: whose it is, what it was trained on, its accuracy."""
-    from fashion_cnn.model import PRETRAINED, is_trained_on_stand_in  # imports Keras
+    from fashion_cnn.model import PRETRAINED, is_trained_on_stand_in, load_model  # imports Keras
 
     known: dict[str, Any] = {"is_of_garments": is_of_garments, "is_packaged": False}
-    with np.load(PRETRAINED) as file:
-        packaged = [file[name] for name in file.files]
-    if all(map(np.array_equal, model.get_weights(), packaged)):
+    if all(map(np.array_equal, model.get_weights(), load_model().get_weights())):
         card = PRETRAINED.with_name("README.md").read_text("utf-8")
         accuracy = float(re.findall(r"test accuracy \| ([\d.]+)", card)[0])
         tested = {"trained_on": "Fashion-MNIST", "accuracy": accuracy, "test_images": 10_000}
