@@ -175,7 +175,7 @@ def _rebuilt(path: Path) -> keras.Sequential:
 
 
 def resembling(saved: dict[str, Any]) -> keras.Sequential:
-    """Build the network of `build_cnn`'s architecture that JSON describes; refuse another."""
+    """Build the network that a configuration describes, if `build_cnn` can; else refuse it."""
     all_layers = saved["config"]["layers"] if saved["class_name"] == "Sequential" else [saved]
     first = all_layers[0]["config"]
     shape = first.get("batch_shape") or first.get("batch_input_shape")  # Keras 3 or 2

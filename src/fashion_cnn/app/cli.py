@@ -51,7 +51,7 @@ def main() -> NoReturn:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.Abort as error:  # Click's word for Ctrl-C; after it, `train` says where it resumes
+    except click.Abort as error:  # Ctrl-C; if it interrupted `train`, its cause says how to go on
         _say(str(error.__cause__ or "") or _("interrupted"))
         sys.exit(130)  # 128 plus the number of SIGINT, as in a shell
     except Exception as error:

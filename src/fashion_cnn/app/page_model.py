@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import keras
 
 PAGE = Path(__file__).parents[1] / "page"
-KINDS = {"Conv2D": "conv", "MaxPooling2D": "pool"}  # others keep their names, in small letters
+KINDS = {"Conv2D": "conv", "MaxPooling2D": "pool"}  # others keep their names, in lower case
 MAX_EXAMPLES = 30
 
 

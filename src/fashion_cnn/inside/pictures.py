@@ -47,13 +47,13 @@ def plot_grids(
     titles : sequence of str
         What stands above each; none by default.
     images : int
-        How many of them, from the first, are images.
+        How many of them are images; these come first.
     frames : sequence of (row, column, height, width) or None
-        A part of each that gets a green frame, counted from 0; it may reach beyond the edge.
+        The part of each that gets a green frame, counted from 0; it may reach beyond the edge.
     columns : int
         The largest number in a row.
     shared_scale : bool
-        Whether all that are no images have one colour scale; otherwise each has its own.
+        Whether all others share one colour scale; by default each has its own.
     numbers : bool
         Whether arrays of up to 8×8 cells have their numbers written in.
     figure : matplotlib.figure.Figure, optional

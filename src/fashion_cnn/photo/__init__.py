@@ -51,7 +51,7 @@ class PhotoSteps(NamedTuple):
 
     @property
     def remark(self) -> str:
-        """What to do about this photo, if the prediction is not to be relied on, or nothing."""
+        """What to do about this photo if its prediction is not to be relied on, or nothing."""
         return "" if self.mask.shape == IMAGE_SHAPE else garment.fault_of(self.mask > 0)
 
     def __repr__(self) -> str:
