@@ -59,7 +59,7 @@ def serve(checkpoint: str | None, host: str, port: int, allowed: Iterable[str] =
         with contextlib.suppress(KeyboardInterrupt):
             print(_("The page is at {url} (Ctrl-C ends it)").format(url=server.url), flush=True)
             server.serve_forever()
-        server.preparer.lock.acquire()  # the picture in preparation is the last
+        server.preparer.lock.acquire()  # let it finish a picture, and begin no other
 
 
 class PageServer(ThreadingTCPServer):
