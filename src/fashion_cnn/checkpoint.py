@@ -31,7 +31,7 @@ State = dict[str, Any]
 def default_checkpoint(source: Source, recipe: Recipe) -> Path:
     """Return the best model's default path, which depends on the recipe and on the kind of data.
 
-    So a short run does not replace the model of a long one, nor stand-in data a real model.
+    So a short run does not replace the model of a long one, nor a stand-in model a real one.
     """
     numbers = [float(x) if isinstance(x, int | float) else x for x in asdict(recipe).values()]
     digits = hashlib.sha256(repr(numbers).encode()).hexdigest()[:6]
@@ -87,8 +87,8 @@ def interrupted_run(checkpoint: Path, run: State) -> State | None:
 class KeepProgress(keras.callbacks.Callback):
     """Stop early; save the best model and, after every epoch, the state of the run.
 
-    It comes last, after Keras's ``History``, from which it tells what is best and when to stop.
-    What is saved is `best_model`, which always holds the best weights so far. `run` identifies the
+    It comes last, after Keras's ``History``, where it reads which epoch is the best and whether to
+    stop. It saves `best_model`, which always holds the best weights so far. `run` identifies the
     run; `state` is what `read_state` returned.
     """
 

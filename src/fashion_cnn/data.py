@@ -126,7 +126,7 @@ def load_fashion_mnist(
     try:
         source = data_source(data_dir, download=True)
     except NotAvailableError as error:
-        if fallback is None or not Path(fallback).is_dir():  # as for a notebook that went alone
+        if fallback is None or not Path(fallback).is_dir():  # a notebook may lie elsewhere, alone
             raise
         source = data_source(fallback)
         message = _("Continuing with {source}.\nReason: {reason}")
@@ -214,7 +214,7 @@ def _unpacked(path: Path, size: int = -1) -> bytes:
 
 def _download(name: str, directory: Path, known_hash: str) -> Path:
     """Download one file from the first mirror that has it intact; pooch replaces it atomically."""
-    with warnings.catch_warnings(action="ignore"):  # tqdm misses ipywidgets; the bar does not
+    with warnings.catch_warnings(action="ignore"):  # of tqdm, if ipywidgets is missing
         import pooch  # heavy, and rarely needed
 
     shown = {"directory": _shown(directory), "variable": DATA_DIR_VARIABLE}

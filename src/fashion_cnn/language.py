@@ -79,7 +79,7 @@ def gettext(text: str) -> str:
     return translated(text, current_language())
 
 
-@functools.cache  # for `predict`: to look for a catalogue takes as long as a small network
+@functools.cache  # finding the catalogue takes as long as a prediction, which needs it
 def translated(text: str, language: str) -> str:
     """Return an English text in a given language, or as it is if the catalogue lacks it."""
     return translation(DOMAIN, LOCALE, [language], fallback=True).gettext(text)
@@ -87,7 +87,7 @@ def translated(text: str, language: str) -> str:
 
 @contextlib.contextmanager
 def words_in_pictures() -> Iterator[None]:
-    """Let plot functions, which this decorates, use English if they would draw Korean as boxes."""
+    """Make the plot functions that this decorates use English if no font has Korean letters."""
     language = current_language()
     if language == "ko" and korean_font() is None:
         message = gettext(
@@ -105,7 +105,7 @@ def words_in_pictures() -> Iterator[None]:
 def korean_font() -> str | None:
     """Let all text of Matplotlib fall back on a font with Korean letters; return its name or None.
 
-    It is the system's or koreanize-matplotlib's, which is not imported, as that changes settings.
+    It is the system's or koreanize-matplotlib's; importing that package would change settings.
     """
     with contextlib.suppress(Exception):  # such as StopIteration, or a wrong MPLBACKEND
         import matplotlib as mpl  # heavy, and here only for pictures
@@ -127,8 +127,8 @@ def korean_font() -> str | None:
 
 
 def on_disk(path: str | os.PathLike[str]) -> Path:
-    """Return a path as the disk spells it: macOS decomposes the letters of Korean names."""
-    path = Path(path)
+    """Return a path, without ``~``, as the disk spells it: macOS decomposes Korean letters."""
+    path = Path(path).expanduser()
     if path.exists() or path == path.parent:
         return path
     parent = on_disk(path.parent)

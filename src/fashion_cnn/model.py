@@ -146,7 +146,7 @@ def load_model(path: str | os.PathLike[str] | None = None) -> keras.Sequential:
         with np.load(PRETRAINED) as file:
             model.set_weights([file[name] for name in file.files])
         return model
-    path = on_disk(Path(path).expanduser())
+    path = on_disk(path)
     if not path.exists():
         message = _("expected a saved model at {path}, found no such file; create one with train")
         raise FileNotFoundError(message.format(path=path))
@@ -175,7 +175,7 @@ def _rebuilt(path: Path) -> keras.Sequential:
 
 
 def resembling(saved: dict[str, Any]) -> keras.Sequential:
-    """Build the network of `build_cnn`'s architecture that JSON describes; refuse another."""
+    """Build the network that a configuration describes, if `build_cnn` can; else refuse it."""
     all_layers = saved["config"]["layers"] if saved["class_name"] == "Sequential" else [saved]
     first = all_layers[0]["config"]
     shape = first.get("batch_shape") or first.get("batch_input_shape")  # Keras 3 or 2

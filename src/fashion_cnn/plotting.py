@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#B5B5B5"
 SIGNED = "PuOr"  # weights and maps in every picture: violet above 0, white at 0, orange below
-BARE: dict[str, Any] = {"xticks": [], "yticks": []}
 
 
 class Picture(Figure):
@@ -46,7 +45,7 @@ class Picture(Figure):
 def canvas(figure: Figure | None, size: tuple[float, float], alt: str) -> Figure:
     """Return the figure to draw on, by default a new one, with its alternative text."""
     if figure is None:
-        with warnings.catch_warnings():  # pyplot warns of the 21st; a loop may want them all
+        with warnings.catch_warnings():  # pyplot warns about a 21st figure; a loop may want many
             warnings.filterwarnings("ignore", "More than .* figures have been opened")
             figure = plt.figure(FigureClass=Picture, figsize=size, layout="constrained")
     figure.set_label(alt)
@@ -82,7 +81,7 @@ def plot_model(
     model : keras.Model
         A built model.
     to_file : path, optional
-        Where to save the picture, too, in the format of Graphviz that the name ends in.
+        Where to save the picture as well; the name ends in the format, one of Graphviz's.
 
     Returns
     -------

@@ -170,7 +170,7 @@ def class_probabilities(model: keras.Model, images: NDArray[np.float32]) -> NDAr
             "expected a model with one output of shape (n, 10), a probability for each class, got "
             f"{getattr(model, 'output_shape', type(answers[0]).__name__)}"
         )
-    # On several devices, each answers all.
+    # Where a model runs on several devices, each of them answers the whole batch.
     answers = [answer[: len(batch)] for answer, batch in zip(answers, batches, strict=True)]
     probabilities = np.concatenate(answers).astype(np.float32)
     sums = probabilities.sum(axis=1)

@@ -97,11 +97,10 @@ class Recipe:
 
     def __repr__(self) -> str:
         """Return the call that makes it, without the settings that have their default."""
-        settings = {
-            field.name: (getattr(self, field.name), field.default) for field in fields(self)
-        }
         given = [
-            f"{name}={value!r}" for name, (value, default) in settings.items() if value != default
+            f"{field.name}={value!r}"
+            for field in fields(self)
+            if (value := getattr(self, field.name)) != field.default
         ]
         return f"Recipe({', '.join(given)})"
 

@@ -40,7 +40,7 @@ SEEDS = {
     "test loss": (0.2552, 0.0054),
     "test accuracy": (0.9108, 0.0034),
 }
-# In standard deviations: a further seed lies so near the mean of five in 95 of 100 cases
+# In standard deviations: 95 of 100 further seeds lie this close to the mean of five
 # (Student's t with 4 degrees of freedom, times the square root of 1 + 1/5).
 USUAL = 3.04
 PUBLISHED = pd.DataFrame.from_dict(_RUNS, orient="index", columns=list(SEEDS))

@@ -231,14 +231,14 @@ def _copy(model: keras.Sequential, recipe: Recipe, precision: str, seed: int) ->
     config, numbers = model.get_config(), random.Random(seed)
     layers = [layer["config"] for layer in config["layers"] if layer["class_name"] != "InputLayer"]
     for settings in layers:
-        # Initializers and dropout have a seed, None if it is drawn; a dropout of 0 draws none.
+        # Keras draws each seed that is None, in this order, except for that of a dropout of 0.
         for drawn in (settings.get("kernel_initializer", {}).get("config", {}), settings):
             if drawn.get("seed", 0) is None and drawn.get("rate") != 0:
                 drawn["seed"] = numbers.randint(1, 10**9)
         if settings.get("rate") and recipe.dropout_rate is not None:
             settings["rate"] = recipe.dropout_rate
         settings["dtype"] = "mixed_bfloat16" if precision == "bfloat16" else "float32"
-    layers[-1]["dtype"] = "float32"  # the probabilities, as all weights
+    layers[-1]["dtype"] = "float32"  # so that the probabilities are, as all weights are
     layers[0]["trainable"] = not recipe.frozen
     return keras.Sequential.from_config(config)
 

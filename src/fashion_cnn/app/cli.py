@@ -51,7 +51,7 @@ def main() -> NoReturn:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.Abort as error:  # Click's word for Ctrl-C; after it, `train` says where it resumes
+    except click.Abort as error:  # Ctrl-C; if it interrupted `train`, its cause says how to go on
         _say(str(error.__cause__ or "") or _("interrupted"))
         sys.exit(130)  # 128 plus the number of SIGINT, as in a shell
     except Exception as error:
@@ -204,7 +204,7 @@ def predict(
             if image.isascii() and image.isdigit():
                 (pixels, true_class), fault = _test_image(int(image), test_split()), ""
             else:
-                on_disk(Path(image).expanduser()).stat()  # before OpenCV is imported
+                on_disk(image).stat()  # before OpenCV is imported
                 steps = fc.photo_steps(image)
                 pixels, true_class, fault = steps.centred, None, steps.remark
             pictures.append((image, pixels, true_class, fault))
@@ -385,7 +385,7 @@ def _prepared(path: Path) -> Any:
 
 def _check_exists(checkpoint: str | None) -> None:
     """Refuse a path that leads nowhere, before the seconds that TensorFlow takes."""
-    if checkpoint and not on_disk(Path(checkpoint).expanduser()).exists():
+    if checkpoint and not on_disk(checkpoint).exists():
         message = _("expected a saved model at {path}, found no such file; create one with train")
         raise FileNotFoundError(message.format(path=checkpoint))
 

@@ -59,11 +59,11 @@ def serve(checkpoint: str | None, host: str, port: int, allowed: Iterable[str] =
         with contextlib.suppress(KeyboardInterrupt):
             print(_("The page is at {url} (Ctrl-C ends it)").format(url=server.url), flush=True)
             server.serve_forever()
-        server.preparer.lock.acquire()  # the picture in preparation is the last
+        server.preparer.lock.acquire()  # let it finish a picture, and begin no other
 
 
 class PageServer(ThreadingTCPServer):
-    """A server like HTTPServer that looks up no name; `allowed` are names of proxies before it."""
+    """A server like HTTPServer that looks up no names; `allowed` are the hosts of its proxies."""
 
     daemon_threads = True
     allow_reuse_address = os.name == "posix"  # on Windows, two servers could share a port
@@ -109,7 +109,7 @@ class SameOriginOnly(BaseHTTPRequestHandler):
         if not super().parse_request():
             return False
         host = self.headers.get("Host", "").lower()
-        # The address at which a browser reached the page is no name that a website can have.
+        # The address at which the browser reached this server: no website can have it as its name.
         reached = self.connection.getsockname()[0].removeprefix("::ffff:")
         origin = self.headers.get("Origin", f"http://{host}")
         names = [re.sub(r"^https?://|:\d+$", "", text) for text in (host, origin)]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import keras
 
 PAGE = Path(__file__).parents[1] / "page"
-KINDS = {"Conv2D": "conv", "MaxPooling2D": "pool"}  # others keep their names, in small letters
+KINDS = {"Conv2D": "conv", "MaxPooling2D": "pool"}  # others keep their names, in lower case
 MAX_EXAMPLES = 30
 
 
@@ -91,7 +91,7 @@ def write_page(
 
 def free_directory(directory: str | os.PathLike[str]) -> Path:
     """Return where a page can be written; refuse a directory that holds more than an older page."""
-    place, known = on_disk(Path(directory).expanduser()).resolve(), set()
+    place, known = on_disk(directory).resolve(), set()
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         known = set(json.loads((place / "model" / "model.json").read_bytes())["files"])
     files = [place] if place.is_file() else (x for x in place.rglob("*") if not x.is_dir())
@@ -196,12 +196,10 @@ def _known_of(
     model: keras.Sequential, data: FashionMNIST | None, *, is_of_garments: bool
 ) -> dict[str, Any]:
     """Return what is known of a network: whose it is, what it was trained on, its accuracy."""
-    from fashion_cnn.model import PRETRAINED, is_trained_on_stand_in  # imports Keras
+    from fashion_cnn.model import PRETRAINED, is_trained_on_stand_in, load_model  # imports Keras
 
     known: dict[str, Any] = {"is_of_garments": is_of_garments, "is_packaged": False}
-    with np.load(PRETRAINED) as file:
-        packaged = [file[name] for name in file.files]
-    if all(map(np.array_equal, model.get_weights(), packaged)):
+    if all(map(np.array_equal, model.get_weights(), load_model().get_weights())):
         card = PRETRAINED.with_name("README.md").read_text("utf-8")
         accuracy = float(re.findall(r"test accuracy \| ([\d.]+)", card)[0])
         tested = {"trained_on": "Fashion-MNIST", "accuracy": accuracy, "test_images": 10_000}

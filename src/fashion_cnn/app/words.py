@@ -71,7 +71,7 @@ def _translated_help(text: str | None) -> str:
 def spread(text: str) -> str:
     """Return a text with a filler after each letter that takes two columns, as Hangul does.
 
-    So its length is its width, which is what pads and wraps it; then `gather` it.
+    Its length is then its width, so it can be padded and wrapped; `gather` removes the fillers.
     """
     return "".join(c + FILLER * (unicodedata.east_asian_width(c) in "WF") for c in text)
 

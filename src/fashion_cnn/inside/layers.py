@@ -51,7 +51,7 @@ def layer_outputs(model: keras.Model, images: ArrayLike) -> dict[str, NDArray[np
 
 
 def layers_of(model: keras.Model) -> list[Any]:
-    """Return the layers of a network whose graph Keras knows, but for its input."""
+    """Return the layers of a network whose graph Keras knows, without its input layer."""
     if not (getattr(model, "built", False) and getattr(model, "inputs", None)):
         raise ValueError(
             f"expected a Sequential or functional model that is built, got {type(model).__name__}; "

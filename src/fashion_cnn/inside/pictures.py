@@ -47,13 +47,13 @@ def plot_grids(
     titles : sequence of str
         What stands above each; none by default.
     images : int
-        How many of them, from the first, are images.
+        How many of them are images; these come first.
     frames : sequence of (row, column, height, width) or None
-        A part of each that gets a green frame, counted from 0; it may reach beyond the edge.
+        The part of each that gets a green frame, counted from 0; it may reach beyond the edge.
     columns : int
         The largest number in a row.
     shared_scale : bool
-        Whether all that are no images have one colour scale; otherwise each has its own.
+        Whether all others share one colour scale; by default each has its own.
     numbers : bool
         Whether arrays of up to 8×8 cells have their numbers written in.
     figure : matplotlib.figure.Figure, optional
@@ -78,7 +78,7 @@ def plot_grids(
             "pass np.moveaxis(maps, -1, 0)"
         )
     titles = [str(title) for title in titles] or [""] * len(arrays)
-    described = ", ".join(filter(None, titles)) or "×".join(map(str, arrays[0].shape))
+    described = ", ".join(filter(None, titles)) or _by(arrays[0].shape)
     described = textwrap.shorten(described, 300, placeholder=" …")
     columns = min(columns, len(arrays))
     rows = math.ceil(len(arrays) / columns)
@@ -90,23 +90,20 @@ def plot_grids(
     largest = [np.nanmax(np.abs(array)) or 1.0 for array in arrays]
     common = max(largest[images:], default=1.0)
     for i, (ax, array) in enumerate(zip(axes, arrays, strict=False)):
-        if i < images:
-            draw_image(ax, array / max(largest[i], 1.0))
+        is_image = i < images
+        limit = common if shared_scale and not is_image else largest[i]
+        if is_image:
+            draw_image(ax, array / max(limit, 1.0))
         else:
-            limit = common if shared_scale else largest[i]
             ax.imshow(array, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
         ax.spines[:].set_color(GREY)
         if numbers and max(array.shape) <= MAX_WRITTEN:
-            strongest = largest[i] if i < images else limit
-            _write_numbers(ax, array, strongest, is_image=i < images, side=side)
+            _write_numbers(ax, array, limit, is_image=is_image, side=side)
         if i < len(frames) and (frame := frames[i]) is not None:
             row, column, height, width = frame
             gap = 1.25 / 72 / side * max(array.shape)  # half the line, in cells: it stays outside
-            corner = (column - 0.5 - gap, row - 0.5 - gap)
-            width, height = width + 2 * gap, height + 2 * gap
-            outline = Rectangle(corner, width, height, fill=False, edgecolor=GREEN, linewidth=2.5)
-            outline.set_clip_on(False)
-            ax.add_patch(outline)
+            around = row - gap, column - gap, height + 2 * gap, width + 2 * gap
+            ax.add_patch(_outline(*around, clip_on=False))
         ax.set_title(titles[i], fontsize=8 if side < 1.6 else 10, pad=6)
         ax.set(xticks=[], yticks=[])
     for ax in axes[len(arrays) :]:
@@ -121,8 +118,7 @@ def _write_numbers(ax: Any, array: Any, strongest: float, *, is_image: bool, sid
     for (row, column), value in np.ndenumerate(array):
         corner = (column - 0.5, row - 0.5)
         if np.isnan(value):
-            style: Any = {"facecolor": "white", "hatch": "////"}
-            ax.add_patch(Rectangle(corner, 1, 1, edgecolor=GREY, linewidth=0, **style))
+            ax.add_patch(Rectangle(corner, 1, 1, fc="white", ec=GREY, lw=0, hatch="////"))
             continue
         ax.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=GREY, linewidth=0.5))
         strength = value / max(strongest, 1.0) if is_image else abs(value) / strongest
@@ -160,13 +156,15 @@ def plot_strides(size: int = 5, window: int = 3, *, figure: Figure | None = None
             before, after = padded_cells(size, window, stride, padding)
             places = output_size(size, window, stride, padding)
             is_padding = np.pad(np.zeros((size, size), bool), (before, after), constant_values=True)
-            for row, column in np.ndindex(*is_padding.shape):
-                ax.add_patch(_cell(row - before, column - before, bool(is_padding[row, column])))
+            for (row, column), is_outside in np.ndenumerate(is_padding):
+                corner = (column - before - 0.5, row - before - 0.5)
+                color, hatch = ("#E4E4E4", "///") if is_outside else ("white", None)
+                ax.add_patch(Rectangle(corner, 1, 1, fc=color, ec=GREY, lw=0.8, hatch=hatch))
             first, last = -before, -before + (places - 1) * stride
             middles = first + (window - 1) / 2 + stride * np.arange(places)
             ax.plot(*np.meshgrid(middles, middles), "o", color=BLUE, markersize=5)
-            ax.add_patch(_outline(first, first, window))
-            ax.add_patch(_outline(last, last, window, linestyle="--"))
+            ax.add_patch(_outline(first, first, window, window, zorder=3))
+            ax.add_patch(_outline(last, last, window, window, zorder=3, linestyle="--"))
             ax.set(xlim=(-window / 2 - 0.1, size + window / 2 - 0.9), aspect="equal")
             ax.set_ylim(*ax.get_xlim()[::-1])
             ax.axis("off")
@@ -199,18 +197,14 @@ def plot_layers(
     *inner, last = outputs
     alt = _("One image and the output of each layer: {layers}").format(layers=", ".join(outputs))
     figure = canvas(figure, (10, 9), alt)
-    axes = figure.subplots(3, -(-(len(outputs) + 1) // 3)).ravel()
+    axes = figure.subplots(3, math.ceil((len(outputs) + 1) / 3)).ravel()
     image_ax, *layer_axes = axes[: len(outputs)]
     bar_ax, *empty_axes = axes[len(outputs) :]
     batch = as_batch(image)
     draw_image(image_ax, batch, _("input") + f"\n{_by(batch.shape[1:])}")
     for ax, name in zip(layer_axes, inner, strict=True):
         output = np.asarray(outputs[name])[0]
-        tiles = _side_by_side(output)
-        largest = max(np.nanmax(np.abs(tiles)), 1e-9)
-        ax.imshow(tiles, cmap=SIGNED, vmin=-largest, vmax=largest, interpolation="nearest")
-        if output.ndim == 3:  # a frame around each map, so that a missing one is not taken for 0
-            _frame_tiles(ax, *output.shape)
+        _draw_tiles(ax, output)
         ax.set_title(f"{name}\n{_by(output.shape)}")
     for ax in (image_ax, *layer_axes):
         ax.set(xticks=[], yticks=[])
@@ -223,40 +217,32 @@ def plot_layers(
     return figure
 
 
-def _side_by_side(output: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Tile feature maps (height, width, n) with gaps, or n numbers, into roughly a square."""
+def _draw_tiles(ax: Axes, output: NDArray[np.floating[Any]]) -> None:
+    """Draw feature maps (height, width, n) with gaps, or n numbers, in roughly a square."""
     tiles, gap = (output, (0, 1)) if output.ndim == 3 else (output[np.newaxis, np.newaxis], (0, 0))
     count = tiles.shape[-1]
     columns = math.ceil(math.sqrt(count))
-    rows = -(-count // columns)
+    rows = math.ceil(count / columns)
     padded = np.pad(tiles, [gap, gap, (0, rows * columns - count)], constant_values=np.nan)
     height, width, _ = padded.shape
     grid = padded.reshape(height, width, rows, columns).transpose(2, 0, 3, 1)
-    return grid.reshape(rows * height, columns * width)
-
-
-def _frame_tiles(ax: Axes, height: int, width: int, count: int) -> None:
-    """Frame each of the maps that `_side_by_side` tiled."""
-    ax.spines[:].set_visible(False)
-    columns = math.ceil(math.sqrt(count))
-    for number in range(count):
-        row, column = divmod(number, columns)
-        corner = (column * (width + 1) - 1, row * (height + 1) - 1)
-        ax.add_patch(Rectangle(corner, width + 1, height + 1, fill=False, ec=GREY, lw=0.8))
-    ax.set(xlim=(-1.5, columns * (width + 1)), ylim=(None, -1.5))
+    grid = grid.reshape(rows * height, columns * width)
+    largest = max(np.nanmax(np.abs(grid)), 1e-9)
+    ax.imshow(grid, cmap=SIGNED, vmin=-largest, vmax=largest, interpolation="nearest")
+    if output.ndim == 3:  # a frame around each map, so that a missing one is not taken for 0
+        ax.spines[:].set_visible(False)
+        for number in range(count):
+            row, column = divmod(number, columns)
+            corner = (column * width - 1, row * height - 1)
+            ax.add_patch(Rectangle(corner, width, height, fill=False, ec=GREY, lw=0.8))
+        ax.set(xlim=(-1.5, columns * width), ylim=(None, -1.5))
 
 
 def _by(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))
 
 
-def _cell(row: float, column: float, is_padding: bool) -> Rectangle:
-    """Return one cell: framed, and hatched if it is padding."""
-    style: dict[str, Any] = {"fc": "#E4E4E4", "hatch": "///"} if is_padding else {"fc": "white"}
-    return Rectangle((column - 0.5, row - 0.5), 1, 1, ec=GREY, lw=0.8, **style)
-
-
-def _outline(row: float, column: float, size: int, linestyle: str = "-") -> Rectangle:
-    """Return a frame around `size` cells down and across, the first at (row, column)."""
-    style: dict[str, Any] = {"edgecolor": GREEN, "linewidth": 2.5, "linestyle": linestyle}
-    return Rectangle((column - 0.5, row - 0.5), size, size, fill=False, zorder=3, **style)
+def _outline(row: float, column: float, height: float, width: float, **style: Any) -> Rectangle:
+    """Return a green frame around cells, the first of them at (row, column)."""
+    corner = (column - 0.5, row - 0.5)
+    return Rectangle(corner, width, height, fill=False, ec=GREEN, lw=2.5, **style)

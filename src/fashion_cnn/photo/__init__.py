@@ -51,7 +51,7 @@ class PhotoSteps(NamedTuple):
 
     @property
     def remark(self) -> str:
-        """What to do about this photo, if the prediction is not to be relied on, or nothing."""
+        """What to do about this photo if its prediction is not to be relied on, or nothing."""
         return "" if self.mask.shape == IMAGE_SHAPE else garment.fault_of(self.mask > 0)
 
     def __repr__(self) -> str:
@@ -187,7 +187,6 @@ def plot_photo_steps(photo: PhotoSteps | Photo, *, figure: Figure | None = None)
     alt = _("A photo becomes an image of 28×28 pixels: {steps}").format(steps=", ".join(words))
     figure = canvas(figure, (12, 2.6), alt)
     for ax, word, image in zip(figure.subplots(1, len(steps)), words, steps, strict=True):
-        draw_image(ax, image)
-        ax.set_title(f"{word}, {image.shape[1]}×{image.shape[0]}", fontsize=9)
+        draw_image(ax, image, f"{word}, {image.shape[1]}×{image.shape[0]}", fontsize=9)
         ax.axis("off")
     return figure

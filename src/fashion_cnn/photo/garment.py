@@ -39,7 +39,7 @@ def flattened(image: Image.Image) -> tuple[NDArray[np.float32], NDArray[np.bool_
 
 
 def without_frame(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cut off bars and frames of one colour, even if some words stand there, as around a plot."""
+    """Cut off bars and frames of one colour, even with some words in them, as around a plot."""
     for line in (rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]):
         away = np.abs(rgb - np.median(line, axis=0)).max(axis=2)
         labels, areas = _components(_enclosed(away >= 0.08))

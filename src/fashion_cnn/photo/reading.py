@@ -4,7 +4,6 @@ import contextlib
 import importlib
 import io
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,7 @@ def read_photo(photo: Photo) -> Image.Image:
     if isinstance(photo, bytes):
         return _decoded(photo, "the picture")
     if isinstance(photo, str | os.PathLike):
-        return _decoded(on_disk(Path(photo).expanduser()).read_bytes(), str(photo))
+        return _decoded(on_disk(photo).read_bytes(), str(photo))
     return _upright(photo if isinstance(photo, Image.Image) else _image_of(np.asarray(photo)))
 
 
