@@ -370,7 +370,6 @@ function render() {
     "formula-name": t(`formula ${padding}`, { n, k, s }),
     formula: padding === "same" ? `⌈n/s⌉ = ⌈${n}/${s}⌉ = ${side}`
       : `⌊(n−k)/s⌋+1 = ⌊(${n}−${k})/${s}⌋+1 = ${side}`,
-    reading: reading(),
   };
   for (const [id, text] of Object.entries(texts)) $(id).textContent = text;
   const position = indexOf(state.at) + 1;

@@ -138,7 +138,6 @@ function render() {
   player.show();
   $("back").disabled = at === 0;
   $("forward").disabled = at === last;
-  $("reading").textContent = reading();
   renderFilters(point);
   renderDrawings(point);
   for (const name of Object.keys(CHARTS)) renderChart(name);

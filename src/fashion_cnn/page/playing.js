@@ -46,6 +46,7 @@ export function createPlayer(milliseconds, buttons, { rewind, advance, render, r
       const word = timer ? "pause" : "play";
       $("play").querySelector("path").setAttribute("d", ICONS[word]);
       $("play").lastChild.textContent = t(word);
+      $("reading").textContent = reading();
     },
   };
   for (const [id, [tLabel, change]] of Object.entries(buttons)) {
