@@ -48,10 +48,8 @@ export function createPad({ onChange, onPoint }) {
   let cursor = { row: 13, column: 13 }, last = null, seen = null;
 
   function mark() {
-    const isFocused = canvas.matches(":focus-visible");
     const marks = {
-      field: seen, patch: pad.patch && squareAround(pad.patch),
-      cursor: isFocused && squareAround(cursor, 1),
+      field: seen, patch: pad.patch && squareAround(pad.patch), cursor: squareAround(cursor, 1),
     };
     const shown = Object.entries(marks).filter(([, cells]) => cells);
     $("marks").replaceChildren(...shown.map(([id, { left: x, top: y, right, bottom }]) =>
@@ -130,6 +128,5 @@ export function createPad({ onChange, onPoint }) {
     mark();
     onPoint(cursor.row, cursor.column);
   });
-  for (const type of ["focus", "blur"]) canvas.addEventListener(type, mark);
   return pad;
 }
