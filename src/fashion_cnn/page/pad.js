@@ -2,7 +2,7 @@
 
 import { meanGrey, squareAround } from "./engine.js";
 import { $, ARROWS, SIDE, clamp, onDrag, pointIn, svg } from "./kit.js";
-import { paint } from "./paint.js";
+import { cssColour, paint } from "./paint.js";
 
 const SHADE = 0.9, MAX_UNDO = 50;
 const inside = (cell) => clamp(Math.floor(cell), 0, SIDE - 1);
@@ -54,10 +54,7 @@ export function createPad({ onChange, onPoint }) {
     const shown = Object.entries(marks).filter(([, cells]) => cells);
     $("marks").replaceChildren(...shown.map(([id, { left: x, top: y, right, bottom }]) =>
       svg("rect", { id, x, y, width: right - x, height: bottom - y })));
-    if (pad.patch) {
-      const level = Math.round(255 * meanGrey(pad.pixels));
-      $("patch").style.fill = `rgb(${level} ${level} ${level})`;
-    }
+    if (pad.patch) $("patch").style.fill = cssColour("grey", meanGrey(pad.pixels)).color;
   }
 
   function setPatch(patch) {
