@@ -33,10 +33,8 @@ function between(stops, position) {
   return pack(stops[low].map((c, i) => c + (stops[low + 1][i] - c) * (place - low)));
 }
 
-function pack([red, green, blue]) {
-  return (255 << 24 | Math.round(Math.max(blue, 0)) << 16 | Math.round(Math.max(green, 0)) << 8
-    | Math.round(Math.max(red, 0))) >>> 0;
-}
+/** Return red, green and blue as one number, as ImageData has them in memory. */
+const pack = (colour) => new Uint32Array(Uint8ClampedArray.of(...colour, 255).buffer)[0];
 
 /** Return a function from a number to a packed colour; `largest` gets the strongest one.
  *  kind: "grey" (0 black, largest white), "signed" (violet and orange), or "maps", the same with
