@@ -58,9 +58,7 @@ export function cssColour(kind, value, largest = 1) {
 /** Paint numbers, row by row, on a canvas with one pixel for each; CSS enlarges it. */
 export function paint(canvas, values, columns, kind, largest = 1) {
   const rows = values.length / columns;
-  if (canvas.width !== columns || canvas.height !== rows) {
-    Object.assign(canvas, { width: columns, height: rows });
-  }
+  Object.assign(canvas, { width: columns, height: rows });
   const picture = new ImageData(columns, rows), pixels = new Uint32Array(picture.data.buffer);
   const colour = colours(kind, largest);
   for (let n = 0; n < values.length; n++) pixels[n] = colour(values[n]);
