@@ -100,12 +100,10 @@ export function onDrag(node, { press, drag, lift = () => {} }) {
     node.setPointerCapture(event.pointerId);
   });
   node.addEventListener("pointermove", (event) => isDown && drag(event));
-  for (const end of ["pointerup", "pointercancel"]) {
-    node.addEventListener(end, () => {
-      isDown = false;
-      lift();
-    });
-  }
+  node.addEventListener("lostpointercapture", () => {
+    isDown = false;
+    lift();
+  });
 }
 
 /** Make the buttons of a group one stop of the Tab key, in which arrow keys lead on: up and down by
