@@ -191,9 +191,8 @@ function explain() {
     const channel = indexOfLargest(probabilitiesOf(result));
     const path = strongestPath(model, result, { layer: output, channel, row: 0, column: 0 });
     flow.trace(path);
-    const { row, column } = path.at(-1);
-    const pixels = path.at(-1).layer < 0 && squareAround({ row, column }, 3);
-    pad.show(pixels || null);
+    const end = path.at(-1);
+    pad.show(end.layer < 0 && squareAround(end, 3));
     showTrail(path);
   }
   rememberSoon();
