@@ -46,7 +46,6 @@ const state = {
   isHeld: false, // whether the reader chose the cell
   isBefore: false, // whether maps are shown as they are before ReLU
   step: Number(withStorage(() => localStorage.getItem(FIRST_MINUTE)) ?? 0),
-  isDue: false, // whether a redraw is asked for
   looked: null, // the occlusion map of a class: {task, label, drops, rows}
   explained: null, // what the panel says of the cell
 };
@@ -113,13 +112,11 @@ async function load() {
 }
 
 function redrawSoon() {
-  if (state.isDue) return;
-  state.isDue = true;
-  requestAnimationFrame(redraw);
+  cancelAnimationFrame(redrawSoon.frame);
+  redrawSoon.frame = requestAnimationFrame(redraw);
 }
 
 function redraw() {
-  state.isDue = false;
   performance.mark("redraw");
   if (!pad.patch || !state.whole) {
     state.whole = run(model, pad.pixels);
@@ -371,8 +368,7 @@ for (const node of tools) {
   };
 }
 $("brush").onclick = () => {
-  const next = (BRUSHES.indexOf(pad.radius) + 1) % BRUSHES.length;
-  pad.radius = BRUSHES[next];
+  pad.radius = BRUSHES[(BRUSHES.indexOf(pad.radius) + 1) % BRUSHES.length];
   nameBrush();
 };
 function nameBrush() {
