@@ -14,7 +14,7 @@ const GAP = 2, HEAD = 68, FOOT = 26, UNITS = 74, AIR = 13; // pixels: between ma
 const WEB_STEPS = 16; // a layer's wires at rest begin and end at so many places
 const NEAR = 120; // pixels, from one layer to the next below it
 const phone = matchMedia("(max-width: 760px)");
-const wide = matchMedia("(min-width: 1180px)");
+export const wide = matchMedia("(min-width: 1180px)"); // all on one screen, and no sheet
 
 /** Lay out the layers of a model between the drawing area and the bars of the answer. Calls
  *  onPoint(cell) when a cell is pointed at, onPoint(null) when none is any more, and onChoose(cell)

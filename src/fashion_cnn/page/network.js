@@ -4,7 +4,7 @@ import { createDetail } from "./detail.js";
 import {
   covered, readModel, run, squareAround, strongestPath, unlikenessOf,
 } from "./engine.js";
-import { createFlow } from "./flow.js";
+import { createFlow, wide } from "./flow.js";
 import {
   $, SIDE, button, clamp, counted, element, grouped, imageOf, indexOfLargest, largestOf,
   makeOneStop, number, percent, read, textOf, withStorage,
@@ -21,7 +21,6 @@ const STEPS = ["draw", "point", "follow", "cover"];
 const SHOWN = 8; // examples, before "more"
 const BRUSHES = [1, 1.5, 2.5]; // radius in cells
 const AWAY_MS = 250, BESIDE = 22; // pixels between a layer and the panel
-const isSheet = matchMedia("(max-width: 1179px)");
 const VIOLET = [150, 110, 255], ORANGE = [255, 140, 30];
 
 const [{ writeArticle }, { default: article }] = "embed" in document.documentElement.dataset
@@ -150,7 +149,7 @@ function pick(cell, isByKey = false) {
   if (!state.isHeld) return;
   done("point");
   announce(state.explained.value);
-  if (isSheet.matches) { // the chosen cell stays in sight above the sheet
+  if (!wide.matches) { // the chosen cell stays in sight above the sheet
     const { top } = $("stage").getBoundingClientRect(), sheet = $("detail").offsetHeight;
     document.body.style.paddingBottom = `${sheet}px`;
     scrollBy(0, Math.max(0, top + flow.spanOf(cell).bottom + 16 - innerHeight + sheet));
@@ -181,7 +180,7 @@ function explain() {
     state.explained = detail.show(result, cell, source, state.isBefore);
     flow.mark(cell, state.explained.sources);
     pad.show(state.explained.field);
-    if (!isSheet.matches) place(cell);
+    if (wide.matches) place(cell);
     if (isNew) $("detail").scrollTop = 0;
     showTrail([...state.trail, cell]);
   } else {
