@@ -128,7 +128,7 @@ export function createDetail(model, { onRefine, onBack }) {
       sums.ariaValueMax = count;
       sums.ariaValueNow = source + 1;
       sums.ariaValueText = `${source + 1}: ${number(sum, digits)}`;
-      const others = [terms.sum - sum, t("other maps", { n: count - 1 })];
+      const others = [terms.sum - sum, t("rest of terms", { n: count - 1 })];
       neuron([[sum, t("this map", { map: source + 1 })], others, bias], digits);
     } else neuron([[sum, t("sum")], bias], digits);
     return {
@@ -267,7 +267,7 @@ const operator = (textContent) => element("span", { className: "operator", textC
 
 /** Make a small matrix over its name; null is padding. `followed` has functions for clicks. */
 function matrix(values, kind, strongest, name, digits, followed = [], size = "") {
-  const texts = values.map((value) => (value === null ? t("padding") : number(value, digits)));
+  const texts = values.map((value) => (value === null ? t("padding cell") : number(value, digits)));
   const cells = values.map((value, n) => {
     const onclick = followed[n], label = t("follow", { value: texts[n] });
     const cell = onclick ? button({ onclick, ariaLabel: label, title: label }) : element("span");
@@ -275,7 +275,7 @@ function matrix(values, kind, strongest, name, digits, followed = [], size = "")
     else fill(cell, value, kind, strongest, texts[n]);
     return cell;
   });
-  const ariaLabel = t("matrix label", { name, values: texts.join(", ") });
+  const ariaLabel = `${name}: ${texts.join(", ")}`;
   const role = followed.some(Boolean) ? "group" : "img";
   return element("figure", {},
     element("div", { className: `matrix ${size}`, role, ariaLabel }, ...cells),

@@ -248,8 +248,8 @@ function showAnswer() {
   const isSure = probabilities[first] >= SURE;
   $("invitation").hidden = !isEmpty;
   $("unlike").hidden = !state.isUnlike;
-  const perhaps = isSure ? nameOf(first) : t("perhaps", { first: nameOf(first) });
-  $("answer-heading").textContent = isEmpty ? t("nothing drawn") : perhaps;
+  const name = isSure ? nameOf(first) : `${nameOf(first)}?`;
+  $("answer-heading").textContent = isEmpty ? t("nothing drawn") : name;
   $("verdict").textContent = isEmpty ? t("nothing drawn note") : verdict(first, isSure);
   const isJudged = state.truth !== undefined && !pad.patch;
   $("verdict").className = isJudged ? state.truth === first ? "right" : "wrong" : "";
@@ -281,13 +281,13 @@ function announceAnswer() {
 function pointed(row, column) {
   const place = counted({ row, column }), n = row * SIDE + column, { looked } = state;
   const probabilities = probabilitiesOf(state.result), first = indexOfLargest(probabilities);
-  const answer = { name: nameOf(first), percent: percent(probabilities[first]) };
+  const name = nameOf(first), sure = percent(probabilities[first]);
   if (looked?.rows === SIDE) {
     const change = number(-100 * looked.drops[n], 0);
     return t("looked at", { ...place, change, name: nameOf(looked.label) });
   }
-  if (pad.tool === "cover") return t("cover at", { ...place, ...answer });
-  return `${t("cell", { ...place, percent: percent(pad.pixels[n]) })}. ${t("spoken", answer)}`;
+  if (pad.tool === "cover") return t("cover at", { ...place, name, percent: sure });
+  return `${t("cell", { ...place, percent: percent(pad.pixels[n]) })}. ${name}, ${sure}`;
 }
 
 // Where it looked: workers take a row each in turn
