@@ -453,7 +453,6 @@ function renderMap(map) {
     const isFilled = n < state.filled, isHere = isSame(place, state.at);
     if (isFilled) fill(cell, value, kind, strongest);
     else clear(cell);
-    cell.classList.toggle("here", isHere);
     cell.ariaSelected = isHere;
     cell.tabIndex = isHere ? 0 : -1;
     const spoken = isFilled ? trimmed(value) : t("not yet");
