@@ -350,8 +350,9 @@ function render() {
   const picture = input(), n = picture.length, map = outputMap(), side = map.length;
   document.documentElement.dataset.operation = mode();
   renderControls();
-  renderPicture(picture);
-  renderWindow(picture, k);
+  const shades = colouring(!poolsMap(), picture.flat());
+  renderPicture(picture, shades);
+  renderWindow(shades, k);
   renderMap(map);
 
   const [before, after] = slid(paddedCells);
@@ -392,11 +393,10 @@ function renderLens() {
     cellAt($("map"), state.at));
 }
 
-function renderPicture(picture) {
+function renderPicture(picture, { kind, strongest }) {
   const grid = $("picture"), [before, after] = slid(paddedCells);
   layOut(grid, picture.length, before, after);
   grid.ariaLabel = t(poolsMap() ? "map" : "picture grid");
-  const { kind, strongest } = colouring(!poolsMap(), picture.flat());
   for (const cell of cellsOf("picture")) {
     const place = placeOf(cell), value = picture[place.row][place.column];
     fill(cell, value, kind, strongest);
@@ -409,9 +409,8 @@ function renderPicture(picture) {
   $("frame").ariaLabel = t("frame", counted(state.at));
 }
 
-function renderWindow(picture, window) {
+function renderWindow({ kind, strongest }, window) {
   const { cells, products = [], sum, count, output } = computed();
-  const { kind, strongest } = colouring(!poolsMap(), picture.flat());
   const isMax = state.operation === "max";
   for (const id of ["under", "products"]) layOut($(id), window, 0, 0, "cell");
   layOut($("weights"), window, 0, 0, "field");
