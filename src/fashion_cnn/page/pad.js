@@ -4,7 +4,7 @@ import { meanGrey, squareAround } from "./engine.js";
 import { $, ARROWS, SIDE, clamp, onDrag, pointIn, svg } from "./kit.js";
 import { cssColour, paint } from "./paint.js";
 
-const SHADE = 0.9, MAX_UNDO = 50;
+const SHADE = 0.9;
 const inside = (cell) => clamp(Math.floor(cell), 0, SIDE - 1);
 
 /** Make a drawing area out of the elements of network.html.
@@ -41,10 +41,7 @@ export function createPad({ onChange, onPoint }) {
     },
   };
   const past = [];
-  const remember = () => {
-    past.push(pad.pixels.slice());
-    if (past.length > MAX_UNDO) past.shift();
-  };
+  const remember = () => past.push(pad.pixels.slice());
   let cursor = { row: 13, column: 13 }, last = null, seen = null;
 
   function mark() {
