@@ -99,10 +99,9 @@ export function createPad({ onChange, onPoint }) {
         last = next;
       }
     },
-    lift: () => { last = null; },
   });
   canvas.addEventListener("pointermove", (event) => { // a mouse covers without being pressed
-    const isPointing = pad.tool === "cover" && (last || event.pointerType === "mouse");
+    const isPointing = pad.tool === "cover" && (event.buttons || event.pointerType === "mouse");
     if (isPointing) cover(pointIn(canvas, event, SIDE));
   });
 
