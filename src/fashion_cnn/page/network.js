@@ -182,7 +182,7 @@ function explain() {
     pad.show(state.explained.field);
     if (wide.matches) place(cell);
     if (isNew) $("detail").scrollTop = 0;
-    showTrail([...state.trail, cell]);
+    showTrail(isHeld ? [...state.trail, cell] : []);
   } else {
     const channel = indexOfLargest(probabilitiesOf(result));
     const path = strongestPath(model, result, { layer: output, channel, row: 0, column: 0 });
@@ -222,7 +222,6 @@ function showTrail(cells) {
   });
   const textContent = t(!state.cell ? "strongest path" : state.isHeld ? "trail" : "click to keep");
   $("trail").hidden = state.isHeld && cells.length === 1;
-  if (state.cell && !state.isHeld) steps.length = 0;
   $("trail").replaceChildren(`${textContent} `, ...steps.flatMap((step, n) =>
     (n ? [" ← ", step] : [step])));
 }
