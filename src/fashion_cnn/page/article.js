@@ -47,7 +47,8 @@ function sliding(options, kernel = null) {
   const mark = (node, row, column, size) => Object.assign(node.style, {
     left: `${column}em`, top: `${row}em`, width: `${size}em`, height: `${size}em`,
   });
-  const show = () => {
+  const move = (down, right) => {
+    at = { row: clamp(down, 0, made.length - 1), column: clamp(right, 0, made.length - 1) };
     const { row, column } = at, cells = cellsUnder(BOOT, at, options);
     mark(seen, row * stride, column * stride, window);
     mark(cell, row, column, 1);
@@ -57,10 +58,6 @@ function sliding(options, kernel = null) {
     sum.textContent = kernel ? `${used.join(" + ").replaceAll("+ −", "− ") || 0} = ${result}`
       : `max(${used.join(", ")}) = ${result}`;
     over.ariaLabel = `${t("position", counted(at))}: ${sum.textContent}`;
-  };
-  const move = (row, column) => {
-    at = { row: clamp(row, 0, made.length - 1), column: clamp(column, 0, made.length - 1) };
-    show();
   };
   Object.assign(over, { tabIndex: 0, role: "img" });
   over.onpointermove = over.onpointerdown = (event) => {

@@ -350,8 +350,9 @@ function render() {
   const picture = input(), n = picture.length, map = outputMap(), side = map.length;
   document.documentElement.dataset.operation = mode();
   renderControls();
-  renderPicture(picture);
-  renderWindow(picture, k);
+  const shades = colouring(!poolsMap(), picture.flat());
+  renderPicture(picture, shades);
+  renderWindow(shades, k);
   renderMap(map);
 
   const [before, after] = slid(paddedCells);
@@ -370,7 +371,6 @@ function render() {
     "formula-name": t(`formula ${padding}`, { n, k, s }),
     formula: padding === "same" ? `⌈n/s⌉ = ⌈${n}/${s}⌉ = ${side}`
       : `⌊(n−k)/s⌋+1 = ⌊(${n}−${k})/${s}⌋+1 = ${side}`,
-    reading: reading(),
   };
   for (const [id, text] of Object.entries(texts)) $(id).textContent = text;
   const position = indexOf(state.at) + 1;
@@ -393,11 +393,10 @@ function renderLens() {
     cellAt($("map"), state.at));
 }
 
-function renderPicture(picture) {
+function renderPicture(picture, { kind, strongest }) {
   const grid = $("picture"), [before, after] = slid(paddedCells);
   layOut(grid, picture.length, before, after);
   grid.ariaLabel = t(poolsMap() ? "map" : "picture grid");
-  const { kind, strongest } = colouring(!poolsMap(), picture.flat());
   for (const cell of cellsOf("picture")) {
     const place = placeOf(cell), value = picture[place.row][place.column];
     fill(cell, value, kind, strongest);
@@ -410,9 +409,8 @@ function renderPicture(picture) {
   $("frame").ariaLabel = t("frame", counted(state.at));
 }
 
-function renderWindow(picture, window) {
+function renderWindow({ kind, strongest }, window) {
   const { cells, products = [], sum, count, output } = computed();
-  const { kind, strongest } = colouring(!poolsMap(), picture.flat());
   const isMax = state.operation === "max";
   for (const id of ["under", "products"]) layOut($(id), window, 0, 0, "cell");
   layOut($("weights"), window, 0, 0, "field");
@@ -454,7 +452,6 @@ function renderMap(map) {
     const isFilled = n < state.filled, isHere = isSame(place, state.at);
     if (isFilled) fill(cell, value, kind, strongest);
     else clear(cell);
-    cell.classList.toggle("here", isHere);
     cell.ariaSelected = isHere;
     cell.tabIndex = isHere ? 0 : -1;
     const spoken = isFilled ? trimmed(value) : t("not yet");

@@ -26,7 +26,7 @@ export function createDetail(model, { onRefine, onBack }) {
     const { x, y } = pointIn(canvas, event, canvas.width, canvas.height);
     onRefine({ row: Math.floor(y), column: Math.floor(x) });
   };
-  let asked = null, shown = {};
+  let shown = {};
   const last = model.layers.length - 1;
 
   const sums = $("sums");
@@ -46,20 +46,19 @@ export function createDetail(model, { onRefine, onBack }) {
   });
 
   /** Explain a cell of a result. Returns what flow.mark wants to know, and the value in words. */
-  function show(result, cell, source = null, isBefore = false) {
+  function show(result, cell, source, isBefore) {
     const layer = model.layers[cell.layer];
-    asked = source;
-    const kind = layer.kind === "dense" && cell.layer === last ? "output" : layer.kind;
+    const kind = cell.layer === last ? "output" : layer.kind;
     $("detail").dataset.kind = kind;
     sums.parentElement.hidden = kind !== "conv" || layer.input[2] === 1;
     $("enlarged").hidden = !["conv", "pool", "dense"].includes(kind);
+    mark.hidden = kind === "dense"; // which has no cell
     const { output, before } = result.layers[cell.layer], own = (isBefore && before) || output;
     const explain = { conv, pool, flatten, dropout, dense, output: classes }[kind];
-    const explained = explain({ result, cell, layer, own, title: titleOf(cell) });
-    const { working = [] } = explained;
+    const explained = explain({ result, cell, source, layer, own, title: titleOf(cell) });
     $("working").className = kind === "output" ? "sides" : "terms";
-    $("working").replaceChildren(...working);
-    return { field: null, ...explained };
+    $("working").replaceChildren(...explained.working ?? []);
+    return explained;
   }
 
   /** Name a cell: its layer and its map or number, counted from 1; a class by its name. */
@@ -89,7 +88,6 @@ export function createDetail(model, { onRefine, onBack }) {
     heading(title, t(size(field) === whole ? "where cell" : "where cell at edge", values), gloss);
     const map = own.filter((_, n) => n % count === cell.channel);
     paint(canvas, map, width, "maps", largestOf(map));
-    mark.hidden = false;
     Object.assign(mark.style, {
       left: `${100 * column / width}%`, top: `${100 * row / height}%`,
       width: `${100 / width}%`, height: `${100 / height}%`,
@@ -98,7 +96,7 @@ export function createDetail(model, { onRefine, onBack }) {
   }
 
   function conv(about) {
-    const { result, cell, layer, title } = about;
+    const { result, cell, source: asked, layer, title } = about;
     const terms = convolutionTerms(
       model, result, cell.layer, cell.row, cell.column, cell.channel);
     const parts = terms.channels.map(({ sum }) => sum), count = parts.length;
@@ -130,7 +128,7 @@ export function createDetail(model, { onRefine, onBack }) {
       sums.ariaValueMax = count;
       sums.ariaValueNow = source + 1;
       sums.ariaValueText = `${source + 1}: ${number(sum, digits)}`;
-      const others = [terms.sum - sum, t("other maps", { n: count - 1 })];
+      const others = [terms.sum - sum, t("rest of terms", { n: count - 1 })];
       neuron([[sum, t("this map", { map: source + 1 })], others, bias], digits);
     } else neuron([[sum, t("sum")], bias], digits);
     return {
@@ -149,9 +147,8 @@ export function createDetail(model, { onRefine, onBack }) {
       model, result, cell.layer, cell.row, cell.column, cell.channel);
     const field = locate(about, t("pool gloss")), most = largestOf(own), digits = digitsFor(most);
     const followed = values.map((_, n) => {
-      const { row, column } = cellOf(n, 2), place = {
-        row: 2 * cell.row + row, column: 2 * cell.column + column,
-      };
+      const { row, column } = cellOf(n, 2);
+      const place = { row: 2 * cell.row + row, column: 2 * cell.column + column };
       return back(cell, cell.channel, place);
     });
     const words = t("window map", { map: cell.channel + 1 });
@@ -199,7 +196,6 @@ export function createDetail(model, { onRefine, onBack }) {
       places[row * width + column] += product;
     }
     paint(canvas, places, width, "signed", largestOf(places));
-    mark.hidden = true;
     const strongest = terms.slice(0, STRONGEST), others = grouped(count - strongest.length);
     const rest = sum - sumOf(strongest);
     const digits = digitsFor(Math.max(Math.abs(sum), Math.abs(rest)));
@@ -272,7 +268,7 @@ const operator = (textContent) => element("span", { className: "operator", textC
 
 /** Make a small matrix over its name; null is padding. `followed` has functions for clicks. */
 function matrix(values, kind, strongest, name, digits, followed = [], size = "") {
-  const texts = values.map((value) => (value === null ? t("padding") : number(value, digits)));
+  const texts = values.map((value) => (value === null ? t("padding cell") : number(value, digits)));
   const cells = values.map((value, n) => {
     const onclick = followed[n], label = t("follow", { value: texts[n] });
     const cell = onclick ? button({ onclick, ariaLabel: label, title: label }) : element("span");
@@ -280,7 +276,7 @@ function matrix(values, kind, strongest, name, digits, followed = [], size = "")
     else fill(cell, value, kind, strongest, texts[n]);
     return cell;
   });
-  const ariaLabel = t("matrix label", { name, values: texts.join(", ") });
+  const ariaLabel = `${name}: ${texts.join(", ")}`;
   const role = followed.some(Boolean) ? "group" : "img";
   return element("figure", {},
     element("div", { className: `matrix ${size}`, role, ariaLabel }, ...cells),

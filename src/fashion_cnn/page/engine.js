@@ -34,7 +34,7 @@ function half(bits) {
 
 /** Compute every layer for an image of 784 numbers in [0, 1].
  *
- *  Returns {image, layers: [{name, shape, output, before}], logits}; `before` is what ReLU gets.
+ *  Returns {image, layers: [{output, before}], logits}; `before` is what ReLU gets.
  *  With `base`, what run returned for an image that differs only inside `changed` ({top, left,
  *  bottom, right}, ends excluded), only what the difference changes is computed. */
 export function run(model, image, base = null, changed = EVERYTHING) {
@@ -62,7 +62,7 @@ export function run(model, image, base = null, changed = EVERYTHING) {
       if (isLast) result.logits = before;
       output = isLast ? softmax(before) : Float32Array.from(before, (sum) => Math.max(sum, 0));
     }
-    result.layers.push({ name: layer.name, shape, output, before });
+    result.layers.push({ output, before });
     [input, old] = [output, known?.output];
   });
   return result;
@@ -174,7 +174,7 @@ export function convolutionTerms(model, result, index, row, column, filter) {
     return { values, weights, products, sum: products.reduce(add, 0) };
   });
   const sum = channels.map((channel) => channel.sum).reduce(add, 0);
-  return { channels, sum, bias, total: sum + bias, output: Math.max(sum + bias, 0) };
+  return { channels, sum, bias, output: Math.max(sum + bias, 0) };
 }
 
 /** Work out one cell of a pooling layer: its four values, and which is the largest. */

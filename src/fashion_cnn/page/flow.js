@@ -14,7 +14,7 @@ const GAP = 2, HEAD = 68, FOOT = 26, UNITS = 74, AIR = 13; // pixels: between ma
 const WEB_STEPS = 16; // a layer's wires at rest begin and end at so many places
 const NEAR = 120; // pixels, from one layer to the next below it
 const phone = matchMedia("(max-width: 760px)");
-const wide = matchMedia("(min-width: 1180px)");
+export const wide = matchMedia("(min-width: 1180px)"); // all on one screen, and no sheet
 
 /** Lay out the layers of a model between the drawing area and the bars of the answer. Calls
  *  onPoint(cell) when a cell is pointed at, onPoint(null) when none is any more, and onChoose(cell)
@@ -22,12 +22,11 @@ const wide = matchMedia("(min-width: 1180px)");
 export function createFlow(model, bars, { onPoint, onChoose }) {
   const stage = $("stage"), flow = $("flow"), wires = $("wires");
   const image = {
-    index: -1, kind: "image", height: SIDE, width: SIDE, shown: 1, columns: 1, scale: 1, gap: 0,
-    canvas: $("pad"),
+    height: SIDE, width: SIDE, shown: 1, columns: 1, scale: 1, gap: 0, canvas: $("pad"),
   };
   const last = model.layers.length - 1;
   const layers = model.layers.slice(0, last).map(tileOf);
-  const output = { index: last, kind: "output", width: 1, height: 1, shown: bars.length, bars };
+  const output = { index: last, kind: "output", shown: bars.length, bars };
   const tiles = [image, ...layers, output];
   let drawn = () => [];
   for (const tile of layers) {
@@ -110,7 +109,7 @@ export function createFlow(model, bars, { onPoint, onChoose }) {
       const { output, before } = result.layers[tile.index];
       const isSigned = isBefore && before, values = isSigned ? before : output;
       const largest = largestOf(values);
-      paintTiles(tile, values, "maps", largest);
+      paintTiles(tile, values, largest);
       const low = isSigned ? -largest : 0;
       const ramp = Array.from({ length: 48 }, (_, n) => low + (largest - low) * n / 47);
       paint(tile.ramp, ramp, 48, "maps", largest);
@@ -122,7 +121,7 @@ export function createFlow(model, bars, { onPoint, onChoose }) {
   /** Mark a cell and what it was computed from: sources [{channel, row, column, height, width,
    *  strength}] in the layer before, strength in [-1, 1]. The rest of the layers fades. */
   function mark(cell, sources) {
-    fade((tile) => Math.abs(tile.index - cell.layer + 0.5) > 1 && tile.index >= 0);
+    fade((tile) => Math.abs(tile.index - cell.layer + 0.5) > 1);
     draw(() => {
       const tile = tiles[cell.layer + 1], own = box(tile, cell), before = tiles[cell.layer];
       return [...sources.flatMap((source) => {
@@ -193,8 +192,6 @@ export function createFlow(model, bars, { onPoint, onChoose }) {
     measure();
     wires.lastChild.replaceChildren(...drawn());
   };
-  layOut();
-  measure();
 
   /** Return the middle of a cell, and the edges of its layer and of the one before. */
   function spanOf(cell) {
@@ -246,9 +243,9 @@ function cornerOf({ columns, width, height, scale, gap }, channel) {
   };
 }
 
-function paintTiles(tile, values, kind, largest) {
+function paintTiles(tile, values, largest) {
   const { canvas, picture, count, shown, width, height, scale } = tile, line = picture.width;
-  const pixels = new Uint32Array(picture.data.buffer), colour = colours(kind, largest);
+  const pixels = new Uint32Array(picture.data.buffer), colour = colours("maps", largest);
   for (let channel = 0; channel < shown; channel++) {
     const { left, top } = cornerOf(tile, channel);
     for (let row = 0; row < height; row++) {

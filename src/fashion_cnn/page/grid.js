@@ -31,23 +31,21 @@ export function layOut(grid, side, before, after, role = "gridcell") {
   if (grid.dataset.layout === layout) return;
   Object.assign(grid.dataset, { layout, columns: all });
   grid.style.setProperty("--columns", all);
-  const padding = (length) => Array.from({ length }, () =>
-    element("div", { className: "cell padding", ariaHidden: "true" }));
+  const places = Array.from({ length: all }, (_, n) => n - before);
+  const isPadding = (place) => place < 0 || place >= side;
   const cellOf = (row, column) => {
+    if (isPadding(row) || isPadding(column)) {
+      return element("div", { className: "cell padding", ariaHidden: "true" });
+    }
     const common = { className: "cell", dataset: { row, column } };
     if (role === "field") return element("input", { ...common, autocomplete: "off" });
     return element("div", { ...common, role, ...role === "gridcell" && { tabIndex: -1 } });
   };
-  const rows = Array.from({ length: all }, (_, n) => {
-    const row = n - before;
-    if (row < 0 || row >= side) {
-      return element("div", { className: "line", ariaHidden: "true" }, ...padding(all));
-    }
-    return element("div", { className: "line", role: ROLES[role][1] }, ...padding(before),
-      ...Array.from({ length: side }, (__, column) => cellOf(row, column)), ...padding(after));
-  });
+  const lineOf = (row) => element("div",
+    { className: "line", role: ROLES[role][1], ariaHidden: isPadding(row) || null },
+    ...places.map((column) => cellOf(row, column)));
   grid.role = ROLES[role][0];
-  grid.replaceChildren(...rows);
+  grid.replaceChildren(...places.map(lineOf));
 }
 
 export const cellAt = (grid, { row, column }) =>

@@ -92,7 +92,7 @@ export function pointIn(node, event, columns, rows = columns) {
 }
 
 /** Follow a pointer from its press, unless `press` returns false, until it is lifted. */
-export function onDrag(node, { press, drag, lift = () => {} }) {
+export function onDrag(node, { press, drag }) {
   let isDown = false;
   node.addEventListener("pointerdown", (event) => {
     if (press(event) === false) return;
@@ -100,12 +100,7 @@ export function onDrag(node, { press, drag, lift = () => {} }) {
     node.setPointerCapture(event.pointerId);
   });
   node.addEventListener("pointermove", (event) => isDown && drag(event));
-  for (const end of ["pointerup", "pointercancel"]) {
-    node.addEventListener(end, () => {
-      isDown = false;
-      lift();
-    });
-  }
+  node.addEventListener("lostpointercapture", () => { isDown = false; });
 }
 
 /** Make the buttons of a group one stop of the Tab key, in which arrow keys lead on: up and down by

@@ -26,14 +26,9 @@ let record, classNames, last, at, chosen, best, hasMoved = false;
 
 // What the record says.
 
-/** How far a filter is from where it began. */
-function change(point, filter) {
-  const first = record.points[0].kernels[filter];
-  return Math.hypot(...point.kernels[filter].map((weight, k) => weight - first[k]));
-}
-
-const mostChanged = (point) =>
-  indexOfLargest(point.kernels.map((_, filter) => change(point, filter)));
+/** The filter that is farthest from where it began. */
+const mostChanged = ({ kernels }) => indexOfLargest(kernels.map((kernel, filter) => (
+  Math.hypot(...kernel.map((weight, k) => weight - record.points[0].kernels[filter][k])))));
 const largestWeight = (point) => number(largestOf(point.kernels.flat()));
 
 function moment({ epoch, step }) {
@@ -138,7 +133,6 @@ function render() {
   player.show();
   $("back").disabled = at === 0;
   $("forward").disabled = at === last;
-  $("reading").textContent = reading();
   renderFilters(point);
   renderDrawings(point);
   for (const name of Object.keys(CHARTS)) renderChart(name);

@@ -4,7 +4,7 @@ import { createDetail } from "./detail.js";
 import {
   covered, readModel, run, squareAround, strongestPath, unlikenessOf,
 } from "./engine.js";
-import { createFlow } from "./flow.js";
+import { createFlow, wide } from "./flow.js";
 import {
   $, SIDE, button, clamp, counted, element, grouped, imageOf, indexOfLargest, largestOf,
   makeOneStop, number, percent, read, textOf, withStorage,
@@ -21,7 +21,6 @@ const STEPS = ["draw", "point", "follow", "cover"];
 const SHOWN = 8; // examples, before "more"
 const BRUSHES = [1, 1.5, 2.5]; // radius in cells
 const AWAY_MS = 250, BESIDE = 22; // pixels between a layer and the panel
-const isSheet = matchMedia("(max-width: 1179px)");
 const VIOLET = [150, 110, 255], ORANGE = [255, 140, 30];
 
 const [{ writeArticle }, { default: article }] = "embed" in document.documentElement.dataset
@@ -46,7 +45,6 @@ const state = {
   isHeld: false, // whether the reader chose the cell
   isBefore: false, // whether maps are shown as they are before ReLU
   step: Number(withStorage(() => localStorage.getItem(FIRST_MINUTE)) ?? 0),
-  isDue: false, // whether a redraw is asked for
   looked: null, // the occlusion map of a class: {task, label, drops, rows}
   explained: null, // what the panel says of the cell
 };
@@ -113,13 +111,11 @@ async function load() {
 }
 
 function redrawSoon() {
-  if (state.isDue) return;
-  state.isDue = true;
-  requestAnimationFrame(redraw);
+  cancelAnimationFrame(redrawSoon.frame);
+  redrawSoon.frame = requestAnimationFrame(redraw);
 }
 
 function redraw() {
-  state.isDue = false;
   performance.mark("redraw");
   if (!pad.patch || !state.whole) {
     state.whole = run(model, pad.pixels);
@@ -153,7 +149,7 @@ function pick(cell, isByKey = false) {
   if (!state.isHeld) return;
   done("point");
   announce(state.explained.value);
-  if (isSheet.matches) { // the chosen cell stays in sight above the sheet
+  if (!wide.matches) { // the chosen cell stays in sight above the sheet
     const { top } = $("stage").getBoundingClientRect(), sheet = $("detail").offsetHeight;
     document.body.style.paddingBottom = `${sheet}px`;
     scrollBy(0, Math.max(0, top + flow.spanOf(cell).bottom + 16 - innerHeight + sheet));
@@ -184,16 +180,15 @@ function explain() {
     state.explained = detail.show(result, cell, source, state.isBefore);
     flow.mark(cell, state.explained.sources);
     pad.show(state.explained.field);
-    if (!isSheet.matches) place(cell);
+    if (wide.matches) place(cell);
     if (isNew) $("detail").scrollTop = 0;
-    showTrail([...state.trail, cell]);
+    showTrail(isHeld ? [...state.trail, cell] : []);
   } else {
     const channel = indexOfLargest(probabilitiesOf(result));
     const path = strongestPath(model, result, { layer: output, channel, row: 0, column: 0 });
     flow.trace(path);
-    const { row, column } = path.at(-1);
-    const pixels = path.at(-1).layer < 0 && squareAround({ row, column }, 3);
-    pad.show(pixels || null);
+    const end = path.at(-1);
+    pad.show(end.layer < 0 && squareAround(end, 3));
     showTrail(path);
   }
   rememberSoon();
@@ -227,7 +222,6 @@ function showTrail(cells) {
   });
   const textContent = t(!state.cell ? "strongest path" : state.isHeld ? "trail" : "click to keep");
   $("trail").hidden = state.isHeld && cells.length === 1;
-  if (state.cell && !state.isHeld) steps.length = 0;
   $("trail").replaceChildren(`${textContent} `, ...steps.flatMap((step, n) =>
     (n ? [" ← ", step] : [step])));
 }
@@ -253,8 +247,8 @@ function showAnswer() {
   const isSure = probabilities[first] >= SURE;
   $("invitation").hidden = !isEmpty;
   $("unlike").hidden = !state.isUnlike;
-  const perhaps = isSure ? nameOf(first) : t("perhaps", { first: nameOf(first) });
-  $("answer-heading").textContent = isEmpty ? t("nothing drawn") : perhaps;
+  const name = isSure ? nameOf(first) : `${nameOf(first)}?`;
+  $("answer-heading").textContent = isEmpty ? t("nothing drawn") : name;
   $("verdict").textContent = isEmpty ? t("nothing drawn note") : verdict(first, isSure);
   const isJudged = state.truth !== undefined && !pad.patch;
   $("verdict").className = isJudged ? state.truth === first ? "right" : "wrong" : "";
@@ -286,13 +280,13 @@ function announceAnswer() {
 function pointed(row, column) {
   const place = counted({ row, column }), n = row * SIDE + column, { looked } = state;
   const probabilities = probabilitiesOf(state.result), first = indexOfLargest(probabilities);
-  const answer = { name: nameOf(first), percent: percent(probabilities[first]) };
+  const name = nameOf(first), sure = percent(probabilities[first]);
   if (looked?.rows === SIDE) {
     const change = number(-100 * looked.drops[n], 0);
     return t("looked at", { ...place, change, name: nameOf(looked.label) });
   }
-  if (pad.tool === "cover") return t("cover at", { ...place, ...answer });
-  return `${t("cell", { ...place, percent: percent(pad.pixels[n]) })}. ${t("spoken", answer)}`;
+  if (pad.tool === "cover") return t("cover at", { ...place, name, percent: sure });
+  return `${t("cell", { ...place, percent: percent(pad.pixels[n]) })}. ${name}, ${sure}`;
 }
 
 // Where it looked: workers take a row each in turn
@@ -372,8 +366,7 @@ for (const node of tools) {
   };
 }
 $("brush").onclick = () => {
-  const next = (BRUSHES.indexOf(pad.radius) + 1) % BRUSHES.length;
-  pad.radius = BRUSHES[next];
+  pad.radius = BRUSHES[(BRUSHES.indexOf(pad.radius) + 1) % BRUSHES.length];
   nameBrush();
 };
 function nameBrush() {

@@ -2,9 +2,9 @@
 
 import { meanGrey, squareAround } from "./engine.js";
 import { $, ARROWS, SIDE, clamp, onDrag, pointIn, svg } from "./kit.js";
-import { paint } from "./paint.js";
+import { cssColour, paint } from "./paint.js";
 
-const SHADE = 0.9, MAX_UNDO = 50;
+const SHADE = 0.9;
 const inside = (cell) => clamp(Math.floor(cell), 0, SIDE - 1);
 
 /** Make a drawing area out of the elements of network.html.
@@ -41,25 +41,17 @@ export function createPad({ onChange, onPoint }) {
     },
   };
   const past = [];
-  const remember = () => {
-    past.push(pad.pixels.slice());
-    if (past.length > MAX_UNDO) past.shift();
-  };
+  const remember = () => past.push(pad.pixels.slice());
   let cursor = { row: 13, column: 13 }, last = null, seen = null;
 
   function mark() {
-    const isFocused = canvas.matches(":focus-visible");
     const marks = {
-      field: seen, patch: pad.patch && squareAround(pad.patch),
-      cursor: isFocused && squareAround(cursor, 1),
+      field: seen, patch: pad.patch && squareAround(pad.patch), cursor: squareAround(cursor, 1),
     };
     const shown = Object.entries(marks).filter(([, cells]) => cells);
     $("marks").replaceChildren(...shown.map(([id, { left: x, top: y, right, bottom }]) =>
       svg("rect", { id, x, y, width: right - x, height: bottom - y })));
-    if (pad.patch) {
-      const level = Math.round(255 * meanGrey(pad.pixels));
-      $("patch").style.fill = `rgb(${level} ${level} ${level})`;
-    }
+    if (pad.patch) $("patch").style.fill = cssColour("grey", meanGrey(pad.pixels)).color;
   }
 
   function setPatch(patch) {
@@ -107,10 +99,9 @@ export function createPad({ onChange, onPoint }) {
         last = next;
       }
     },
-    lift: () => { last = null; },
   });
   canvas.addEventListener("pointermove", (event) => { // a mouse covers without being pressed
-    const isPointing = pad.tool === "cover" && (last || event.pointerType === "mouse");
+    const isPointing = pad.tool === "cover" && (event.buttons || event.pointerType === "mouse");
     if (isPointing) cover(pointIn(canvas, event, SIDE));
   });
 
@@ -130,6 +121,5 @@ export function createPad({ onChange, onPoint }) {
     mark();
     onPoint(cursor.row, cursor.column);
   });
-  for (const type of ["focus", "blur"]) canvas.addEventListener(type, mark);
   return pad;
 }

@@ -33,10 +33,8 @@ function between(stops, position) {
   return pack(stops[low].map((c, i) => c + (stops[low + 1][i] - c) * (place - low)));
 }
 
-function pack([red, green, blue]) {
-  return (255 << 24 | Math.round(Math.max(blue, 0)) << 16 | Math.round(Math.max(green, 0)) << 8
-    | Math.round(Math.max(red, 0))) >>> 0;
-}
+/** Return red, green and blue as one number, as ImageData has them in memory. */
+const pack = (colour) => new Uint32Array(Uint8ClampedArray.of(...colour, 255).buffer)[0];
 
 /** Return a function from a number to a packed colour; `largest` gets the strongest one.
  *  kind: "grey" (0 black, largest white), "signed" (violet and orange), or "maps", the same with
@@ -60,9 +58,7 @@ export function cssColour(kind, value, largest = 1) {
 /** Paint numbers, row by row, on a canvas with one pixel for each; CSS enlarges it. */
 export function paint(canvas, values, columns, kind, largest = 1) {
   const rows = values.length / columns;
-  if (canvas.width !== columns || canvas.height !== rows) {
-    Object.assign(canvas, { width: columns, height: rows });
-  }
+  Object.assign(canvas, { width: columns, height: rows });
   const picture = new ImageData(columns, rows), pixels = new Uint32Array(picture.data.buffer);
   const colour = colours(kind, largest);
   for (let n = 0; n < values.length; n++) pixels[n] = colour(values[n]);

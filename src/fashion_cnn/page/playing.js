@@ -46,6 +46,7 @@ export function createPlayer(milliseconds, buttons, { rewind, advance, render, r
       const word = timer ? "pause" : "play";
       $("play").querySelector("path").setAttribute("d", ICONS[word]);
       $("play").lastChild.textContent = t(word);
+      $("reading").textContent = reading();
     },
   };
   for (const [id, [tLabel, change]] of Object.entries(buttons)) {
@@ -61,6 +62,7 @@ export function createPlayer(milliseconds, buttons, { rewind, advance, render, r
 /** Paint the colours from one number to another; `strongest` gets the strongest one. */
 export function showLegend(least, most, kind, strongest, write) {
   const scale = Array.from({ length: 101 }, (_, n) => least + (most - least) * (n / 100));
-  paint($("scale"), scale, scale.length, kind, strongest);
-  [$("least").textContent, $("most").textContent] = [write(least), write(most)];
+  const canvas = element("canvas");
+  paint(canvas, scale, scale.length, kind, strongest);
+  $("legend").replaceChildren(write(least), canvas, write(most));
 }

@@ -28,7 +28,6 @@ export default {
   "map grid": { en: "Feature map: arrow keys move the window", ko: "특성 맵: 화살표 키로 윈도를 옮깁니다" },
   cell: { en: "row {row}, column {column}: {value}", ko: "{row}행 {column}열: {value}" },
   "not yet": { en: "not yet computed", ko: "아직 계산하지 않음" },
-  "padding cell": { en: "padding", ko: "패딩" },
   frame: { en: "Window at row {row}, column {column}; arrow keys move it", ko: "{row}행 {column}열의 윈도, 화살표 키로 옮깁니다" },
   hand: { en: "What the pointer does", ko: "포인터 동작" },
   "hand move": { en: "Move", ko: "옮기기" },

@@ -13,5 +13,6 @@ export default {
   play: { en: "Play", ko: "재생" },
   pause: { en: "Pause", ko: "멈춤" },
   weights: { en: "weights", ko: "가중치" },
+  "padding cell": { en: "padding", ko: "패딩" },
   bias: { en: "bias", ko: "절편" },
 };
