@@ -122,12 +122,6 @@ def test_validation_fraction_out_of_range(fraction):
         fc.load_fashion_mnist(TINY_DIR, validation_fraction=fraction)
 
 
-def test_printed_as_one_line(tiny):
-    sizes = "train: 800, validation: 200, test: 200 images"
-    assert repr(tiny) == f"FashionMNIST({sizes}; {tiny.source})"
-    assert repr(tiny.test) == "Split(images of shape (200, 28, 28, 1), labels of shape (200,))"
-
-
 # Where it is looked for, and in which form
 
 

@@ -30,7 +30,6 @@ def test_reads_what_older_keras_wrote(name):
 
 def test_a_trained_network_comes_with_the_package(tmp_path):
     model = fc.load_model()
-    assert model.count_params() == 333_526
     assert PRETRAINED.stat().st_size < 1_000_000
     stored = np.load(PRETRAINED)
     for name, weights in zip(stored.files, model.get_weights(), strict=True):

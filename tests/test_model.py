@@ -20,8 +20,6 @@ def test_layers_are_the_tutorials():
         ("Dropout", (None, 100), 0),
         ("Dense", (None, 10), 1_010),
     ]
-    assert model.count_params() == 333_526
-    assert model.input_shape == (None, 28, 28, 1)
     assert model.get_layer("dropout").rate == 0.4
 
 
