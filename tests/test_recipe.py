@@ -21,12 +21,6 @@ SHORT = fc.Recipe(learning_rate=1e-3, batch_size=32, epochs=1, patience=2)
 FLAGS = "flags : fpu avx512_bf16 amx_bf16"
 
 
-def test_the_books_recipe():
-    recipe = fc.BOOK
-    assert (recipe.learning_rate, recipe.batch_size) == (1e-3, 32)
-    assert (recipe.epochs, recipe.patience) == (20, 2)
-
-
 @pytest.mark.parametrize("recipe", [fc.BOOK, fc.FAST, fc.BEST])
 def test_its_repr_makes_it_again_and_shows_what_differs_from_the_defaults(recipe):
     assert eval(repr(recipe), {"Recipe": fc.Recipe}) == recipe
