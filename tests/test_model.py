@@ -57,12 +57,6 @@ def test_output_agrees_with_numpy(trained, tiny):
     np.testing.assert_allclose(model.predict(images, verbose=0), expected, atol=1e-5)
 
 
-def test_other_sizes():
-    model = fc.build_cnn(filters=(2, 3), dense_units=5, dropout_rate=0)
-    expected = (9 * 1 + 1) * 2 + (9 * 2 + 1) * 3 + (7 * 7 * 3 + 1) * 5 + (5 + 1) * 10
-    assert model.count_params() == expected
-
-
 @pytest.mark.parametrize("filters", [32, {32, 64}, (32,), (32, 64, 96)])
 def test_filters_are_a_pair(filters):
     with pytest.raises(ValueError, match="expected filters for two convolutions"):
