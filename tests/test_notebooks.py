@@ -42,11 +42,6 @@ def has_picture(cell):
     return any(kind.startswith("image/") for kind in kinds)
 
 
-def test_every_lesson_has_a_korean_edition():
-    assert list(LIMITS) == LESSONS
-    assert [f"ko/{name}" for name in LESSONS] == [name for name in IDS if "/" in name]
-
-
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=IDS)
 def test_committed_notebook_is_one_run_on_the_real_data(path):
     """Its cells ran in order, and what they printed of their seconds fits the time they took."""
