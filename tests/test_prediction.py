@@ -189,7 +189,6 @@ def with_weights_of(value):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: "best-cnn-model.keras", "expected a Keras model first, got str"),
         (lambda: network(keras.layers.Dense(7, "softmax")), r"\(n, 10\).* got \(None, 7\)"),
         (
             lambda: network(keras.layers.Dense(10, "sigmoid")),

@@ -5,7 +5,6 @@ import random
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from conftest import assert_equal_weights
 
 import fashion_cnn as fc
@@ -143,25 +142,19 @@ def network(*layers):
     ("change", "message"),
     [
         ({"model": None}, "expected a Sequential, as from build_cnn, got NoneType"),
-        (
-            {"data": fc.Split._make([0, 0])},
-            "expected a FashionMNIST, .* not one of its splits, got Split;",
-        ),
-        ({"data": ()}, r"expected a FashionMNIST, .* got tuple; call train\(model, data, recipe\)"),
+        ({"data": fc.Split._make([0, 0])}, "not one of its splits, got Split; call train"),
         ({"recipe": "FAST"}, "expected a Recipe, such as fashion_cnn.FAST without quotes, got str"),
         ({"seed": 1.5}, "expected an int from 0 to 4,294,967,295 as seed, got 1.5"),
         ({"seed": 2**32}, "as seed, got 4294967296"),
         ({"checkpoint": "best.h5"}, r"ends in \.keras.*best\.h5"),
         ({"checkpoint": "directory.keras"}, r"ends in \.keras.*directory\.keras"),
-        ({"model": 0, "data": build()}, "expected a FashionMNIST, .* got Sequential; call train"),
+        ({"model": 0, "data": build()}, r"got Sequential; call train\(model, data, recipe\)"),
         # What evaluate would refuse after the training, or what cannot be built anew.
         ({"model": network()}, rf"\(n, 10\).*{OTHERS}"),
         ({"model": network(keras.layers.Dense(10))}, f"softmax.*{OTHERS}"),
-        ({"model": network(keras.layers.Lambda(tf.nn.softmax))}, OTHERS),
         ({"model": network(Custom())}, OTHERS),
         ({"model": keras.Sequential([keras.Input((32, 32, 3)), FLATTEN])}, f"28, 1.*{OTHERS}"),
         ({"model": keras.Model(PIXELS, FLATTEN(PIXELS))}, f"got Functional .*{OTHERS}"),
-        ({"model": keras.Model()}, f"got Model .*{OTHERS}"),
     ],
 )
 def test_wrong_arguments_are_one_sentence_before_training(
