@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import http.server
+import io
 import os
 import shutil
 import signal
@@ -45,6 +46,13 @@ def content_of(folder):
     """Return the bytes of every file below a folder, by path."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def written(image, kind="PNG", **options):
+    """Return the bytes of a picture file."""
+    with io.BytesIO() as file:
+        image.save(file, kind, **options)
+        return file.getvalue()
 
 
 class MakesDirectory:

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import psutil
 import pytest
-from conftest import ROOT
+from conftest import ROOT, written
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -50,12 +50,6 @@ def ask(server, path="/", method="GET", headers=(), body=None):
 def post(server, content):
     status, _, text = ask(server, "/prepare", "POST", body=content)
     return status, json.loads(text)
-
-
-def written(image, kind="png", **kwargs):
-    with io.BytesIO() as file:
-        image.save(file, kind, **kwargs)
-        return file.getvalue()
 
 
 def test_the_files_of_the_page_are_served_as_they_are(server):

@@ -9,6 +9,7 @@ import unicodedata
 import cv2
 import numpy as np
 import pytest
+from conftest import written
 from PIL import Image, ImageDraw, features
 from trousers import BLACK, CREAM, NAVY, WHITE, assert_close, drawn_trousers
 
@@ -119,9 +120,8 @@ def test_korean_names_are_found_in_either_form(tmp_path, expected, forms):
 
 
 def test_a_phone_of_50_megapixels():
-    file = io.BytesIO()
-    drawn_trousers(size=(8160, 6144), place=(2856, 819), scale=20).save(file, "JPEG")
-    assert fc.photo_steps(file.getvalue()).upright.shape == (169, 224, 3)
+    photo = written(drawn_trousers(size=(8160, 6144), place=(2856, 819), scale=20), "JPEG")
+    assert fc.photo_steps(photo).upright.shape == (169, 224, 3)
 
 
 def test_refusals_are_in_the_language_in_use(request):
@@ -172,9 +172,8 @@ def test_nothing_that_is_given_is_changed():
     before = image.tobytes(), dict(image.getexif()), image.size
     fc.prepare_photo(image)
     assert (image.tobytes(), dict(image.getexif()), image.size) == before
-    file = io.BytesIO()
-    drawn_trousers(size=(1600, 1200)).save(file, "JPEG")
-    with Image.open(file) as opened:  # not loaded yet
+    photo = written(drawn_trousers(size=(1600, 1200)), "JPEG")
+    with Image.open(io.BytesIO(photo)) as opened:  # not loaded yet
         fc.prepare_photo(opened)
         assert opened.size == (1600, 1200)
     array = np.asarray(image).copy()
@@ -184,8 +183,7 @@ def test_nothing_that_is_given_is_changed():
 
 HAS_HEIC = importlib.util.find_spec("pillow_heif") is not None
 HEIC = "cannot be read: it is " + (r"damaged" if HAS_HEIC else r"HEIC, .*\"fashion-cnn\[heic\]\"")
-DEEP_TIFF = io.BytesIO()
-Image.fromarray(np.full((40, 40), np.nan, np.float32)).save(DEEP_TIFF, "TIFF")
+DEEP_TIFF = written(Image.fromarray(np.full((40, 40), np.nan, np.float32)), "TIFF")
 
 
 @pytest.mark.parametrize(
@@ -197,7 +195,7 @@ Image.fromarray(np.full((40, 40), np.nan, np.float32)).save(DEEP_TIFF, "TIFF")
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "unreadable", HEIC),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n", "unreadable", "of another kind"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "unreadable", "of another kind"),
-        (DEEP_TIFF.getvalue(), "unreadable", "NaN"),
+        (DEEP_TIFF, "unreadable", "NaN"),
         (b"P6 7000 7000 255\n", "unreadable", "cannot be read"),
         (b"P6 9000 9000 255\n", "large", "80,000,000 pixels, got 9,000 × 9,000"),
         (b"P6 60000 60000 255\n", "large", "at most 80,000,000 pixels, got more"),
