@@ -124,8 +124,7 @@ def test_a_phone_of_50_megapixels():
     assert fc.photo_steps(photo).upright.shape == (169, 224, 3)
 
 
-def test_refusals_are_in_the_language_in_use(request):
-    request.addfinalizer(lambda: fc.use_language("en"))
+def test_refusals_are_in_the_language_in_use():
     fc.use_language("ko")
     with pytest.raises(PhotoError, match="비어 있습니다"):
         fc.prepare_photo(b"")
