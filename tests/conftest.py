@@ -23,6 +23,7 @@ from fashion_cnn.data import DATA_DIR_VARIABLE
 ROOT = Path(__file__).resolve().parents[1]
 TINY_DIR = ROOT / "data" / "tiny"
 PAGE = ROOT / "src" / "fashion_cnn" / "page"
+DRAWINGS = ROOT / "notebooks" / "drawings"
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 POLICY = "default-src 'self'; img-src 'self' data: blob:"  # nothing inline, no other host

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import DIGITS, ROOT, TINY_DIR, content_of
+from conftest import DIGITS, DRAWINGS, TINY_DIR, content_of
 from PIL import Image
 
 import fashion_cnn as fc
@@ -27,7 +27,6 @@ from fashion_cnn.data import DATA_DIR_VARIABLE
 
 PROGRAM = [sys.executable, "-m", "fashion_cnn"]
 NAMES = sorted(cli.commands.commands)
-DRAWINGS = ROOT / "notebooks" / "drawings"
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from conftest import DIGITS, PAGE, PHONE, ROOT, scrolls_sideways, without_a_name
+from conftest import DIGITS, DRAWINGS, PAGE, PHONE, ROOT, scrolls_sideways, without_a_name
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -19,8 +19,7 @@ EXAMPLES = [
     (drawing["label"], np.frombuffer(base64.b64decode(drawing["pixels"]), np.uint8) / 255)
     for drawing in json.loads((PAGE / "examples.json").read_text("utf-8"))
 ]
-DRAWINGS = sorted((ROOT / "notebooks" / "drawings").glob("*.png"))
-DRAWING = ROOT / "notebooks" / "drawings" / "sneaker.png"
+DRAWING = DRAWINGS / "sneaker.png"
 LOAD = """async directory => {
     window.engine = await import("./engine.js");
     const manifest = await (await fetch(`${directory}/model.json`)).json();
@@ -349,7 +348,7 @@ def test_the_network_fits_every_screen(open_view, lang):
 # A person's own picture, with no server behind the page; test_demo.py tests it with one.
 
 
-@pytest.mark.parametrize("path", DRAWINGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(DRAWINGS.glob("*.png")), ids=lambda path: path.stem)
 def test_a_drawing_is_answered_as_by_the_package(page, models, path):
     expected = fc.predict(models["model"], fc.prepare_photo(path))
     page.locator("#file").set_input_files(path)

@@ -5,13 +5,12 @@ import runpy
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from conftest import ROOT, written
+from conftest import DRAWINGS, ROOT, written
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from trousers import BLACK, CREAM, NAVY, WHITE, assert_close, drawn_trousers
 
 import fashion_cnn as fc
 
-DRAWINGS = ROOT / "notebooks" / "drawings"
 GREY = 0.6  # the median of every garment
 
 
