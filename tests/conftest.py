@@ -36,6 +36,11 @@ if os.environ.get(DATA_DIR_VARIABLE):
     os.environ[DATA_DIR_VARIABLE] = str(Path(os.environ[DATA_DIR_VARIABLE]).absolute())
 
 
+def build_small(**sizes):
+    """Build a network that is trained in a second or two."""
+    return fc.build_cnn(**{"filters": (4, 8), "dense_units": 16} | sizes)
+
+
 def assert_equal_weights(*models):
     """Check that networks have the same weights, bit for bit."""
     for arrays in zip(*(model.get_weights() for model in models), strict=True):

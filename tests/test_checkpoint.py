@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import keras
 import numpy as np
 import pytest
-from conftest import TINY_DIR, MakesDirectory, assert_equal_weights
+from conftest import TINY_DIR, MakesDirectory, assert_equal_weights, build_small
 
 import fashion_cnn as fc
 from fashion_cnn import checkpoint as checkpoint_module
@@ -18,10 +18,6 @@ from fashion_cnn.checkpoint import read_state
 
 RECIPE = fc.Recipe(learning_rate=1e-2, batch_size=32, epochs=4, patience=2, precision="fastest")
 STATE = "best.training-state.npz"
-
-
-def build(**sizes):
-    return fc.build_cnn(**({"filters": (4, 8), "dense_units": 16} | sizes))
 
 
 def stop_in(epoch):
@@ -39,7 +35,7 @@ def stop_in(epoch):
 
 def train(path, data, recipe=RECIPE, *, model=None, stop=None, **arguments):
     """Train a small network; return it and its history, or expect the interruption."""
-    model = model or build()
+    model = model or build_small()
     arguments = {"seed": 1, "verbose": 0, "checkpoint": path} | arguments
     if stop is None:
         return model, fc.train(model, data, recipe, **arguments)
@@ -146,8 +142,8 @@ def darker(images, seed):
     ("difference", "change"),
     [
         ("epochs 4, not 5; seed 1, not 2", {"recipe": RECIPE.replace(epochs=5), "seed": 2}),
-        ("layer 3 (Conv2D) filters 8, not 9", {"model": build(filters=(4, 9))}),
-        ("layer 7 (Dropout) rate 0.4, not 0.1", {"model": build(dropout_rate=0.1)}),
+        ("layer 3 (Conv2D) filters 8, not 9", {"model": build_small(filters=(4, 9))}),
+        ("layer 7 (Dropout) rate 0.4, not 0.1", {"model": build_small(dropout_rate=0.1)}),
         ("training images 800, not 64; data set ", {"data": "fewer"}),
         ("augmentation None, not darker", {"augment": darker}),
     ],
@@ -199,7 +195,7 @@ def test_however_a_run_ends_what_was_saved_is_intact_and_the_model_holds_the_bes
     tiny, interrupted_once, interrupted, monkeypatch
 ):
     assert_equal_weights(interrupted_once[1], fc.load_model(interrupted))
-    before, model = (interrupted.parent / STATE).read_bytes(), build()
+    before, model = (interrupted.parent / STATE).read_bytes(), build_small()
 
     def write_half(path, **arrays):
         path.write_bytes(b"half")

@@ -9,14 +9,13 @@ import sys
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT, assert_equal_weights
+from conftest import ROOT, assert_equal_weights, build_small
 from sklearn.decomposition import PCA
 
 import fashion_cnn as fc
 from fashion_cnn import training as training_module
 from fashion_cnn.report import PUBLISHED
 
-SMALL = {"filters": (4, 8), "dense_units": 16}
 SHORT = fc.Recipe(learning_rate=1e-3, batch_size=32, epochs=1, patience=2)
 FLAGS = "flags : fpu avx512_bf16 amx_bf16"
 
@@ -75,7 +74,7 @@ def test_whitening_starts_from_the_principal_components(tiny):
 
 def compiled(recipe, steps=1):
     """A network compiled as for a run of this recipe, with `steps` steps an epoch."""
-    model = fc.build_cnn(**SMALL)
+    model = build_small()
     training_module.compile_for(recipe, model, steps)
     return model
 
@@ -133,7 +132,7 @@ def test_settings_hold_for_the_run_only(tiny, tmp_path, monkeypatch):
     """Dropout, precision and the frozen first layer, in the copy that callbacks see."""
     (tmp_path / "cpuinfo").write_text(FLAGS)
     monkeypatch.setattr("fashion_cnn.quiet.CPU_INFO", tmp_path / "cpuinfo")
-    model, whitened, seen = fc.build_cnn(**SMALL), fc.build_cnn(**SMALL), []
+    model, whitened, seen = build_small(), build_small(), []
     training_module.whiten(whitened, tiny.train.images, seed=42)
     callback = keras.callbacks.Callback()
     callback.on_epoch_end = lambda epoch, logs: seen.append(
