@@ -86,14 +86,6 @@ def example(page, number):
     page.locator("#examples button").nth(number).click()
 
 
-def drag(page, locator, *points):
-    for n, (x, y) in enumerate(points):
-        locator.hover(position={"x": x, "y": y})
-        if n == 0:
-            page.mouse.down()
-    page.mouse.up()
-
-
 # The numbers
 
 
@@ -167,10 +159,11 @@ def test_every_example_is_answered_as_the_network_answers(page, models):
 
 def test_own_drawing_by_mouse_and_keyboard_stays_for_the_next_visit(page):
     heading, values = page.locator("#answer-heading"), page.locator("#bars .value")
+    pad = page.locator("#pad")
     page.get_by_role("button", name="Clear").click()
     expect(heading).to_have_text("What will it be?")
     blank = probabilities_of(page)
-    page.locator("#pad").focus()
+    pad.focus()
     page.keyboard.press("Space")
     for key in ["ArrowDown"] * 8 + ["ArrowRight"] * 6:
         page.keyboard.press(f"Shift+{key}")
@@ -179,11 +172,11 @@ def test_own_drawing_by_mouse_and_keyboard_stays_for_the_next_visit(page):
     assert by_key != blank
     expect(page.get_by_role("status").first).to_contain_text("Row 22, column 20: 90% white")
     expect(page.locator("#cursor")).to_be_visible()
-    drag(page, page.locator("#pad"), (40, 40), (90, 40), (150, 40))
+    pad.drag_to(pad, source_position={"x": 40, "y": 40}, target_position={"x": 150, "y": 40})
     expect(values).not_to_have_text(by_key)
     by_mouse = probabilities_of(page)
     page.get_by_role("button", name="Erase").click()
-    page.locator("#pad").click(position={"x": 60, "y": 40})
+    pad.click(position={"x": 60, "y": 40})
     expect(values).not_to_have_text(by_mouse)
     drawn = probabilities_of(page)
     page.reload()
