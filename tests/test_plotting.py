@@ -208,8 +208,6 @@ def test_plot_model_without_the_dot_program(tmp_path):
     text = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", svg))
     for shape in ("28, 28, 1", "28, 28, 32", "14, 14, 32", "14, 14, 64", "7, 7, 64", "3136", "10"):
         assert f"(None, {shape})" in text
-    kinds = "Conv2D MaxPooling2D Conv2D MaxPooling2D Flatten Dense Dropout Dense"
-    assert re.findall(r"\(([A-Z]\w+)\)", text) == kinds.split()
     with Image.open(tmp_path / "model.png") as picture:
         assert picture.width > 1000  # sharp
         assert len(set(picture.convert("L").resize((200, 200)).tobytes())) > 10
