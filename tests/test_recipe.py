@@ -1,6 +1,5 @@
 """Check each setting that the book's recipe does not use against an independent reference."""
 
-import dataclasses
 import math
 import re
 import subprocess
@@ -142,17 +141,12 @@ def test_settings_hold_for_the_run_only(tiny, tmp_path, monkeypatch):
             len(callback.model.trainable_variables),
         )
     )
-    recipe = dataclasses.replace(
-        SHORT, whitening=True, frozen=True, dropout_rate=0.1, precision="fastest"
-    )
+    recipe = SHORT.replace(whitening=True, frozen=True, dropout_rate=0.1, precision="fastest")
     checkpoint = tmp_path / "best.keras"
     fc.train(model, tiny, recipe, checkpoint=checkpoint, callbacks=[callback], verbose=0)
     assert seen == [(0.1, ["mixed_bfloat16"] * 7 + ["float32"], 6)]
     for found in (model, fc.load_model(checkpoint), keras.saving.load_model(checkpoint)):
-        for a, b in zip(
-            found.layers[0].get_weights(), whitened.layers[0].get_weights(), strict=True
-        ):
-            np.testing.assert_array_equal(a, b)
+        assert_equal_weights(found.layers[0], whitened.layers[0])
         assert len(found.trainable_variables) == 8
         assert found.get_layer("dropout").rate == 0.4
         assert {layer.dtype_policy.name for layer in found.layers} == {"float32"}
