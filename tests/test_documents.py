@@ -85,7 +85,7 @@ def test_tables_are_the_benchmarks(monkeypatch):
     )
 
 
-def test_the_results_have_a_line_for_each_run(monkeypatch, tmp_path):
+def test_the_results_are_written_as_they_are_committed(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     measure = importlib.import_module("measure")
     text = measure.RESULTS.read_text()
@@ -94,9 +94,6 @@ def test_the_results_have_a_line_for_each_run(monkeypatch, tmp_path):
     monkeypatch.setattr(measure, "RESULTS", copy)
     measure.keep_results("page", measure.results_of("page"))
     assert copy.read_text() == text
-    lines = [line.strip().removesuffix(",") for line in text.splitlines()]
-    for results in json.loads(text)["trainings"].values():
-        assert all(json.dumps(run) in lines for side in results["runs"].values() for run in side)
 
 
 # What docs/old-keras.md says of old lines
