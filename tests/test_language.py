@@ -40,12 +40,6 @@ def texts(figure):
     return " ".join(text.get_text() for text in figure.findobj(plt.Text))
 
 
-def texts_in(directory):
-    """Every text that is marked for translation in the source files of a directory."""
-    found = (text for _, _, text, _, _ in extract_from_dir(directory))
-    return {text if isinstance(text, str) else text[0] for text in found}
-
-
 def help_texts():
     """Every text of the command line's help: sentences, headings and names of values."""
     found = {commands.subcommand_metavar}
@@ -72,7 +66,9 @@ def catalogue(read=read_po, ending=".po"):
 
 def test_every_text_has_its_korean_and_no_other():
     translated = {english[0] for english, korean in catalogue().items() if all(korean)}
-    needed = texts_in(SOURCE) | help_texts() | set(fc.CLASS_NAMES)
+    found = (text for _, _, text, _, _ in extract_from_dir(SOURCE))
+    marked = {text if isinstance(text, str) else text[0] for text in found}
+    needed = marked | help_texts() | set(fc.CLASS_NAMES)
     system = {os.strerror(number) for number in errno.errorcode}
     assert needed <= translated
     own = [english[0] for english in catalogue()]
@@ -142,8 +138,11 @@ def test_tables_are_korean(tiny, trained):
     assert has_hangul(str(tiny.source))
 
 
-def draw_everything(tiny):
-    """Draw every picture that has words; return the figures."""
+@pytest.mark.slow
+def test_every_picture_in_korean_with_a_glyph_for_each_letter(tiny):
+    """Matplotlib warns of each letter that no font has; pytest makes that an error."""
+    fc.use_language("ko")
+    before = dict(plt.rcParams)
     images, labels = tiny.test.images[:3], tiny.test.labels[:3]
     probabilities = np.full((3, 10), 0.05, np.float32)
     probabilities[:, 4] = 0.55
@@ -151,7 +150,7 @@ def draw_everything(tiny):
     model = fc.build_cnn()
     history = type("History", (), {})()
     history.history = {name: [0.5] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
-    return [
+    figures = [
         fc.plot_images(images, labels, [4, 4, 4]),
         fc.plot_history(history),
         fc.plot_prediction(images[0], prediction, true_label=8),
@@ -162,14 +161,7 @@ def draw_everything(tiny):
         fc.inside.plot_strides(),
         fc.inside.plot_grids([np.eye(3)], ["10"]),
     ]
-
-
-@pytest.mark.slow
-def test_every_picture_in_korean_with_a_glyph_for_each_letter(tiny):
-    """Matplotlib warns of each letter that no font has; pytest makes that an error."""
-    fc.use_language("ko")
-    before = dict(plt.rcParams)
-    for number, figure in enumerate(draw_everything(tiny)):
+    for number, figure in enumerate(figures):
         has_letters = any(letter.isalpha() for letter in texts(figure))
         assert has_hangul(texts(figure)) == has_letters, number
         assert has_hangul(figure.get_label()), number
