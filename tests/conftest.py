@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import http.server
+import io
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ from fashion_cnn.data import DATA_DIR_VARIABLE
 ROOT = Path(__file__).resolve().parents[1]
 TINY_DIR = ROOT / "data" / "tiny"
 PAGE = ROOT / "src" / "fashion_cnn" / "page"
+DRAWINGS = ROOT / "notebooks" / "drawings"
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 POLICY = "default-src 'self'; img-src 'self' data: blob:"  # nothing inline, no other host
@@ -32,6 +34,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Tests start processes in other directories; a relative path is relative to this one.
 if os.environ.get(DATA_DIR_VARIABLE):
     os.environ[DATA_DIR_VARIABLE] = str(Path(os.environ[DATA_DIR_VARIABLE]).absolute())
+
+
+def build_small(**sizes):
+    """Build a network that is trained in a second or two."""
+    return fc.build_cnn(**{"filters": (4, 8), "dense_units": 16} | sizes)
 
 
 def assert_equal_weights(*models):
@@ -45,6 +52,13 @@ def content_of(folder):
     """Return the bytes of every file below a folder, by path."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def written(image, kind="PNG", **options):
+    """Return the bytes of a picture file."""
+    with io.BytesIO() as file:
+        image.save(file, kind, **options)
+        return file.getvalue()
 
 
 class MakesDirectory:

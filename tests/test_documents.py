@@ -1,10 +1,14 @@
 """What the READMEs and the other documents promise: commands, examples, links, tables."""
 
+import contextlib
 import importlib
 import json
+import logging
 import re
 
 import click
+import keras
+import numpy as np
 import pytest
 from conftest import ROOT, TINY_DIR
 
@@ -81,7 +85,7 @@ def test_tables_are_the_benchmarks(monkeypatch):
     )
 
 
-def test_the_results_have_a_line_for_each_run(monkeypatch, tmp_path):
+def test_the_results_are_written_as_they_are_committed(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     measure = importlib.import_module("measure")
     text = measure.RESULTS.read_text()
@@ -90,6 +94,27 @@ def test_the_results_have_a_line_for_each_run(monkeypatch, tmp_path):
     monkeypatch.setattr(measure, "RESULTS", copy)
     measure.keep_results("page", measure.results_of("page"))
     assert copy.read_text() == text
-    lines = [line.strip().removesuffix(",") for line in text.splitlines()]
-    for results in json.loads(text)["trainings"].values():
-        assert all(json.dumps(run) in lines for side in results["runs"].values() for run in side)
+
+
+# What docs/old-keras.md says of old lines
+
+
+def test_metrics_as_a_word_fail_and_saving_as_h5_warns(tmp_path, caplog):
+    def fit(metrics, ending=".keras"):
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
+        model.compile(loss="sparse_categorical_crossentropy", metrics=metrics)
+        checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / f"best{ending}")
+        model.fit(np.zeros((4, 2)), np.zeros(4), callbacks=[checkpoint], verbose=0)
+        return any("legacy" in record.getMessage() for record in caplog.records)
+
+    with pytest.raises(ValueError, match="metrics"):
+        fit("accuracy")
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        assert not fit(["accuracy"])
+        with contextlib.suppress(ValueError):  # early Keras 3 even refuses it
+            assert fit(["accuracy"], ".h5")
+
+
+def test_input_shape_in_a_layer_warns():
+    with pytest.warns(UserWarning, match="input_shape"):
+        keras.Sequential([keras.layers.Conv2D(2, 3, input_shape=(28, 28, 1))])

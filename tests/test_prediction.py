@@ -103,7 +103,8 @@ NO_IMAGES = [
     (np.full((28, 28), -1), "integers from 0 to 255"),
     (np.zeros((28, 27)), r"got \(28, 27\).*Resize"),
     (np.zeros((1, 1, 28, 28)), r"moveaxis\(images, -3, -1\)"),
-    (np.zeros((28, 28, 3)), "grey"),
+    (np.zeros((28, 28, 3)), r"grey pixels, as prepare_photo\(image\)"),
+    (np.zeros((5, 784)), r"Reshape rows of 784 pixels: np\.reshape"),
     (np.zeros((0, 28, 28, 1)), "empty"),
     ([[1], [1, 2]], r"of shape \(n, 28, 28, 1\)"),
     (5, r"got \(\)"),
@@ -127,7 +128,8 @@ def test_what_predict_refuses_every_door_refuses(trained, images, message):
 
 
 def test_predict_refuses_several_images(trained, tiny):
-    with pytest.raises(ValueError, match=r"expected one image, got 200; pass images\[0\], or"):
+    advice = r"images\[0\], or .* of many, .* model\.predict\(images\)"
+    with pytest.raises(ValueError, match=f"expected one image, got 200; pass {advice}"):
         fc.predict(trained[0], tiny.test.images[:200])
 
 
@@ -187,7 +189,6 @@ def with_weights_of(value):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: "best-cnn-model.keras", "expected a Keras model first, got str"),
         (lambda: network(keras.layers.Dense(7, "softmax")), r"\(n, 10\).* got \(None, 7\)"),
         (
             lambda: network(keras.layers.Dense(10, "sigmoid")),

@@ -1,6 +1,5 @@
 """Check each setting that the book's recipe does not use against an independent reference."""
 
-import dataclasses
 import math
 import re
 import subprocess
@@ -9,22 +8,15 @@ import sys
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT, assert_equal_weights
+from conftest import ROOT, assert_equal_weights, build_small
 from sklearn.decomposition import PCA
 
 import fashion_cnn as fc
 from fashion_cnn import training as training_module
 from fashion_cnn.report import PUBLISHED
 
-SMALL = {"filters": (4, 8), "dense_units": 16}
 SHORT = fc.Recipe(learning_rate=1e-3, batch_size=32, epochs=1, patience=2)
 FLAGS = "flags : fpu avx512_bf16 amx_bf16"
-
-
-def test_the_books_recipe():
-    recipe = fc.BOOK
-    assert (recipe.learning_rate, recipe.batch_size) == (1e-3, 32)
-    assert (recipe.epochs, recipe.patience) == (20, 2)
 
 
 @pytest.mark.parametrize("recipe", [fc.BOOK, fc.FAST, fc.BEST])
@@ -48,8 +40,7 @@ def test_settings_out_of_range(name, value):
         SHORT.replace(**{name: value})
 
 
-def test_replace_changes_some_settings_and_knows_no_others():
-    assert fc.BOOK.replace(epochs=2) == fc.Recipe(1e-3, batch_size=32, epochs=2, patience=2)
+def test_replace_knows_no_other_settings():
     with pytest.raises(TypeError, match="'epoch'"):
         fc.BOOK.replace(epoch=2)
 
@@ -82,7 +73,7 @@ def test_whitening_starts_from_the_principal_components(tiny):
 
 def compiled(recipe, steps=1):
     """A network compiled as for a run of this recipe, with `steps` steps an epoch."""
-    model = fc.build_cnn(**SMALL)
+    model = build_small()
     training_module.compile_for(recipe, model, steps)
     return model
 
@@ -140,7 +131,7 @@ def test_settings_hold_for_the_run_only(tiny, tmp_path, monkeypatch):
     """Dropout, precision and the frozen first layer, in the copy that callbacks see."""
     (tmp_path / "cpuinfo").write_text(FLAGS)
     monkeypatch.setattr("fashion_cnn.quiet.CPU_INFO", tmp_path / "cpuinfo")
-    model, whitened, seen = fc.build_cnn(**SMALL), fc.build_cnn(**SMALL), []
+    model, whitened, seen = build_small(), build_small(), []
     training_module.whiten(whitened, tiny.train.images, seed=42)
     callback = keras.callbacks.Callback()
     callback.on_epoch_end = lambda epoch, logs: seen.append(
@@ -150,17 +141,12 @@ def test_settings_hold_for_the_run_only(tiny, tmp_path, monkeypatch):
             len(callback.model.trainable_variables),
         )
     )
-    recipe = dataclasses.replace(
-        SHORT, whitening=True, frozen=True, dropout_rate=0.1, precision="fastest"
-    )
+    recipe = SHORT.replace(whitening=True, frozen=True, dropout_rate=0.1, precision="fastest")
     checkpoint = tmp_path / "best.keras"
     fc.train(model, tiny, recipe, checkpoint=checkpoint, callbacks=[callback], verbose=0)
     assert seen == [(0.1, ["mixed_bfloat16"] * 7 + ["float32"], 6)]
     for found in (model, fc.load_model(checkpoint), keras.saving.load_model(checkpoint)):
-        for a, b in zip(
-            found.layers[0].get_weights(), whitened.layers[0].get_weights(), strict=True
-        ):
-            np.testing.assert_array_equal(a, b)
+        assert_equal_weights(found.layers[0], whitened.layers[0])
         assert len(found.trainable_variables) == 8
         assert found.get_layer("dropout").rate == 0.4
         assert {layer.dtype_policy.name for layer in found.layers} == {"float32"}

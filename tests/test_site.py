@@ -204,14 +204,6 @@ def test_pages_fit_a_phone_serve_everyone_and_ask_nobody_else(visit, pages, edit
     assert not faults
 
 
-def test_the_switch_leads_to_the_same_page_and_back(visit):
-    page = visit("notebooks/02_convolution.html")
-    for words, lang, place in (("한국어", "ko", "/ko/"), ("English", "en", r"\d/")):
-        page.get_by_role("link", name=words, exact=True).first.click()
-        expect(page.locator("html")).to_have_attribute("lang", lang)
-        expect(page).to_have_url(re.compile(f"{place}notebooks/02_convolution.html$"))
-
-
 @pytest.mark.parametrize(("edition", "language"), [("", "en"), ("ko/", "ko")])
 def test_old_addresses_lead_to_new_ones(visit, edition, language):
     for old, new in MOVED.items():

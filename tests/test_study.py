@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import psutil
 import pytest
-from conftest import TINY_DIR
+from conftest import TINY_DIR, build_small
 from scipy import stats
 
 import fashion_cnn as fc
@@ -18,22 +18,22 @@ import fashion_cnn as fc
 study_module = sys.modules[fc.study.__module__]  # fc.study is the function
 RECIPE = fc.Recipe(learning_rate=1e-3, batch_size=100, epochs=2, patience=2)
 FIGURES = ["epochs", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy"]
-SMALL = {"filters": (4, 8), "dense_units": 16}
 SCRIPT = f"""
 import sys
 import fashion_cnn as fc
 
 if GUARD:
     recipe = fc.Recipe(learning_rate=1e-3, batch_size=1, epochs=10, patience=10)
-    options = {{"model": fc.build_cnn(**{SMALL}), "data_dir": {str(TINY_DIR)!r}}}
-    table = fc.study(recipe, [0, 1], directory="results", **options)
+    model = fc.build_cnn(filters=(4, 8), dense_units=16)
+    options = {{"directory": "results", "data_dir": {str(TINY_DIR)!r}}}
+    table = fc.study(recipe, [0, 1], model=model, **options)
     print(table["seconds"].isna().any(), table["epochs"].tolist()[:2], "distributed" in sys.modules)
 """
 
 
 def study(seeds, directory, recipe=RECIPE, **changed):
     """Train small networks, one after the other, in a thread of this process."""
-    options = {"model": fc.build_cnn(**SMALL), "data_dir": TINY_DIR}
+    options = {"model": build_small(), "data_dir": TINY_DIR}
     with ThreadPoolExecutor(1) as executor:
         options["executor"] = executor
         return fc.study(recipe, seeds, directory=directory, **options | changed)
@@ -53,7 +53,7 @@ def directory(tmp_path_factory):
 @pytest.mark.slow
 def test_a_row_is_what_train_and_evaluate_give(directory, tiny, tmp_path):
     row = study([1], directory, executor=Executor()).loc[1]  # kept; this executor trains nothing
-    model = fc.build_cnn(**SMALL)
+    model = build_small()
     fc.train(model, tiny, RECIPE, checkpoint=tmp_path / "best.keras", seed=1, verbose=0)
     expected = [2, *fc.evaluate(model, tiny.validation), *fc.evaluate(model, tiny.test)]
     np.testing.assert_allclose(row[FIGURES].astype(float), expected, rtol=1e-5)
@@ -94,7 +94,7 @@ def test_an_interruption_cancels_what_waits(tmp_path, monkeypatch):
 
 def test_results_of_another_study_are_refused(directory, tiny, monkeypatch):
     with pytest.raises(ValueError, match=r"seed-1\.json is from another recipe and network; del"):
-        study([1], directory, fc.BOOK, model=fc.build_cnn(filters=(4, 9), dense_units=16))
+        study([1], directory, fc.BOOK, model=build_small(filters=(4, 9)))
     other = tiny._replace(train=tiny.validation)
     monkeypatch.setattr(study_module, "load_fashion_mnist", lambda _: other)
     with pytest.raises(ValueError, match=r"seed-1\.json is from another data set"):

@@ -7,7 +7,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from conftest import PAGE, PHONE, ROOT, scrolls_sideways
+from conftest import DRAWINGS, PAGE, PHONE, ROOT, scrolls_sideways
 from playwright.sync_api import expect
 
 import fashion_cnn as fc
@@ -51,7 +51,7 @@ def test_the_record_is_such_a_run_as_the_lesson_reports():
 
 def test_the_drawings_are_ours():
     for example in RECORD["examples"]:
-        drawing = ROOT / "notebooks" / "drawings" / f"{example['name']}.png"
+        drawing = DRAWINGS / f"{example['name']}.png"
         pixels = np.frombuffer(base64.b64decode(example["pixels"]), np.uint8)
         prepared = np.rint(fc.prepare_photo(drawing).ravel() * 255)
         assert np.abs(prepared - pixels).max() <= 1

@@ -1,18 +1,16 @@
 """The garment is found, and becomes an image like the data set's."""
 
-import io
 import runpy
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import DRAWINGS, ROOT, written
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from trousers import BLACK, CREAM, NAVY, WHITE, assert_close, drawn_trousers
 
 import fashion_cnn as fc
 
-DRAWINGS = ROOT / "notebooks" / "drawings"
 GREY = 0.6  # the median of every garment
 
 
@@ -183,12 +181,6 @@ def test_transparent_corners_do_not_make_a_cut_out(photo):
     assert_close(fc.prepare_photo(photo), EXPECTED_ON_WALL, 0.06)
 
 
-def compressed(image, quality):
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=quality)
-    return file.getvalue()
-
-
 @pytest.mark.parametrize("colour", [BLACK, WHITE, (180, 40, 90)])
 @pytest.mark.parametrize(
     "widths", [(0, 150, 0, 150), (250, 0, 90, 0), (12, 12, 12, 70), (0, 0, 0, 60), (5, 5, 5, 5)]
@@ -196,7 +188,7 @@ def compressed(image, quality):
 def test_bars_and_frames_are_cut_off_first(widths, colour):
     framed = ImageOps.expand(WALL, widths, colour)
     twice = ImageOps.expand(framed, (90, 0, 90, 0), BLACK if colour != BLACK else WHITE)
-    for photo in (framed, twice, compressed(framed, 50)):
+    for photo in (framed, twice, written(framed, "JPEG", quality=50)):
         assert_close(fc.prepare_photo(photo), EXPECTED_ON_WALL, 0.07)
 
 
@@ -213,13 +205,12 @@ def test_the_background_of_a_garment_is_no_frame(upright, garment, place):
     assert steps.mask.mean() == pytest.approx(100 * 200 / (400 * 300), rel=0.1)
 
 
-def test_a_picture_is_cut_out_of_a_plot():
+def test_a_picture_is_cut_out_of_a_plot(tmp_path):
     figure, ax = plt.subplots()
     ax.imshow(WALL)
     ax.set_title("trousers")
-    file = io.BytesIO()
-    figure.savefig(file)
-    assert_close(fc.prepare_photo(file.getvalue()), EXPECTED_ON_WALL, 0.08)
+    figure.savefig(tmp_path / "plot.png")
+    assert_close(fc.prepare_photo(tmp_path / "plot.png"), EXPECTED_ON_WALL, 0.08)
 
 
 @pytest.mark.parametrize("width", [1, 3, 6])
