@@ -180,7 +180,7 @@ export function createDetail(model, { onRefine, onBack }) {
     heading(title, words);
     equation([text, titleOf(source), back(cell, from.channel, from)], "=", [text, title]);
     return {
-      value: t("unit value", { title, value: text }),
+      value: `${title}: ${text}`,
       sources: [{ ...from, strength: 1, isFramed: true }],
     };
   }
@@ -207,7 +207,7 @@ export function createDetail(model, { onRefine, onBack }) {
     rows.push([t("rest of terms", { n: others }), { product: rest }]);
     neuron([[sum, t("sum of", { n: grouped(count) })], [bias, t("bias")]], digits);
     return {
-      value: t("unit value", { title, value: number(value, digits) }), sources: wiresOf(terms),
+      value: `${title}: ${number(value, digits)}`, sources: wiresOf(terms),
       working: [list(rows, digits)],
     };
   }
@@ -230,12 +230,12 @@ export function createDetail(model, { onRefine, onBack }) {
     });
     const largest = largestOf(sides.flatMap(({ rows }) => rows.map(([, { product }]) => product)));
     const parts = sides.map(({ side, rows, sum }) => element("div", {},
-      element("h3", { className: side, textContent: t(side) }),
+      element("h3", { className: sum < 0 ? "negative" : "positive", textContent: t(side) }),
       list(rows, digits, largest), element("p", { className: "total" }, number(sum, digits))));
     const summed = [...sides.map(({ side, sum }) => [sum, t(side)]), [bias, t("bias")]];
     equation(...joined(summed, digits), "=", [number(total, digits), t("logit")]);
     return {
-      value: t("unit value", { title: name, value: probability }), sources: wiresOf(terms),
+      value: `${name}: ${probability}`, sources: wiresOf(terms),
       working: [...parts, ledger(logits, own, cell.channel)],
     };
   }

@@ -86,7 +86,6 @@ export default {
   logit: { en: "logit", ko: "로짓" },
   softmax: { en: "softmax", ko: "소프트맥스" },
   "cell value": { en: "{title}, row {row}, column {column}: {value}", ko: "{title}, {row}행 {column}열: {value}" },
-  "unit value": { en: "{title}: {value}", ko: "{title}: {value}" },
 
   "step draw": { en: "{n} of 4: draw {what}. All eight layers answer as you draw.", ko: "4단계 중 {n}단계: {what} 그려 보세요. 여덟 층이 바로 반응합니다." },
   "step point": { en: "{n} of 4: point at a cell of any layer, or tap it, to see how it was computed.", ko: "4단계 중 {n}단계: 아무 층의 칸이나 가리키거나 눌러 보세요. 그 값을 계산한 과정이 보입니다." },
