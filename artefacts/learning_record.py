@@ -39,7 +39,8 @@ class Recorder(keras.callbacks.Callback):
         self.images = images
         self.validation = data.validation
         # As many as in the validation split, so that both are equally exact.
-        self.training = data.train[: data.validation.size]
+        count = data.validation.size
+        self.training = fc.Split(data.train.images[:count], data.train.labels[:count])
         self.points: list[dict[str, Any]] = []
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:

@@ -226,9 +226,9 @@ def _draw_tiles(ax: Axes, output: NDArray[np.floating[Any]]) -> None:
     padded = np.pad(tiles, [gap, gap, (0, rows * columns - count)], constant_values=np.nan)
     height, width, _ = padded.shape
     grid = padded.reshape(height, width, rows, columns).transpose(2, 0, 3, 1)
-    grid = grid.reshape(rows * height, columns * width)
-    largest = max(np.nanmax(np.abs(grid)), 1e-9)
-    ax.imshow(grid, cmap=SIGNED, vmin=-largest, vmax=largest, interpolation="nearest")
+    tiles = grid.reshape(rows * height, columns * width)
+    largest = max(np.nanmax(np.abs(tiles)), 1e-9)
+    ax.imshow(tiles, cmap=SIGNED, vmin=-largest, vmax=largest, interpolation="nearest")
     if output.ndim == 3:  # a frame around each map, so that a missing one is not taken for 0
         ax.spines[:].set_visible(False)
         for number in range(count):
