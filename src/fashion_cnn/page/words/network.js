@@ -41,7 +41,7 @@ export default {
   "example without label": { en: "Example {n}", ko: "예시 {n}" },
   "something else": { en: "none of the ten", ko: "클래스 10개에 없는 것" },
 
-  "to article": { en: "What the layers do ↓", ko: "층이 하는 일 ↓" },
+  "to article": { en: "Explained ↓", ko: "설명 ↓" },
   flow: { en: "Through the eight layers", ko: "여덟 층을 지나는 길" },
   maps: { en: "{n} maps", ko: "맵 {n}개" },
   some: { en: "{shown} of {n}", ko: "{n}개 중 {shown}개" },
