@@ -53,14 +53,15 @@ SHORT = {
         "plain Keras",
         "{:.0f} s, × {:.2f}",
         "Median of the seconds; × plain Keras; mean ± standard deviation of n = {n} seeds; "
-        "`make bench` on {machines}; [all figures](docs/benchmarks.md).",
+        "`BEST` apart from the others; `make bench` on {machines}; "
+        "[all figures](docs/benchmarks.md).",
     ),
     "README.ko.md": (
         " {kind}: 훈련 시간 | 테스트 정확도 |",
         "일반 케라스",
         "{:.0f}초, × {:.2f}",
-        "시간의 중앙값, 일반 케라스 대비 배수, 시드 {n}개의 평균 ± 표준 편차. `make bench`로, "
-        "{machines}. [전체 결과](docs/benchmarks.md)(영어).",
+        "시간의 중앙값, 일반 케라스 대비 배수, 시드 {n}개의 평균 ± 표준 편차. `BEST`는 따로 측정. "
+        "`make bench`로, {machines}. [전체 결과](docs/benchmarks.md)(영어).",
     ),
 }
 
@@ -155,7 +156,8 @@ def render_short_table(results: Results, readme: str) -> str:
             row.append(mean_and_std(runs[side], "test_accuracy"))
         rows.append(row)
     header = "| |" + "".join(columns.format(kind=kind_of(part)) for part in results.values())
-    machines = "; ".join(f"{part['hardware']}; {part['versions']}" for part in results.values())
+    versions = {re.sub(", torch.*", "", part["versions"]) for part in results.values()}
+    machines = "; ".join([*(part["hardware"] for part in results.values()), *sorted(versions)])
     if readme == "README.ko.md":
         machines = re.sub(r"(\d+) cores, no GPU", r"코어 \1개, GPU 없음", machines)
     counts = {len(runs) for part in results.values() for runs in part["runs"].values()}
