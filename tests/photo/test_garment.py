@@ -238,7 +238,7 @@ def test_drawings_are_right_or_remarked_on(packaged, monkeypatch):
         image = fc.prepare_photo(DRAWINGS / f"{name}.png")
         for seen in (image, image[:, ::-1]):
             answer = fc.predict(packaged, seen)
-            assert answer.class_name == right or answer.remark, name
+            assert answer.class_name in right or answer.remark, name
 
 
 def test_predict_photos_is_a_table(tmp_path):
