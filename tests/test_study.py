@@ -23,7 +23,7 @@ import sys
 import fashion_cnn as fc
 
 if GUARD:
-    recipe = fc.Recipe(learning_rate=1e-3, batch_size=1, epochs=10, patience=10)
+    recipe = fc.Recipe(learning_rate=1e-3, batch_size=1, epochs=5, patience=5)
     model = fc.build_cnn(filters=(4, 8), dense_units=16)
     options = {{"directory": "results", "data_dir": {str(TINY_DIR)!r}}}
     table = fc.study(recipe, [0, 1], model=model, **options)
@@ -160,7 +160,7 @@ def test_by_default_processes_of_this_machine_train_and_end_with_the_study(tmp_p
         wait_until(lambda: not any(map(is_alive, workers)))  # noqa: B023
         assert not list(tmp_path.rglob("*.json"))
     output, errors = start(tmp_path).communicate()
-    assert output == "True [10.0, 10.0] False\n", errors
+    assert output == "True [5.0, 5.0] False\n", errors
     assert "2/2" in errors  # the progress bar
 
 
