@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -32,8 +31,6 @@ with without_machine_notes():  # each worker imports TensorFlow here
     from fashion_cnn.checkpoint import files_beside, make_folder, replacing
     from fashion_cnn.model import architecture, build_cnn
     from fashion_cnn.training import check_network, chosen_precision, fingerprint, train
-
-NO_MAIN_GUARD = 78  # the exit code of a worker that would start a study of its own
 
 
 def study(
@@ -83,8 +80,6 @@ def study(
     seeds = [operator.index(seed) for seed in seeds]
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"expected at least one seed and each only once, got {seeds}")
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # a worker is starting
-        raise SystemExit(NO_MAIN_GUARD)
     model, directory = model or build_cnn(), Path(directory).expanduser().absolute()
     check_network(model)
     make_folder(directory)
@@ -107,22 +102,13 @@ def study(
     with ProcessPoolExecutor(None, context, _start_worker, (reader,)) as pool, writer:
         submit = (executor or pool).submit
         futures = {submit(_train, seed, *run): seed for seed in seeds if seed not in results}
-        workers = multiprocessing.active_children()
         try:
             for _ in tqdm(as_completed(futures), total=len(futures), desc="study", unit="seed"):
                 pass
         finally:
             for future in futures:
                 future.cancel()  # those that an interruption left waiting
-    try:
-        results |= {seed: future.result() for future, seed in futures.items()}  # or its error
-    except BrokenProcessPool:
-        if not any(worker.exitcode == NO_MAIN_GUARD for worker in workers):
-            raise
-        raise RuntimeError(
-            'expected a script to call study under if __name__ == "__main__":, because each worker '
-            "imports the script; put that line before the call and indent the call"
-        ) from None
+    results |= {seed: future.result() for future, seed in futures.items()}  # or its error
     runs = pd.DataFrame.from_dict(results, orient="index").astype(float).loc[seeds]
     mean, half = runs.mean(), stats.t.ppf(0.975, runs.count() - 1) * runs.sem()
     summary = {"mean": mean, "std": runs.std(), "95 % from": mean - half, "95 % to": mean + half}
