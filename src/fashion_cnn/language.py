@@ -109,7 +109,7 @@ def korean_font() -> str | None:
     """
     with contextlib.suppress(Exception):  # such as StopIteration, or a wrong MPLBACKEND
         import matplotlib as mpl  # heavy, and here only for pictures
-        from matplotlib import _pylab_helpers, font_manager, text
+        from matplotlib import font_manager
 
         fonts = font_manager.fontManager
         package = importlib.util.find_spec("koreanize_matplotlib")
@@ -119,9 +119,6 @@ def korean_font() -> str | None:
         font = next(name for name in KOREAN_FONTS if name in installed)
         if font not in mpl.rcParams["font.family"]:
             mpl.rcParams["font.family"] = [*mpl.rcParams["font.family"], font]
-            for manager in _pylab_helpers.Gcf.get_all_fig_managers():
-                for written in manager.canvas.figure.findobj(text.Text):
-                    written.set_fontfamily([*written.get_fontfamily(), font])
         return font
     return None
 
