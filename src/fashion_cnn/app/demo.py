@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler
+from mimetypes import MimeTypes
 from multiprocessing.connection import Connection
 from pathlib import Path
 from socketserver import ThreadingTCPServer
@@ -25,16 +26,7 @@ import fashion_cnn as fc
 from fashion_cnn.app.page_model import page_files
 from fashion_cnn.language import gettext as _
 
-MEDIA_TYPES = {  # the module mimetypes asks Windows, where .js can be plain text
-    ".bin": "application/octet-stream",
-    ".css": "text/css",
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript",
-    ".json": "application/json",
-    ".svg": "image/svg+xml",
-    ".txt": "text/plain",
-    ".woff2": "font/woff2",
-}
+MEDIA_TYPES = MimeTypes()  # Python's own: Windows may have .js as plain text
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; "
@@ -131,7 +123,7 @@ class SameOriginOnly(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0].removeprefix("/") or "index.html"
         if path not in self.server.files:
             return self.send_error(404)
-        self.answer(200, self.server.files[path], Path(path).suffix)
+        self.answer(200, self.server.files[path], path)
 
     def do_POST(self) -> None:
         """Answer a picture with the steps of its preparation, or say in a word why not."""
@@ -141,14 +133,15 @@ class SameOriginOnly(BaseHTTPRequestHandler):
         if (size := int(length)) > MAX_BYTES:
             while size > 0 and self.rfile.read(min(size, 1_000_000)):
                 size -= 1_000_000  # a browser sends everything before it reads an answer
-            return self.answer(413, b'{"error": "heavy"}', ".json")
+            return self.answer(413, b'{"error": "heavy"}')
         answer = self.server.preparer.prepare(self.rfile.read(size))
-        self.answer(422 if "error" in answer else 200, json.dumps(answer).encode(), ".json")
+        self.answer(422 if "error" in answer else 200, json.dumps(answer).encode())
 
-    def answer(self, status: int, content: bytes, suffix: str) -> None:
-        """Send content, of the type of files with that suffix."""
+    def answer(self, status: int, content: bytes, path: str = "answer.json") -> None:
+        """Send content, of the type of a file with that path."""
         self.send_response(status)
-        self.send_header("Content-Type", MEDIA_TYPES[suffix])
+        media_type, _encoding = MEDIA_TYPES.guess_type(path)
+        self.send_header("Content-Type", media_type or "application/octet-stream")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
