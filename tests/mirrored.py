@@ -34,11 +34,10 @@ history, weights = run("one", build())
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert strategy.num_replicas_in_sync == 2
 with strategy.scope():
-    built_in_scope = build()
-    run("dropout", build(0.4))
-    inside = run("inside", build())
-for found, found_weights in (inside, run("outside", built_in_scope)):
-    for name, values in history.items():
-        np.testing.assert_allclose(found[name], values, atol=1e-4)
-    for a, b in zip(found_weights, weights, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+    model, with_dropout = build(), build(0.4)
+found, found_weights = run("two", model)
+for name, values in history.items():
+    np.testing.assert_allclose(found[name], values, atol=1e-4)
+for a, b in zip(found_weights, weights, strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-5)
+run("dropout", with_dropout)
