@@ -6,7 +6,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from conftest import DIGITS, content_of
+from conftest import DIGITS, build_small, content_of
 
 import fashion_cnn as fc
 from fashion_cnn.app.page_model import page_files
@@ -57,7 +57,7 @@ def test_only_what_is_known_of_a_network_is_said(packaged, trained, tiny):
         keys = ("is_packaged", "trained_on", "accuracy", "test_images")
         return [manifest_of(model, **options).get(key) for key in keys]
 
-    own, stand_in = fc.build_cnn(), trained[0]
+    own, stand_in = build_small(), trained[0]
     accuracy = fc.evaluate(own, tiny.test).accuracy
     real = tiny._replace(source=tiny.source._replace(is_fashion_mnist=True))
     assert known(packaged) == [True, "Fashion-MNIST", 0.9330, 10_000]  # as its card says
