@@ -90,11 +90,8 @@ def main() -> None:
         "made_with": {"python": platform.python_version()} | versions,
         "command": "python artefacts/learning_record.py",
         "seed": SEED,
-        "steps_per_epoch": -(-len(data.train.labels) // 32),  # Keras's default batch size
-        "images": {
-            "trained_on": len(data.train.labels),
-            "validation": len(recorder.validation.labels),
-        },
+        "steps_per_epoch": -(-data.train.size // 32),  # Keras's default batch size
+        "images": {"trained_on": data.train.size, "validation": data.validation.size},
         "examples": [
             {"name": name, "label": label, "pixels": pixels[label]}
             for label, name in enumerate(EXAMPLES)

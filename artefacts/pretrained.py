@@ -80,8 +80,10 @@ def facts(
     shifted = ", ".join(
         f"{name} {shift:+.2f}" for name, shift in zip(fc.CLASS_NAMES, shifts, strict=True) if shift
     )
+    book = asdict(fc.BOOK)
+    settings = ", ".join(f"{name} {x}" for name, x in asdict(ROBUST).items() if x != book[name])
     return {
-        "recipe": recipe_in_words(),
+        "recipe": f"`ROBUST` of artefacts/robust.py, seed {SEED}: {settings}",
         "stored": f"{PRETRAINED.stat().st_size / 1e6:.2f} MB, float16",
         "validation accuracy": f"{validation.accuracy:.4f}",
         "test accuracy": f"{test.accuracy:.4f}",
@@ -89,13 +91,6 @@ def facts(
         "calibration": f"temperature {temperature:.2f}, shifts of the logits {shifted}",
         "made with": "{versions}; {hardware}".format(**machine()),
     }
-
-
-def recipe_in_words() -> str:
-    """Return the seed, and the settings that differ from BOOK's."""
-    book = asdict(fc.BOOK)
-    changed = [f"{name} {x}" for name, x in asdict(ROBUST).items() if x != book[name]]
-    return f"`ROBUST` of artefacts/robust.py, seed {SEED}: {', '.join(changed)}"
 
 
 if __name__ == "__main__":

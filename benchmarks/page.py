@@ -24,9 +24,10 @@ PORT = 7859
 URL = f"http://127.0.0.1:{PORT}/"
 COMMANDS, STARTS, WARM_UPS, DROPS, STROKES = 10, 3, 5, 30, 200
 # Milliseconds from the drop of a photo until its five steps are shown.
-DROP = """async () => {
+DROP = """async content => {
     const files = new DataTransfer(), steps = document.querySelector("#steps");
-    files.items.add(window.photo);
+    const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
+    files.items.add(new File([bytes], "photo.jpg", {type: "image/jpeg"}));
     const shown = new Promise(resolve => {
         const observer = new MutationObserver(() => {
             if (steps.querySelectorAll("canvas").length < 5) return;
@@ -39,10 +40,6 @@ DROP = """async () => {
     dispatchEvent(new DragEvent("drop", {dataTransfer: files, cancelable: true}));
     await shown;
     return performance.now() - start;
-}"""
-KEEP = """async content => {
-    const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
-    window.photo = new File([bytes], "photo.jpg", {type: "image/jpeg"});
 }"""
 REDRAWN = "performance.getEntriesByName('redraw', 'measure').map(entry => entry.duration)"
 
@@ -107,8 +104,8 @@ def measure_page() -> Results:
         )
         page = browser.new_page()
         page.goto(URL, wait_until="networkidle")
-        page.evaluate(KEEP, base64.b64encode(photo()).decode())
-        drops = [page.evaluate(DROP) for _ in range(WARM_UPS + DROPS)][WARM_UPS:]
+        content = base64.b64encode(photo()).decode()
+        drops = [page.evaluate(DROP, content) for _ in range(WARM_UPS + DROPS)][WARM_UPS:]
         page.reload(wait_until="networkidle")
         strokes = stroke_milliseconds(page)
         browser.close()

@@ -151,11 +151,8 @@ def measure(directory: Path | None) -> Results:
 
 def tables(results: Results) -> Tables:
     """Return the tables, by document and name."""
-    document = "docs/photos.md"
-    return {
-        (document, "real"): render_real_table(results),
-        (document, "photos"): render_table(results),
-    }
+    renders = {"real": render_real_table, "photos": render_table}
+    return {("docs/photos.md", name): render(results) for name, render in renders.items()}
 
 
 def render_real_table(results: Results) -> str:
