@@ -16,13 +16,14 @@ def test_expected_calibration_error_by_hand():
         if chosen.any():
             gap = abs(is_right[chosen].mean() - confidence[chosen].mean())
             error += chosen.mean() * gap
-    assert fc.inside.expected_calibration_error(labels, probabilities) == pytest.approx(error)
+    title = fc.inside.plot_reliability(labels, probabilities).get_title()
+    assert title == f"number of images at each dot; ECE {error:.4f}"
 
 
 @pytest.mark.parametrize("probabilities", [np.zeros(10), np.zeros((0, 10)), np.zeros((3, 10))])
-def test_expected_calibration_error_refuses(probabilities):
+def test_plot_reliability_refuses(probabilities):
     with pytest.raises(ValueError, match=r"labels of shape \(n,\)"):
-        fc.inside.expected_calibration_error(np.zeros(len(probabilities[:2]), int), probabilities)
+        fc.inside.plot_reliability(np.zeros(len(probabilities[:2]), int), probabilities)
 
 
 def test_plot_reliability_sorts_by_confidence():

@@ -2,7 +2,6 @@ from .arithmetic import convolve as convolve
 from .arithmetic import output_size as output_size
 from .arithmetic import padded_cells as padded_cells
 from .arithmetic import windows as windows
-from .calibration import expected_calibration_error as expected_calibration_error
 from .calibration import plot_reliability as plot_reliability
 from .layers import layer_outputs as layer_outputs
 from .layers import layer_table as layer_table

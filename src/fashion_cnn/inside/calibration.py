@@ -1,20 +1,21 @@
-"""How far a network's confidence is from its accuracy, as a number and as a picture."""
+"""A picture of how far a network's confidence is from its accuracy."""
 
 from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fashion_cnn.language import gettext as _
 from fashion_cnn.language import words_in_pictures
 from fashion_cnn.plotting import BLUE, GREY, canvas
 
 
-def expected_calibration_error(
-    true_labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 10
-) -> float:
-    """Compute how far a network's confidence is from its accuracy, on average.
+@words_in_pictures()
+def plot_reliability(
+    true_labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 10, ax: Axes | None = None
+) -> Axes:
+    """Draw how often a network is right against how sure it was: a reliability diagram.
 
     The images are sorted by confidence, the probability of the predicted label, into bins of equal
     width; in each, accuracy and mean confidence are compared (Guo et al. 2017, arXiv:1706.04599).
@@ -27,36 +28,6 @@ def expected_calibration_error(
         What ``model.predict`` returned.
     bins : int
         How many bins, at least 1.
-
-    Returns
-    -------
-    float
-        Mean distance between accuracy and confidence over the bins, weighted by size, in [0, 1].
-
-    Raises
-    ------
-    ValueError
-        If there are no labels, or not as many as rows of probabilities.
-
-    Examples
-    --------
-    >>> expected_calibration_error([3, 4], np.eye(10)[[3, 5]])  # sure twice, right once
-    0.5
-    """
-    counts, confidences, accuracies = _by_confidence(true_labels, probabilities, bins)
-    return float(np.average(np.abs(accuracies - confidences), weights=counts))
-
-
-@words_in_pictures()
-def plot_reliability(
-    true_labels: ArrayLike, probabilities: ArrayLike, *, bins: int = 10, ax: Axes | None = None
-) -> Axes:
-    """Draw how often a network is right against how sure it was: a reliability diagram.
-
-    Parameters
-    ----------
-    true_labels, probabilities, bins
-        As for `expected_calibration_error`, which raises the same errors.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default those of a new figure.
 
@@ -65,10 +36,26 @@ def plot_reliability(
     matplotlib.axes.Axes
         A dot per bin: its mean confidence and its accuracy, which are equal on the dashed line. The
         number beside a dot, and its area, tell how many images the bin holds. The title has the
-        expected calibration error.
+        expected calibration error (ECE): the mean distance of the two over all images, in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If there are no labels, or not as many as rows of probabilities.
     """
-    counts, confidences, accuracies = _by_confidence(true_labels, probabilities, bins)
-    error = expected_calibration_error(true_labels, probabilities, bins=bins)
+    true_labels, probabilities = np.asarray(true_labels), np.asarray(probabilities)
+    if probabilities.ndim != 2 or not 0 < len(probabilities) == len(true_labels):
+        raise ValueError(
+            "expected labels of shape (n,) and probabilities of shape (n, 10), "
+            f"got {true_labels.shape} and {probabilities.shape}"
+        )
+    confidence = probabilities.max(axis=1)
+    is_right = probabilities.argmax(axis=1) == true_labels
+    bin_numbers = np.minimum((confidence * bins).astype(int), bins - 1)
+    sums = [np.bincount(bin_numbers, weights) for weights in (None, confidence, is_right)]
+    counts, confidences, accuracies = (each[sums[0] > 0] for each in sums)
+    confidences, accuracies = confidences / counts, accuracies / counts
+    error = np.average(np.abs(accuracies - confidences), weights=counts)
     alt = _("Accuracy against confidence; expected calibration error {error:.4f}")
     ax = ax or canvas(None, (5.6, 4.6), alt.format(error=error)).subplots()
     ax.plot([0, 1], [0, 1], "--", color=GREY, zorder=0)
@@ -85,21 +72,3 @@ def plot_reliability(
     )
     ax.spines[["top", "right"]].set_visible(False)
     return ax
-
-
-def _by_confidence(
-    true_labels: ArrayLike, probabilities: ArrayLike, bins: int
-) -> NDArray[np.float64]:
-    """Return the number of images, mean confidence and accuracy of each bin that has images."""
-    true_labels, probabilities = np.asarray(true_labels), np.asarray(probabilities)
-    if probabilities.ndim != 2 or not 0 < len(probabilities) == len(true_labels):
-        raise ValueError(
-            "expected labels of shape (n,) and probabilities of shape (n, 10), "
-            f"got {true_labels.shape} and {probabilities.shape}"
-        )
-    confidence = probabilities.max(axis=1)
-    is_right = probabilities.argmax(axis=1) == true_labels
-    bin_numbers = np.minimum((confidence * bins).astype(int), bins - 1)
-    sums = [np.bincount(bin_numbers, weights) for weights in (None, confidence, is_right)]
-    counts, *others = (each[sums[0] > 0] for each in sums)
-    return np.stack([counts, *(each / counts for each in others)])
