@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import types
 import unicodedata
 import warnings
 
@@ -188,10 +187,6 @@ def test_ctrl_c_is_one_line_and_130(run, monkeypatch):
     code, out, err = run("train")
     assert (code, out) == (130, "")
     assert err.endswith("fashion-cnn: interrupted in epoch 3\n")
-    loading = types.ModuleType("fashion_cnn.app")
-    loading.__getattr__ = lambda name: interrupt()
-    monkeypatch.setitem(sys.modules, "fashion_cnn.app", loading)
-    assert run("data") == (130, "", "")
 
 
 @pytest.mark.parametrize(("recipe", "name"), [("book", ""), ("fast", "-fast"), ("best", "-best")])
@@ -380,7 +375,7 @@ def test_no_data_and_no_internet_is_one_line(run, keras_cache, mirrors, checkpoi
     assert last.endswith("--data-dir로 파일이 있는 디렉터리를 지정하세요")
 
 
-CHECKED = ["Python", "TensorFlow", "Keras", "devices", "bf16", "Graphviz", "Korean font", "data"]
+CHECKED = ["Python", "TensorFlow", "Keras", "devices", "Graphviz", "Korean font", "data"]
 
 
 def found_by_doctor(out):
@@ -396,8 +391,7 @@ def test_doctor_says_what_is_there(run):
     assert all(state == "ok" for state, _ in found.values()), out
     assert sys.version.split()[0] in found["Python"][1]
     assert found["Keras"][1] == keras.__version__
-    assert "CPU:0" in found["devices"][1]
-    assert re.fullmatch("recipes such as fast compute in b?float(16|32) here", found["bf16"][1])
+    assert re.search("CPU:0.* fast compute in b?float(16|32)$", found["devices"][1])
     assert "stand-in data" in found["data"][1]
 
 

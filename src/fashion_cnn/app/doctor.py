@@ -30,7 +30,6 @@ def findings(data_dir: str | os.PathLike[str] | None = None) -> Iterator[tuple[s
         "TensorFlow": _tensorflow,
         "Keras": _keras,
         _("devices"): _devices,
-        "bf16": _bfloat16,
         "Graphviz": _graphviz,
         _("Korean font"): _korean_font,
         _("data"): lambda: str(data_source(data_dir)),
@@ -103,15 +102,12 @@ def _keras() -> str:
 def _devices() -> str:
     import tensorflow as tf  # heavy, and it may be broken
 
+    from fashion_cnn.training import chosen_precision
+
     devices = [device.name.partition(":")[2] for device in tf.config.list_physical_devices()]
-    return _("{devices}; {n} cores").format(devices=", ".join(devices), n=os.cpu_count())
-
-
-def _bfloat16() -> str:
-    from fashion_cnn.training import chosen_precision  # imports TensorFlow
-
-    message = _("recipes such as fast compute in {precision} here")
-    return message.format(precision=chosen_precision(FAST))
+    message = _("{devices}; {n} cores; recipes such as fast compute in {precision}")
+    shown = {"devices": ", ".join(devices), "precision": chosen_precision(FAST)}
+    return message.format(n=os.cpu_count(), **shown)
 
 
 def _graphviz() -> str:
