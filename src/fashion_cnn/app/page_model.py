@@ -204,11 +204,11 @@ def _known_of(
         accuracy = float(re.findall(r"test accuracy \| ([\d.]+)", card)[0])
         tested = {"trained_on": "Fashion-MNIST", "accuracy": accuracy, "test_images": 10_000}
         return known | tested | {"is_packaged": True}
-    is_other, kind = is_trained_on_stand_in(model), None
-    if is_other:
+    kind = None
+    if is_trained_on_stand_in(model):
         kind = "stand-in" if is_of_garments else "other"
     if data is not None:
-        if data.source.is_fashion_mnist and is_other:
+        if data.source.is_fashion_mnist and kind:
             raise ValueError("expected the data that the network was trained on, got Fashion-MNIST")
         kind = kind or ("Fashion-MNIST" if data.source.is_fashion_mnist else "other")
         known["accuracy"] = evaluate(model, data.test).accuracy
