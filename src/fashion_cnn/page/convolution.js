@@ -5,7 +5,6 @@ import { cellAt, clear, fill, focusCell, layOut, target } from "./grid.js";
 import {
   $, button, cellOf, clamp, counted, element, largestOf, makeOneStop, onDrag, pointIn, trimmed,
 } from "./kit.js";
-import { drawLens } from "./lens.js";
 import { paint } from "./paint.js";
 import { createPlayer, showLegend } from "./playing.js";
 import { FILTERS, LEARNED, PICTURES, kernelOf, pixelsOf } from "./samples.js";
@@ -388,9 +387,29 @@ function corner() {
   return { row: state.at.row * stride, column: state.at.column * stride };
 }
 
+/** Draw two light strokes: from the window to its enlargement, and from the products to the cell of
+ *  the map that they make. */
 function renderLens() {
-  drawLens(Number($("picture").dataset.columns), options().window, corner(),
-    cellAt($("map"), state.at));
+  const lens = $("lens"), [beam, ray] = lens.children;
+  if (!lens.checkVisibility()) return; // on a phone, where the parts are below each other
+  const boxOf = (node) => node.getBoundingClientRect();
+  const { x, y, width, height } = boxOf(lens);
+  lens.setAttribute("viewBox", `${x} ${y} ${width} ${height}`); // all places are in the viewport
+  const [picture, enlarged, map] = ["picture", "under", "map"].map((id) => boxOf($(id)));
+  // Where the window will be: it may still be gliding.
+  const cell = picture.width / $("picture").dataset.columns, { row, column } = corner();
+  const side = options().window * cell, right = picture.left + column * cell + side;
+  const top = picture.top + row * cell, bottom = top + side;
+  beam.setAttribute("d",
+    `M${right},${top} L${enlarged.left},${enlarged.top} V${enlarged.bottom} L${right},${bottom} Z`);
+
+  // From the last grid of the equation to the map, and there between two rows of cells.
+  const grids = [...equation.querySelectorAll(".grid")], made = boxOf(cellAt($("map"), state.at));
+  const result = boxOf(grids.findLast((grid) => grid.checkVisibility()));
+  const start = result.right + 6, middle = (result.top + result.bottom) / 2;
+  const end = map.left - 4, gap = made.top - 1, bend = (end - start) / 2;
+  ray.setAttribute("d", `M${start},${middle}
+    C${start + bend},${middle} ${end - bend},${gap} ${end},${gap} H${made.left}`);
 }
 
 function renderPicture(picture, { kind, strongest }) {
