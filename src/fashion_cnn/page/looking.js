@@ -1,15 +1,8 @@
-/* A worker that finds where the network looked: it is sent the model once, then rows to work on. */
+/* A worker that finds where the network looked, in the rows that it is sent with an image. */
 
 import { occludedRow, run } from "./engine.js";
 
-let model = null;
-
-addEventListener("message", ({ data }) => {
-  if (data.layers) model = data;
-  else {
-    const { task, image, label, rows } = data, result = run(model, image);
-    for (const row of rows) {
-      postMessage({ task, row, drops: occludedRow(model, result, label, row) });
-    }
-  }
+addEventListener("message", ({ data: { model, image, label, rows } }) => {
+  const result = run(model, image);
+  for (const row of rows) postMessage({ row, drops: occludedRow(model, result, label, row) });
 });

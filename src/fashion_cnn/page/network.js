@@ -45,7 +45,7 @@ const state = {
   isHeld: false, // whether the reader chose the cell
   isBefore: false, // whether maps are shown as they are before ReLU
   step: Number(withStorage(() => localStorage.getItem(FIRST_MINUTE)) ?? 0),
-  looked: null, // the occlusion map of a class: {task, label, drops, rows}
+  looked: null, // the occlusion map of a class: {label, drops, rows, workers}
   explained: null, // what the panel says of the cell
 };
 
@@ -291,24 +291,6 @@ function pointed(row, column) {
 
 // Where it looked: workers take a row each in turn
 
-let workers = null;
-
-function setToWork() {
-  const count = clamp(navigator.hardwareConcurrency, 2, 4);
-  workers = Array.from({ length: count }, () => new Worker("looking.js", { type: "module" }));
-  for (const worker of workers) {
-    worker.postMessage({ layers: model.layers });
-    worker.onmessage = ({ data: { task, row, drops } }) => {
-      const { looked } = state;
-      if (looked?.task !== task) return;
-      looked.drops.set(drops, row * SIDE);
-      looked.rows += 1;
-      showLooked();
-      if (looked.rows === SIDE) announce($("look-note").textContent);
-    };
-  }
-}
-
 $("look").onclick = () => {
   if (state.looked) {
     forget();
@@ -317,17 +299,30 @@ $("look").onclick = () => {
   useTool(pad.tool === "cover" ? "draw" : pad.tool);
   $("look").ariaPressed = true;
   state.result = state.whole = run(model, pad.pixels);
-  const label = indexOfLargest(probabilitiesOf(state.whole)), task = performance.now();
-  state.looked = { task, label, drops: new Float32Array(SIDE * SIDE), rows: 0 };
-  $("looked").hidden = $("look-note").hidden = false;
-  if (!workers) setToWork();
-  workers.forEach((worker, n) => {
-    const rows = [...Array(SIDE).keys()].filter((row) => row % workers.length === n);
-    worker.postMessage({ task, image: pad.pixels, label, rows });
+  const label = indexOfLargest(probabilitiesOf(state.whole)), rows = [...Array(SIDE).keys()];
+  const count = clamp(navigator.hardwareConcurrency, 2, 4);
+  const workers = Array.from({ length: count }, (_, n) => {
+    const worker = new Worker("looking.js", { type: "module" });
+    worker.onmessage = noteLooked;
+    worker.postMessage({
+      model: { layers: model.layers }, image: pad.pixels, label,
+      rows: rows.filter((row) => row % count === n),
+    });
+    return worker;
   });
+  state.looked = { label, drops: new Float32Array(SIDE * SIDE), rows: 0, workers };
+  $("looked").hidden = $("look-note").hidden = false;
   showLooked();
   document.querySelector(".pad").scrollIntoView({ block: "nearest" });
 };
+
+function noteLooked({ data: { row, drops } }) {
+  const { looked } = state;
+  looked.drops.set(drops, row * SIDE);
+  looked.rows += 1;
+  showLooked();
+  if (looked.rows === SIDE) announce($("look-note").textContent);
+}
 
 function showLooked() {
   if (!state.looked) return;
@@ -345,6 +340,7 @@ function showLooked() {
 
 /** Remove the map of where it looked, because the picture changed. */
 function forget() {
+  state.looked?.workers.forEach((worker) => worker.terminate());
   state.whole = state.looked = null;
   $("looked").hidden = $("look-note").hidden = true;
   $("look").ariaPressed = false;
