@@ -70,31 +70,18 @@ function moveTo({ row, column }) {
   state.filled = Math.max(state.filled, indexOf(state.at) + 1);
 }
 
-/** Go to a position, as if the map had been filled up to there. */
-function goTo(index) {
-  state.filled = 0;
-  moveTo(cellOf(index, outputSide()));
-}
-
-/** Move the window some positions on; return false where there is none. */
-function moveBy(steps) {
-  const index = indexOf(state.at) + steps;
-  if (index < 0 || index >= outputSide() ** 2) return false;
-  moveTo(cellOf(index, outputSide()));
-  return true;
-}
-
 const player = createPlayer(STEP_TIME, {
-  first: ["to the first", () => goTo(0)],
-  back: ["step back", () => moveBy(-1)],
-  play: [],
-  forward: ["step", () => moveBy(1)],
-  last: ["fill the map", () => goTo(outputSide() ** 2 - 1)],
+  first: "to the first", back: "step back", play: null, forward: "step", last: "fill the map",
 }, {
-  rewind: () => {
-    if (indexOf(state.at) === outputSide() ** 2 - 1) goTo(0);
+  where: () => {
+    const at = indexOf(state.at), count = outputSide() ** 2;
+    return { at, last: count - 1, text: t("position of", { position: at + 1, count }) };
   },
-  advance: () => moveBy(1),
+  step: (index) => moveTo(cellOf(index, outputSide())),
+  goTo: (index) => { // as if the map had been filled up to there
+    state.filled = 0;
+    moveTo(cellOf(index, outputSide()));
+  },
   render,
   reading,
 });
@@ -314,7 +301,6 @@ for (const id of ["bias", "weights"]) {
   });
 }
 $("relu").onchange = () => act(() => { state.isRelu = $("relu").checked; });
-$("position").oninput = () => act(() => goTo(Number($("position").value) - 1));
 
 // Pointing at one of the products shows which pixel and which weight it is of.
 
@@ -372,11 +358,6 @@ function render() {
       : `⌊(n−k)/s⌋+1 = ⌊(${n}−${k})/${s}⌋+1 = ${side}`,
   };
   for (const [id, text] of Object.entries(texts)) $(id).textContent = text;
-  const position = indexOf(state.at) + 1;
-  Object.assign($("position"), {
-    max: side ** 2, value: position,
-    ariaValueText: t("position of", { position, count: side ** 2 }),
-  });
   player.show();
   renderLens();
 }

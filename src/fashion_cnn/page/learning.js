@@ -1,7 +1,7 @@
 /* The view `learning`: one recorded run, moment by moment. */
 
 import {
-  $, SIDE, button, clamp, element, grouped, imageOf, indexOfLargest, largestOf,
+  $, SIDE, button, element, grouped, imageOf, indexOfLargest, largestOf,
   makeOneStop, number, percent, pointIn, read, svg,
 } from "./kit.js";
 import { paint } from "./paint.js";
@@ -56,26 +56,15 @@ function reading() {
 
 // Moving through the run.
 
-function moveTo(index) {
-  hasMoved = true;
-  at = clamp(index, 0, last);
-}
-
-const player = createPlayer(PLAY_TIME, {
-  back: ["back", () => moveTo(at - 1)],
-  play: [],
-  forward: ["on", () => moveTo(at + 1)],
-}, {
-  rewind: () => {
-    if (!hasMoved || at === last) at = 0;
+const player = createPlayer(PLAY_TIME, { back: "back", play: null, forward: "on" }, {
+  where: () => ({ at, last, text: moment(record.points[at]), isNew: !hasMoved }),
+  goTo: (index) => {
     hasMoved = true;
+    at = index;
   },
-  advance: () => at < last && moveTo(at + 1),
   render,
   reading,
 });
-
-const go = (index) => player.act(() => moveTo(index));
 
 // Building what stays.
 
@@ -87,9 +76,8 @@ function tiles(id, count, choose, write) {
 }
 
 function build() {
-  $("position").max = last;
   tiles("filters", record.points[0].kernels.length, choose, (filter) => filter + 1);
-  tiles("path", record.points.length, go, (index) => {
+  tiles("path", record.points.length, player.goTo, (index) => {
     const { epoch, step } = record.points[index];
     return step || epoch;
   });
@@ -105,10 +93,9 @@ function build() {
   for (const name of Object.keys(CHARTS)) {
     $(name).onclick = (event) => {
       const across = pointIn($(name), event, WIDTH).x - MARGIN.left;
-      go(Math.round(across / (WIDTH - MARGIN.left - MARGIN.right) * last));
+      player.goTo(Math.round(across / (WIDTH - MARGIN.left - MARGIN.right) * last));
     };
   }
-  $("position").oninput = () => go(Number($("position").value));
 }
 
 function choose(filter) {
@@ -128,8 +115,6 @@ function render() {
   const { seed, made_with: { keras }, command, images } = record;
   const values = { images: grouped(images.trained_on), epochs: record.points[last].epoch };
   $("lead").textContent = t("learning lead", values);
-  $("position").value = at;
-  $("position").ariaValueText = moment(point);
   player.show();
   $("back").disabled = at === 0;
   $("forward").disabled = at === last;
