@@ -62,13 +62,10 @@ const bars = model.class_names.en.map((_, channel) => {
   return { node, name, value, fill, before };
 });
 const pad = createPad({
-  onChange: (isDrawn) => {
-    if (isDrawn) {
-      forgetExample();
-      done("draw");
-    }
+  onChange: (how) => {
+    if (how === "draw" || how === "set") forgetExample();
     if (pad.patch === null) forget();
-    else done("cover");
+    done(how);
     redrawSoon();
   },
   onPoint: (row, column) => requestAnimationFrame(() => announce(pointed(row, column))),
@@ -93,7 +90,6 @@ const detail = createDetail(model, {
 const photo = createPhoto(Boolean(model.server), {
   measure: (image) => unlikenessOf(judge, image),
   onPrepared: (pixels) => {
-    forgetExample();
     pad.set(pixels);
     announceAnswer();
   },
@@ -370,14 +366,12 @@ function nameBrush() {
   $("brush").dataset.radius = pad.radius;
 }
 $("undo").onclick = () => {
-  forgetExample();
   pad.undo();
   announceAnswer();
 };
 $("choose").onclick = () => $("file").click();
 $("photograph").onclick = () => $("camera").click();
 $("clear").onclick = () => {
-  forgetExample();
   pad.set(new Float32Array(SIDE * SIDE));
   announce(t("cleared"));
 };
@@ -391,9 +385,8 @@ const thumbnails = examples.map(({ label, pixels }) => {
   const canvas = element("canvas"), node = button({}, canvas);
   paint(canvas, pixels, SIDE, "grey");
   node.onclick = () => {
-    forgetExample();
-    state.truth = label;
     pad.set(pixels);
+    state.truth = label;
     node.ariaCurrent = true;
     announceAnswer();
   };
@@ -502,10 +495,8 @@ function recall() {
   if (!["example", "picture", "cell"].some((key) => parts.has(key))) return false;
   const example = thumbnails[parts.get("example") - 1];
   const pixels = parts.has("picture") && withStorage(() => imageOf(parts.get("picture")));
-  if (pixels?.length === SIDE * SIDE) {
-    forgetExample();
-    pad.set(pixels);
-  } else (example ?? thumbnails[0]).click();
+  if (pixels?.length === SIDE * SIDE) pad.set(pixels);
+  else (example ?? thumbnails[0]).click();
   $("relu").children[parts.get("relu") === "before" ? 0 : 1].click();
   const [name, ...numbers] = (parts.get("cell") ?? "").split(".");
   const layer = model.layers.findIndex((one) => one.name === name);

@@ -9,8 +9,8 @@ const inside = (cell) => clamp(Math.floor(cell), 0, SIDE - 1);
 
 /** Make a drawing area out of the elements of network.html.
  *
- *  Calls onChange(isDrawn) when its pixels or its patch changed, and onPoint(row, column) when the
- *  keyboard went to a cell. */
+ *  Calls onChange("draw" or "set") when its pixels changed, onChange("cover" or "uncover") when its
+ *  patch did, and onPoint(row, column) when the keyboard went to a cell. */
 export function createPad({ onChange, onPoint }) {
   const canvas = $("pad");
   const pad = {
@@ -21,17 +21,17 @@ export function createPad({ onChange, onPoint }) {
     set(pixels) {
       remember();
       pad.pixels = Float32Array.from(pixels);
-      setPatch(null);
+      setPatch(null, "set");
     },
     /** Take back the last stroke, or the last picture that was set. */
     undo() {
       if (past.length === 0) return;
       pad.pixels = past.pop();
-      setPatch(null);
+      setPatch(null, "set");
     },
     use(tool) {
       pad.tool = tool;
-      if (tool !== "cover" && pad.patch) setPatch(null);
+      if (tool !== "cover" && pad.patch) setPatch(null, "uncover");
     },
     /** Paint the pixels, the patch and the frame of a receptive field. */
     show(field) {
@@ -54,9 +54,9 @@ export function createPad({ onChange, onPoint }) {
     if (pad.patch) $("patch").style.fill = cssColour("grey", meanGrey(pad.pixels)).color;
   }
 
-  function setPatch(patch) {
+  function setPatch(patch, how) {
     pad.patch = patch;
-    onChange(false);
+    onChange(how);
   }
 
   function stroke(from, to) {
@@ -73,12 +73,12 @@ export function createPad({ onChange, onPoint }) {
         pad.pixels[n] = Math.round(255 * value) / 255;
       }
     }
-    onChange(true);
+    onChange("draw");
   }
 
   function cover({ x, y }) {
     cursor = { row: inside(y), column: inside(x) };
-    setPatch(cursor);
+    setPatch(cursor, "cover");
   }
 
   onDrag(canvas, {
@@ -106,7 +106,7 @@ export function createPad({ onChange, onPoint }) {
   });
 
   canvas.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && pad.patch) setPatch(null);
+    if (event.key === "Escape" && pad.patch) setPatch(null, "uncover");
     const [down, right] = event.key === " " ? [0, 0] : ARROWS[event.key] ?? [];
     if (down === undefined) return;
     event.preventDefault();
