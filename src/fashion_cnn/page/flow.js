@@ -123,26 +123,27 @@ export function createFlow(model, bars, { onPoint, onChoose }) {
   function mark(cell, sources) {
     fade((tile) => Math.abs(tile.index - cell.layer + 0.5) > 1);
     draw(() => {
-      const tile = tiles[cell.layer + 1], own = box(tile, cell), before = tiles[cell.layer];
-      return [...sources.flatMap((source) => {
-        const from = box(before, source, !source.isFramed);
-        if (!from || !own) return [];
-        const link = wire(from, own, before.place, tile.place, source.strength);
-        return source.isFramed && cell.layer > 0 ? [link, frame(from)] : [link];
-      }), ...own ? [frame(own, "own")] : []];
+      const own = box(tiles[cell.layer + 1], cell);
+      return [...links(cell, sources), ...own ? [frame(own, "own")] : []];
     });
   }
 
   /** Show a path of cells from the answer back to the image. */
   function trace(path) {
     fade(() => false);
-    draw(() => path.slice(0, -1).flatMap((cell, n) => {
-      const source = path[n + 1], tile = tiles[cell.layer + 1], before = tiles[source.layer + 1];
-      const own = box(tile, cell), from = box(before, source);
-      if (!own || !from) return [];
-      const link = wire(from, own, before.place, tile.place, Math.sign(source.product));
-      return n === 0 ? [link] : [link, frame(own, "own")];
-    }));
+    draw(() => path.slice(0, -1).map((cell, n) =>
+      links(cell, [{ ...path[n + 1], isFramed: true, strength: 1 }])).reverse().flat());
+  }
+
+  /** Return the wires to a cell from its sources, and frames around those that have one. */
+  function links(cell, sources) {
+    const tile = tiles[cell.layer + 1], before = tiles[cell.layer], own = box(tile, cell);
+    return sources.flatMap((source) => {
+      const from = own && box(before, source, !source.isFramed);
+      if (!from) return [];
+      const link = wire(from, own, before.place, tile.place, source.strength);
+      return source.isFramed && cell.layer > 0 ? [link, frame(from)] : [link];
+    });
   }
 
   function fade(isFaded) {
