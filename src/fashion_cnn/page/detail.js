@@ -2,7 +2,7 @@
  * what is shown adds up as shown; a product of two rounded numbers stands behind "≈". */
 
 import {
-  convolutionTerms, denseTerms, inputOf, poolingTerms, receptiveField, unflattened,
+  convolutionTerms, denseTerms, inputOf, poolingTerms, receptiveField, strongestBefore, unflattened,
 } from "./engine.js";
 import { windowIn } from "./flow.js";
 import { fill } from "./grid.js";
@@ -54,7 +54,7 @@ export function createDetail(model, { onRefine, onBack }) {
     $("enlarged").hidden = !["conv", "pool", "dense"].includes(kind);
     mark.hidden = kind === "dense"; // which has no cell
     const { output, before } = result.layers[cell.layer], own = (isBefore && before) || output;
-    const explain = { conv, pool, flatten, dropout, dense, output: classes }[kind];
+    const explain = { conv, pool, dense, output: classes }[kind] ?? passedOn;
     const explained = explain({ result, cell, source, layer, own, title: titleOf(cell) });
     $("working").className = kind === "output" ? "sides" : "terms";
     $("working").replaceChildren(...explained.working ?? []);
@@ -163,23 +163,14 @@ export function createDetail(model, { onRefine, onBack }) {
     };
   }
 
-  function flatten(about) {
-    const { layer, channel } = about.cell, from = unflattened(model, channel);
-    const field = receptiveField(model, layer - 1, from.row, from.column);
-    const text = t("flatten text", { ...counted(from), map: from.channel + 1 });
-    return { ...passedOn(about, text, from), field };
-  }
-
-  function dropout(about) {
-    return passedOn(about, t("dropout text"), { channel: about.cell.channel, row: 0, column: 0 });
-  }
-
-  function passedOn({ cell, title, own }, words, from) {
+  /** Explain a cell that passes its number on: of Flatten or of Dropout. */
+  function passedOn({ result, cell, layer: { kind }, title, own }) {
+    const from = strongestBefore(model, result, cell), { layer, row, column, channel } = from;
     const value = own[cell.channel], text = number(value, digitsFor(Math.abs(value)));
-    const source = { ...from, layer: cell.layer - 1 };
-    heading(title, words);
-    equation([text, titleOf(source), back(cell, from.channel, from)], "=", [text, title]);
+    heading(title, t(`${kind} text`, { ...counted(from), map: channel + 1 }));
+    equation([text, titleOf(from), () => onBack(from)], "=", [text, title]);
     return {
+      field: kind === "flatten" && receptiveField(model, layer, row, column),
       value: `${title}: ${text}`,
       sources: [{ ...from, strength: 1, isFramed: true }],
     };

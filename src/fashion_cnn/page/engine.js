@@ -205,27 +205,27 @@ export function unflattened(model, n) {
   return { channel: n % count, ...cellOf(Math.floor(n / count), width) };
 }
 
-/** Return the cell of the layer before (-1 is the image) that raises a cell most, with the
- *  product that does it; null if none does. */
-function strongestBefore(model, result, { layer, channel, row, column }) {
+/** Return the cell of the layer before (-1 is the image) that raises a cell most; null if none
+ *  does. */
+export function strongestBefore(model, result, { layer, channel, row, column }) {
   const { kind } = model.layers[layer], before = { layer: layer - 1, row: 0, column: 0 };
-  if (kind === "flatten") return { ...before, ...unflattened(model, channel), product: 1 };
-  if (kind === "dropout") return { ...before, channel, product: 1 };
+  if (kind === "flatten") return { ...before, ...unflattened(model, channel) };
+  if (kind === "dropout") return { ...before, channel };
   if (kind === "pool") {
     const { largest } = poolingTerms(model, result, layer, row, column, channel);
     const { row: down, column: right } = cellOf(largest, 2);
-    return { ...before, channel, row: 2 * row + down, column: 2 * column + right, product: 1 };
+    return { ...before, channel, row: 2 * row + down, column: 2 * column + right };
   }
   if (kind === "dense") {
     const term = denseTerms(model, result, layer, channel).terms.find(({ product }) => product > 0);
-    return term ? { ...before, channel: term.input, product: term.product } : null;
+    return term ? { ...before, channel: term.input } : null;
   }
   const { channels } = convolutionTerms(model, result, layer, row, column, channel);
   const source = indexOfLargest(channels.map(({ sum }) => sum));
-  const { sum: product, products } = channels[source];
+  const { sum, products } = channels[source];
   const { row: down, column: right } = cellOf(indexOfLargest(products), 3);
   const place = { row: row + down - 1, column: column + right - 1 };
-  return product > 0 ? { ...before, ...place, channel: source, product } : null;
+  return sum > 0 ? { ...before, ...place, channel: source } : null;
 }
 
 /** Follow a cell back to the image, always to what raises it most. */
