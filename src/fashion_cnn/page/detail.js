@@ -7,8 +7,8 @@ import {
 import { windowIn } from "./flow.js";
 import { fill } from "./grid.js";
 import {
-  $, add, addingUp, button, cellOf, clamp, counted, digitsFor, element, grouped, indexOfLargest,
-  largestOf, number, onDrag, percent, pointIn, svg,
+  $, add, addingUp, button, cellOf, counted, digitsFor, element, grouped, indexOfLargest,
+  largestOf, number, percent, pointIn, svg,
 } from "./kit.js";
 import { paint } from "./paint.js";
 import { lang, t } from "./shell.js";
@@ -26,31 +26,15 @@ export function createDetail(model, { onRefine, onBack }) {
     const { x, y } = pointIn(canvas, event, canvas.width, canvas.height);
     onRefine({ row: Math.floor(y), column: Math.floor(x) });
   };
-  let shown = {};
+  $("source").oninput = () => onRefine({ source: $("source").value - 1 });
   const last = model.layers.length - 1;
-
-  const sums = $("sums");
-  const choose = (next) => onRefine({ source: clamp(next, 0, shown.terms.channels.length - 1) });
-  const sourceAt = (event) =>
-    choose(Math.floor(pointIn(sums, event, shown.terms.channels.length).x));
-  onDrag(sums, { press: sourceAt, drag: sourceAt });
-  sums.addEventListener("keydown", (event) => {
-    const now = shown.source;
-    const next = {
-      ArrowLeft: now - 1, ArrowDown: now - 1, ArrowRight: now + 1, ArrowUp: now + 1,
-      Home: 0, End: Infinity,
-    }[event.key];
-    if (next === undefined) return;
-    event.preventDefault();
-    choose(next);
-  });
 
   /** Explain a cell of a result. Returns what flow.mark wants to know, and the value in words. */
   function show(result, cell, source, isBefore) {
     const layer = model.layers[cell.layer];
     const kind = cell.layer === last ? "output" : layer.kind;
     $("detail").dataset.kind = kind;
-    sums.parentElement.hidden = kind !== "conv" || layer.input[2] === 1;
+    $("source").parentElement.hidden = kind !== "conv" || layer.input[2] === 1;
     $("enlarged").hidden = !["conv", "pool", "dense"].includes(kind);
     mark.hidden = kind === "dense"; // which has no cell
     const { output, before } = result.layers[cell.layer], own = (isBefore && before) || output;
@@ -115,7 +99,6 @@ export function createDetail(model, { onRefine, onBack }) {
     });
     const window = isImage ? t("window image") : t("window map", { map: source + 1 });
     const all = t("products", { sum: number(sum, digits) });
-    shown = { terms, source };
     const working = [
       matrix(values, isImage ? "grey" : "signed", inputs, window, digits, followed),
       operator("×"), matrix(weights, "signed", largestOf(weights), t("weights"), digits),
@@ -124,10 +107,10 @@ export function createDetail(model, { onRefine, onBack }) {
     const bias = [terms.bias, t("bias")];
     if (count > 1) {
       $("sums-text").textContent = t("sums text", { n: count });
-      drawSums(parts, source, strongest);
-      sums.ariaValueMax = count;
-      sums.ariaValueNow = source + 1;
-      sums.ariaValueText = `${source + 1}: ${number(sum, digits)}`;
+      drawSums(parts, strongest);
+      const text = `${source + 1}: ${number(sum, digits)}`;
+      Object.assign($("source"), { max: count, value: source + 1, ariaValueText: text });
+      $("source").style.setProperty("--count", count);
       const others = [terms.sum - sum, t("rest of terms", { n: count - 1 })];
       neuron([[sum, t("this map", { map: source + 1 })], others, bias], digits);
     } else neuron([[sum, t("sum")], bias], digits);
@@ -326,7 +309,7 @@ function equation(...parts) {
 }
 
 /** Draw a bar for each map of the layer before, up if positive, down if negative. */
-function drawSums(values, chosen, largest) {
+function drawSums(values, largest) {
   const pitch = 10, middle = 26;
   const bars = values.map((value, n) => {
     const height = Math.abs(value) / largest * (middle - 2);
@@ -335,8 +318,5 @@ function drawSums(values, chosen, largest) {
   });
   const width = values.length * pitch, y = middle + 0.5;
   $("sums").setAttribute("viewBox", `0 0 ${width} ${2 * middle}`);
-  $("sums").replaceChildren(
-    svg("rect", { class: "chosen", x: chosen * pitch, width: pitch, height: 2 * middle }), ...bars,
-    svg("line", { x2: width, y1: y, y2: y }),
-  );
+  $("sums").replaceChildren(...bars, svg("line", { x2: width, y1: y, y2: y }));
 }
