@@ -4,7 +4,7 @@ import { cellsUnder, convolve, paddedCells, pool } from "./arithmetic.js";
 import {
   $, ARROWS, add, clamp, counted, element, largestOf, number, percent, pointIn,
 } from "./kit.js";
-import { paint } from "./paint.js";
+import { colours, paint } from "./paint.js";
 import { FILTERS, kernelOf, pixelsOf } from "./samples.js";
 import { t } from "./shell.js";
 
@@ -29,8 +29,8 @@ export function writeArticle(filters) {
 }
 
 function painted(values, kind = "signed") {
-  const canvas = element("canvas"), largest = kind === "grey" ? 1 : largestOf(values.flat());
-  paint(canvas, values.flat(), values[0].length, kind, largest);
+  const colour = colours(kind, kind === "grey" ? 1 : largestOf(values.flat()));
+  const canvas = paint(element("canvas"), values.flat(), values[0].length, colour);
   return element("div", { className: "grid-picture" }, canvas);
 }
 

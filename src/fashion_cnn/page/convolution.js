@@ -5,8 +5,8 @@ import { cellAt, clear, fill, focusCell, layOut, target } from "./grid.js";
 import {
   $, button, cellOf, clamp, counted, element, largestOf, makeOneStop, onDrag, pointIn, trimmed,
 } from "./kit.js";
-import { paint } from "./paint.js";
-import { createPlayer, showLegend } from "./playing.js";
+import { colours, paint, scaleOf } from "./paint.js";
+import { createPlayer } from "./playing.js";
 import { FILTERS, LEARNED, PICTURES, kernelOf, pixelsOf } from "./samples.js";
 import { onChange, start, t } from "./shell.js";
 import words from "./words/convolution.js";
@@ -189,7 +189,7 @@ function renderControls() {
     if (picture) {
       const [numbers, isGrey, columns] = group.pictureOf(value);
       const { kind, strongest } = colouring(isGrey, numbers);
-      paint(picture, numbers, columns, kind, strongest);
+      paint(picture, numbers, columns, colours(kind, strongest));
     } else node.textContent = node.title;
   }
   $("pictures").lastElementChild.hidden = !isPooling();
@@ -457,10 +457,11 @@ function renderMap(map) {
     const spoken = isFilled ? trimmed(value) : t("not yet");
     cell.ariaLabel = t("cell", { ...counted(place), value: spoken });
   });
-  showLegend(isGrey ? 0 : -largest, largest, kind, strongest, trimmed);
+  const colour = colours(kind, strongest);
+  $("legend").replaceChildren(...scaleOf(isGrey ? 0 : -largest, largest, colour, trimmed));
   $("legend").hidden = largest === 0;
   const filled = map.flat().map((value, n) => (n < state.filled ? value : 0));
-  paint($("mini"), filled, map.length, kind, strongest);
+  paint($("mini"), filled, map.length, colour);
 }
 
 start("convolution", words);

@@ -10,7 +10,7 @@ import {
   $, add, addingUp, button, cellOf, counted, digitsFor, element, grouped, indexOfLargest,
   largestOf, number, percent, pointIn, svg,
 } from "./kit.js";
-import { paint } from "./paint.js";
+import { colours, paint } from "./paint.js";
 import { lang, t } from "./shell.js";
 
 const STRONGEST = 6, STRONGEST_OF_A_SIDE = 4, WIRES = 40;
@@ -71,7 +71,7 @@ export function createDetail(model, { onRefine, onBack }) {
     const values = { ...counted(cell), size: `${height}×${width}`, field: size(field) };
     heading(title, t(size(field) === whole ? "where cell" : "where cell at edge", values), gloss);
     const map = own.filter((_, n) => n % count === cell.channel);
-    paint(canvas, map, width, "maps", largestOf(map));
+    paint(canvas, map, width, colours("maps", largestOf(map)));
     Object.assign(mark.style, {
       left: `${100 * column / width}%`, top: `${100 * row / height}%`,
       width: `${100 / width}%`, height: `${100 / height}%`,
@@ -169,7 +169,7 @@ export function createDetail(model, { onRefine, onBack }) {
       const { row, column } = unflattened(model, input);
       places[row * width + column] += product;
     }
-    paint(canvas, places, width, "signed", largestOf(places));
+    paint(canvas, places, width, colours("signed", largestOf(places)));
     const strongest = terms.slice(0, STRONGEST), others = grouped(count - strongest.length);
     const rest = sum - sumOf(strongest);
     const digits = digitsFor(Math.max(Math.abs(sum), Math.abs(rest)));

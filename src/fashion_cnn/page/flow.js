@@ -5,7 +5,7 @@ import { windowOf } from "./engine.js";
 import {
   $, ARROWS, SIDE, clamp, element, grouped, largestOf, number, pointIn, svg,
 } from "./kit.js";
-import { colours, paint } from "./paint.js";
+import { colours, scaleOf } from "./paint.js";
 import { t } from "./shell.js";
 
 const MAX_MAPS = 64, MAX_UNITS = 200;
@@ -30,13 +30,12 @@ export function createFlow(model, bars, { onPoint, onChoose }) {
   const tiles = [image, ...layers, output];
   let drawn = () => [];
   for (const tile of layers) {
-    for (const part of ["size", "what", "low", "high"]) tile[part] = element("span");
+    for (const part of ["size", "what"]) tile[part] = element("span");
     tile.name = element("strong");
     tile.canvas = element("canvas");
-    tile.ramp = element("canvas");
+    tile.legend = element("div", { className: "scale" });
     tile.node = element("figure", { className: `layer ${tile.kind}` },
-      element("figcaption", {}, tile.name, tile.size, tile.what), tile.canvas,
-      element("div", { className: "scale" }, tile.low, tile.ramp, tile.high));
+      element("figcaption", {}, tile.name, tile.size, tile.what), tile.canvas, tile.legend);
     flow.append(tile.node);
     listen(tile);
   }
@@ -108,13 +107,10 @@ export function createFlow(model, bars, { onPoint, onChoose }) {
     for (const tile of layers) {
       const { output, before } = result.layers[tile.index];
       const isSigned = isBefore && before, values = isSigned ? before : output;
-      const largest = largestOf(values);
-      paintTiles(tile, values, largest);
-      const low = isSigned ? -largest : 0;
-      const ramp = Array.from({ length: 48 }, (_, n) => low + (largest - low) * n / 47);
-      paint(tile.ramp, ramp, 48, "maps", largest);
-      tile.low.textContent = isSigned ? number(low, 1) : "0";
-      tile.high.textContent = number(largest, 1);
+      const largest = largestOf(values), colour = colours("maps", largest);
+      paintTiles(tile, values, colour);
+      const write = (value) => value && number(value, 1);
+      tile.legend.replaceChildren(...scaleOf(isSigned ? -largest : 0, largest, colour, write));
     }
   }
 
@@ -244,9 +240,9 @@ function cornerOf({ columns, width, height, scale, gap }, channel) {
   };
 }
 
-function paintTiles(tile, values, largest) {
+function paintTiles(tile, values, colour) {
   const { canvas, picture, count, shown, width, height, scale } = tile, line = picture.width;
-  const pixels = new Uint32Array(picture.data.buffer), colour = colours("maps", largest);
+  const pixels = new Uint32Array(picture.data.buffer);
   for (let channel = 0; channel < shown; channel++) {
     const { left, top } = cornerOf(tile, channel);
     for (let row = 0; row < height; row++) {

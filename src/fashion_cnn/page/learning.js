@@ -4,8 +4,8 @@ import {
   $, SIDE, button, element, grouped, imageOf, indexOfLargest, largestOf,
   makeOneStop, number, percent, pointIn, read, svg,
 } from "./kit.js";
-import { paint } from "./paint.js";
-import { createPlayer, showLegend } from "./playing.js";
+import { colours, paint, scaleOf } from "./paint.js";
+import { createPlayer } from "./playing.js";
 import { announce, lang, onChange, start, t } from "./shell.js";
 import words from "./words/learning.js";
 
@@ -82,14 +82,11 @@ function build() {
     return step || epoch;
   });
   for (const id of ["filters", "path"]) makeOneStop($(id));
-  $("drawings").replaceChildren(...record.examples.map(({ pixels }) => {
-    const canvas = element("canvas", { role: "img" });
-    paint(canvas, imageOf(pixels), SIDE, "grey");
-    return element("li", {}, canvas, element("strong"),
-      element("span", { className: "track", ariaHidden: "true" },
-        element("span", { className: "bar" })),
-      element("span", { className: "probability" }), element("span", { className: "verdict" }));
-  }));
+  $("drawings").replaceChildren(...record.examples.map(({ pixels }) => element("li", {},
+    paint(element("canvas", { role: "img" }), imageOf(pixels), SIDE), element("strong"),
+    element("span", { className: "track", ariaHidden: "true" },
+      element("span", { className: "bar" })),
+    element("span", { className: "probability" }), element("span", { className: "verdict" }))));
   for (const name of Object.keys(CHARTS)) {
     $(name).onclick = (event) => {
       const across = pointIn($(name), event, WIDTH).x - MARGIN.left;
@@ -127,8 +124,9 @@ function render() {
 }
 
 function renderFilters(point) {
+  const colour = colours("signed", STRONGEST);
   const show = (tile, kernel, name, isChosen) => {
-    paint(tile.firstElementChild, kernel, 3, "signed", STRONGEST);
+    paint(tile.firstElementChild, kernel, 3, colour);
     Object.assign(tile, { ariaLabel: name, ariaPressed: isChosen });
   };
   [...$("filters").children].forEach((tile, filter) => {
@@ -144,8 +142,8 @@ function renderFilters(point) {
     first: largestWeight(record.points[0]), largest: largestWeight(point),
     most: mostChanged(point) + 1,
   });
-  showLegend(-STRONGEST, STRONGEST, "signed", STRONGEST,
-    (value) => `${value < 0 ? "≤" : "≥"} ${number(value, 1)}`);
+  const write = (value) => `${value < 0 ? "≤" : "≥"} ${number(value, 1)}`;
+  $("legend").replaceChildren(...scaleOf(-STRONGEST, STRONGEST, colour, write));
 }
 
 function renderDrawings(point) {

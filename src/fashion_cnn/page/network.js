@@ -10,7 +10,7 @@ import {
   makeOneStop, number, percent, read, textOf, withStorage,
 } from "./kit.js";
 import { createPad } from "./pad.js";
-import { paint } from "./paint.js";
+import { pack, paint } from "./paint.js";
 import { createPhoto } from "./photo.js";
 import { announce, lang, onChange, start, t } from "./shell.js";
 import words from "./words/network.js";
@@ -323,12 +323,8 @@ function noteLooked({ data: { row, drops } }) {
 function showLooked() {
   if (!state.looked) return;
   const { drops, label, rows } = state.looked, largest = Math.max(largestOf(drops), 1e-9);
-  const picture = new ImageData(SIDE, SIDE);
-  drops.forEach((drop, n) => {
-    const strength = 235 * Math.abs(drop) / largest;
-    picture.data.set([...(drop > 0 ? VIOLET : ORANGE), strength], 4 * n);
-  });
-  $("looked").getContext("2d").putImageData(picture, 0, 0);
+  paint($("looked"), drops, SIDE, (drop) =>
+    pack(drop > 0 ? VIOLET : ORANGE, 235 * Math.abs(drop) / largest));
   const values = { name: nameOf(label), drop: number(100 * Math.max(...drops), 0) };
   $("look-note").textContent = rows === SIDE ? t("looked", values)
     : t("looking", { percent: Math.round(100 * rows / SIDE) });
@@ -382,8 +378,7 @@ for (const drawing of ["pointerdown", "keydown"]) {
 }
 
 const thumbnails = examples.map(({ label, pixels }) => {
-  const canvas = element("canvas"), node = button({}, canvas);
-  paint(canvas, pixels, SIDE, "grey");
+  const node = button({}, paint(element("canvas"), pixels, SIDE));
   node.onclick = () => {
     pad.set(pixels);
     state.truth = label;

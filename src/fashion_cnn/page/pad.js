@@ -35,7 +35,7 @@ export function createPad({ onChange, onPoint }) {
     },
     /** Paint the pixels, the patch and the frame of a receptive field. */
     show(field) {
-      paint(canvas, pad.pixels, SIDE, "grey");
+      paint(canvas, pad.pixels, SIDE);
       seen = field;
       mark();
     },

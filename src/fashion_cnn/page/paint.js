@@ -1,7 +1,7 @@
 /* Colours for numbers. Images are grey, as the data set is; every other number is violet if
  * positive and orange if negative, the stronger the larger, on the ground of the theme. */
 
-import { clamp } from "./kit.js";
+import { clamp, element } from "./kit.js";
 import { theme } from "./shell.js";
 
 const STEPS = 255; // of each sign
@@ -20,7 +20,7 @@ const tables = {};
 function table(kind) {
   const { positive, negative } = SCALES[theme], power = kind === "maps" ? 0.6 : 1;
   const colourOf = (n) => {
-    if (kind === "grey") return pack(Array(3).fill(n));
+    if (kind === "grey") return pack([n]);
     return between(n < 0 ? negative : positive, (Math.abs(n) / STEPS) ** power);
   };
   return tables[`${theme} ${kind}`] ??=
@@ -33,8 +33,9 @@ function between(stops, position) {
   return pack(stops[low].map((c, i) => c + (stops[low + 1][i] - c) * (place - low)));
 }
 
-/** Return red, green and blue as one number, as ImageData has them in memory. */
-const pack = (colour) => new Uint32Array(Uint8ClampedArray.of(...colour, 255).buffer)[0];
+/** Return a grey, or red, green and blue, and the opacity as ImageData has them in memory. */
+export const pack = ([red, green = red, blue = red], opacity = 255) =>
+  new Uint32Array(Uint8ClampedArray.of(red, green, blue, opacity).buffer)[0];
 
 /** Return a function from a number to a packed colour; `largest` gets the strongest one.
  *  kind: "grey" (0 black, largest white), "signed" (violet and orange), or "maps", the same with
@@ -55,12 +56,18 @@ export function cssColour(kind, value, largest = 1) {
   };
 }
 
-/** Paint numbers, row by row, on a canvas with one pixel for each; CSS enlarges it. */
-export function paint(canvas, values, columns, kind, largest = 1) {
+/** Paint values, row by row, on a canvas with one pixel for each; CSS enlarges it. */
+export function paint(canvas, values, columns, colour = colours("grey")) {
   const rows = values.length / columns;
   Object.assign(canvas, { width: columns, height: rows });
   const picture = new ImageData(columns, rows), pixels = new Uint32Array(picture.data.buffer);
-  const colour = colours(kind, largest);
   for (let n = 0; n < values.length; n++) pixels[n] = colour(values[n]);
   canvas.getContext("2d").putImageData(picture, 0, 0);
+  return canvas;
+}
+
+/** Return a scale of colours, to be shown: a number, the colours up to another, and that one. */
+export function scaleOf(least, most, colour, write) {
+  const steps = Array.from({ length: 101 }, (_, n) => least + (most - least) * (n / 100));
+  return [write(least), paint(element("canvas"), steps, steps.length, colour), write(most)];
 }

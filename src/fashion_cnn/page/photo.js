@@ -2,6 +2,7 @@
  * then prepared by the Python package if it is behind this page, otherwise here. */
 
 import { $, ARROWS, SIDE, clamp, element, onDrag, pointIn } from "./kit.js";
+import { pack, paint } from "./paint.js";
 import { announce, t } from "./shell.js";
 
 const SHOWN = 320, SENT = 1024, MAX_SIDE = 224; // pixels
@@ -53,8 +54,10 @@ export function createPhoto(hasServer, { measure, onPrepared }) {
     const { error, steps } = await response.json();
     if (error) return { error };
     const image = Float32Array.from(steps.centred.flat(2), (value) => value / 255);
+    // Pixels are grey values or lists of red, green and blue.
+    const colour = (pixel) => pack([pixel].flat());
     const pictures = Object.entries(steps).map(([name, rows]) =>
-      [name, pictureOf(rows.flat(), rows[0].length)]);
+      [name, paint(element("canvas"), rows.flat(), rows[0].length, colour)]);
     return { steps: Object.fromEntries(pictures), image };
   }
 
@@ -184,18 +187,6 @@ async function prepareHere(bitmap, edit) {
   const grids = prepared(upright.getContext("2d").getImageData(0, 0, width, height));
   if (!grids) return { error: "nothing" };
   const steps = Object.entries(grids).map(([name, { values, width: wide }]) =>
-    [name, pictureOf(Array.from(values, (value) => 255 * value), wide)]);
+    [name, paint(element("canvas"), values, wide)]);
   return { image: grids.centred.values, steps: { upright, ...Object.fromEntries(steps) } };
-}
-
-/** Draw pixels, each a grey value or a list of red, green and blue, from 0 to 255. */
-function pictureOf(pixels, width) {
-  const picture = new ImageData(width, pixels.length / width);
-  const canvas = element("canvas", { width, height: picture.height });
-  pixels.forEach((pixel, n) => {
-    const [red, green = red, blue = red] = [pixel].flat();
-    picture.data.set([red, green, blue, 255], 4 * n);
-  });
-  canvas.getContext("2d").putImageData(picture, 0, 0);
-  return canvas;
 }

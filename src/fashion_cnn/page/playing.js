@@ -1,7 +1,6 @@
-/* What the views `convolution` and `learning` share: the player and the legend of colours. */
+/* The player that the views `convolution` and `learning` share. */
 
 import { $, button, clamp, element, svg } from "./kit.js";
-import { paint } from "./paint.js";
 import { announce, t } from "./shell.js";
 
 const ICONS = { // in a square of 20
@@ -71,12 +70,4 @@ export function createPlayer(milliseconds, labels, { where, goTo, step = goTo, r
   }
   $("position").oninput = () => player.goTo(Number($("position").value));
   return player;
-}
-
-/** Paint the colours from one number to another; `strongest` gets the strongest one. */
-export function showLegend(least, most, kind, strongest, write) {
-  const scale = Array.from({ length: 101 }, (_, n) => least + (most - least) * (n / 100));
-  const canvas = element("canvas");
-  paint(canvas, scale, scale.length, kind, strongest);
-  $("legend").replaceChildren(write(least), canvas, write(most));
 }
