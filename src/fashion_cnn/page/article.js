@@ -2,7 +2,7 @@
 
 import { cellsUnder, convolve, paddedCells, pool } from "./arithmetic.js";
 import {
-  $, ARROWS, add, clamp, counted, element, largestOf, number, percent, pointIn,
+  $, add, clamp, counted, element, largestOf, ledTo, number, percent, pointIn,
 } from "./kit.js";
 import { colours, paint } from "./paint.js";
 import { FILTERS, kernelOf, pixelsOf } from "./samples.js";
@@ -47,8 +47,8 @@ function sliding(options, kernel = null) {
   const mark = (node, row, column, size) => Object.assign(node.style, {
     left: `${column}em`, top: `${row}em`, width: `${size}em`, height: `${size}em`,
   });
-  const move = (down, right) => {
-    at = { row: clamp(down, 0, made.length - 1), column: clamp(right, 0, made.length - 1) };
+  const move = (next) => {
+    at = next;
     const { row, column } = at, cells = cellsUnder(BOOT, at, options);
     mark(seen, row * stride, column * stride, window);
     mark(cell, row, column, 1);
@@ -62,16 +62,13 @@ function sliding(options, kernel = null) {
   Object.assign(over, { tabIndex: 0, role: "img" });
   over.onpointermove = over.onpointerdown = (event) => {
     const { x, y } = pointIn(over, event, made.length);
-    move(Math.floor(y), Math.floor(x));
+    const inside = (cell) => clamp(Math.floor(cell), 0, made.length - 1);
+    move({ row: inside(y), column: inside(x) });
   };
-  over.onkeydown = (event) => {
-    if (!(event.key in ARROWS)) return;
-    event.preventDefault();
-    move(at.row + ARROWS[event.key][0], at.column + ARROWS[event.key][1]);
-  };
+  over.onkeydown = (event) => move(ledTo(event, at, made.length) ?? at);
   under.style.width = `${side + before + after}em`;
   over.style.width = `${made.length}em`;
-  move(1, 5);
+  move({ row: 1, column: Math.min(5, made.length - 1) });
   return element("figure", { className: "fragment" }, under, "→", over, sum);
 }
 

@@ -1,9 +1,10 @@
 /* The view `convolution`: one window over a small picture, and everything it computes. */
 
 import { convolve, convolveAt, outputSize, paddedCells, pool, poolAt } from "./arithmetic.js";
-import { cellAt, clear, fill, focusCell, layOut, target } from "./grid.js";
+import { cellAt, clear, fill, focusCell, layOut } from "./grid.js";
 import {
-  $, button, cellOf, clamp, counted, element, largestOf, makeOneStop, onDrag, pointIn, trimmed,
+  $, button, cellOf, clamp, counted, element, largestOf, ledTo, makeOneStop, onDrag, pointIn,
+  trimmed,
 } from "./kit.js";
 import { colours, paint, scaleOf } from "./paint.js";
 import { createPlayer } from "./playing.js";
@@ -216,18 +217,17 @@ function setPixel({ row, column }, value) {
 }
 
 $("picture").onkeydown = (event) => {
-  const place = placeOf(event.target), next = target(event, place, input().length);
+  const place = placeOf(event.target), next = ledTo(event, place, input().length);
   const value = typed(event.key, input()[place.row]?.[place.column]);
   if (next) focusCell(cellAt($("picture"), next));
-  else if (value !== undefined && !poolsMap()) setPixel(place, value);
-  else return;
+  if (value === undefined || poolsMap()) return;
   event.preventDefault();
+  setPixel(place, value);
 };
 
 $("map").onkeydown = $("frame").onkeydown = (event) => {
-  const next = target(event, state.at, outputSide());
+  const next = ledTo(event, state.at, outputSide());
   if (!next) return;
-  event.preventDefault();
   act(() => moveTo(next));
   if (event.target !== $("frame")) cellAt($("map"), state.at).focus();
 };

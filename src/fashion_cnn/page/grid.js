@@ -1,6 +1,6 @@
-/* Grids of numbers: how they are laid out, coloured, written and walked through by keys. */
+/* Grids of numbers: how they are laid out, coloured and written, and which cell has the focus. */
 
-import { ARROWS, clamp, element, trimmed } from "./kit.js";
+import { element, trimmed } from "./kit.js";
 import { cssColour } from "./paint.js";
 
 /** A number as short as its cell: two decimals below 1, else one, and no zero before the point. */
@@ -50,16 +50,6 @@ export function layOut(grid, side, before, after, role = "gridcell") {
 
 export const cellAt = (grid, { row, column }) =>
   grid.querySelector(`[data-row="${row}"][data-column="${column}"]`);
-
-/** Where a key leads from a cell in a square of so many cells, or null. */
-export function target(event, { row, column }, side) {
-  const [down, right] = ARROWS[event.key] ?? [];
-  const clip = (n) => clamp(n, 0, side - 1);
-  if (right !== undefined) return { row: clip(row + down), column: clip(column + right) };
-  if (event.key === "Home") return { row: event.ctrlKey ? 0 : row, column: 0 };
-  if (event.key === "End") return { row: event.ctrlKey ? side - 1 : row, column: side - 1 };
-  return null;
-}
 
 /** Let one cell of a grid take the focus. */
 export function focusCell(cell) {

@@ -82,6 +82,17 @@ export const ARROWS = {
   ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1],
 };
 
+/** Return where a key leads from a cell in a square of so many cells, and let it do nothing else;
+ *  null if it leads nowhere. */
+export function ledTo(event, { row, column }, side) {
+  const far = { Home: -Infinity, End: Infinity }[event.key];
+  const [down, right] = far ? [event.ctrlKey ? far : 0, far] : ARROWS[event.key] ?? [];
+  if (right === undefined) return null;
+  event.preventDefault();
+  const clip = (n) => clamp(n, 0, side - 1);
+  return { row: clip(row + down), column: clip(column + right) };
+}
+
 /** Return where a pointer is on an element that is so many columns wide and so many rows high. */
 export function pointIn(node, event, columns, rows = columns) {
   const { left, top, width, height } = node.getBoundingClientRect();

@@ -1,7 +1,7 @@
 /* The drawing area: 28 by 28 cells for finger, mouse or keyboard. */
 
 import { meanGrey, squareAround } from "./engine.js";
-import { $, ARROWS, SIDE, clamp, onDrag, pointIn, svg } from "./kit.js";
+import { $, SIDE, clamp, ledTo, onDrag, pointIn, svg } from "./kit.js";
 import { cssColour, paint } from "./paint.js";
 
 const SHADE = 0.9;
@@ -107,12 +107,11 @@ export function createPad({ onChange, onPoint }) {
 
   canvas.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && pad.patch) setPatch(null, "uncover");
-    const [down, right] = event.key === " " ? [0, 0] : ARROWS[event.key] ?? [];
-    if (down === undefined) return;
+    const before = cursor, next = event.key === " " ? cursor : ledTo(event, cursor, SIDE);
+    if (!next) return;
     event.preventDefault();
+    cursor = next;
     const middle = ({ row, column }) => ({ x: column + 0.5, y: row + 0.5 });
-    const before = cursor;
-    cursor = { row: inside(cursor.row + down), column: inside(cursor.column + right) };
     if (pad.tool === "cover") cover(middle(cursor));
     else if (event.key === " " || event.shiftKey) {
       remember();
