@@ -410,7 +410,7 @@ function renderPicture(picture, { kind, strongest }) {
 }
 
 function renderWindow({ kind, strongest }, window) {
-  const { cells, products = [], sum, count, output } = computed();
+  const { cells, products = [], sum, count = cells.length, output } = computed();
   const isMax = state.operation === "max";
   for (const id of ["under", "products"]) layOut($(id), window, 0, 0, "cell");
   layOut($("weights"), window, 0, 0, "field");
@@ -426,8 +426,9 @@ function renderWindow({ kind, strongest }, window) {
   $("output").textContent = trimmed(isPooling() ? output : rectified(output));
   const hint = isPooling() ? state.operation : LEARNED[state.filter] ? "learned" : state.filter;
   $("hint").textContent = t(`hint ${hint}`, { number: state.filter });
-  $("pool-term").textContent = t(isMax ? "largest of" : "mean of", { count });
-  $("pool-working").textContent = isMax ? trimmed(output) : `${trimmed(sum)} ÷ ${count}`;
+  $("term").textContent = t(`term ${state.operation}`, { count });
+  const divisor = state.operation === "average" ? ` ÷ ${count}` : "";
+  $("working").textContent = trimmed(isMax ? output : sum) + divisor;
   const most = SOFT * largestOf(state.kernel);
   cellsOf("products").forEach((cell, k) => fill(cell, products[k] ?? 0, "signed", most));
   cellsOf("weights").forEach((field, k) => {
@@ -437,8 +438,6 @@ function renderWindow({ kind, strongest }, window) {
   });
   write($("bias"), state.bias);
   $("relu").checked = state.isRelu;
-  $("sum-term").textContent = t("sum of", { count: cells.length });
-  $("sum").textContent = trimmed(sum);
   $("relu-output").textContent = state.isRelu ? `max(0, ${trimmed(output)})` : "";
 }
 

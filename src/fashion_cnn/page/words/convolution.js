@@ -61,10 +61,10 @@ export default {
   "hint max": { en: "Max pooling says whether something was found in the window, not where.", ko: "최대 풀링은 찾는 패턴이 윈도 안에 있는지만 남기고, 어디에 있는지는 버립니다." },
   "hint average": { en: "Average pooling says how much there was in the window.", ko: "평균 풀링은 윈도 안의 값이 대체로 얼마나 큰지를 남깁니다." },
 
-  "sum of": { en: "sum of the {count} products", ko: "곱 {count}개의 합" },
+  "term convolution": { en: "sum of the {count} products", ko: "곱 {count}개의 합" },
   relu: { en: "ReLU: negative becomes 0", ko: "렐루: 음수를 0으로" },
-  "largest of": { en: "largest of {count} values", ko: "값 {count}개 중 최댓값" },
-  "mean of": { en: "mean of {count} values", ko: "값 {count}개의 평균" },
+  "term max": { en: "largest of {count} values", ko: "값 {count}개 중 최댓값" },
+  "term average": { en: "mean of {count} values", ko: "값 {count}개의 평균" },
   output: { en: "output", ko: "출력" },
 
   map: { en: "Feature map", ko: "특성 맵" },
