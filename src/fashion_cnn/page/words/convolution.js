@@ -9,7 +9,7 @@ export default {
   "operation convolution": { en: "Convolution", ko: "합성곱" },
   "operation max": { en: "Max pooling", ko: "최대 풀링" },
   "operation average": { en: "Average pooling", ko: "평균 풀링" },
-  "window size": { en: "Window", ko: "윈도" },
+  window: { en: "Window", ko: "윈도" },
   stride: { en: "Stride", ko: "스트라이드" },
   padding: { en: "Padding", ko: "패딩" },
   "padding same": { en: "same", ko: "세임" },
