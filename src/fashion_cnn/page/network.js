@@ -371,11 +371,6 @@ $("clear").onclick = () => {
   pad.set(new Float32Array(SIDE * SIDE));
   announce(t("cleared"));
 };
-for (const drawing of ["pointerdown", "keydown"]) {
-  $("pad").addEventListener(drawing, ({ key }) => {
-    if (pad.tool !== "cover" && key !== "Tab") $("invitation").hidden = true;
-  });
-}
 
 const thumbnails = examples.map(({ label, pixels }) => {
   const node = button({}, paint(element("canvas"), pixels, SIDE));
