@@ -3,8 +3,8 @@
 
 import {
   convolutionTerms, denseTerms, inputOf, poolingTerms, receptiveField, strongestBefore, unflattened,
+  windowOf,
 } from "./engine.js";
-import { windowIn } from "./flow.js";
 import { fill } from "./grid.js";
 import {
   $, add, addingUp, button, cellOf, counted, digitsFor, element, grouped, indexOfLargest,
@@ -236,6 +236,12 @@ export function createDetail(model, { onRefine, onBack }) {
   }
 
   return { show };
+}
+
+/** Return where a cell's window lies in the layer before, for flow.mark. */
+function windowIn(layer, cell) {
+  const { top, left, bottom, right } = windowOf(layer, cell.row, cell.column);
+  return { row: top, column: left, height: bottom - top, width: right - left };
 }
 
 const operator = (textContent) => element("span", { className: "operator", textContent });

@@ -1,7 +1,6 @@
 /* All layers side by side: every map of every layer, the wires between them, and the wires to the
  * chosen cell or along the strongest path. */
 
-import { windowOf } from "./engine.js";
 import {
   $, ARROWS, SIDE, clamp, element, grouped, largestOf, number, pointIn, svg,
 } from "./kit.js";
@@ -270,12 +269,6 @@ function cellAt({ canvas, index, columns, shown, width, height, scale, gap }, ev
     column: Math.min(Math.floor(x % pitchX / scale), width - 1),
   };
 }
-
-const rectangle = ({ top, left, bottom, right }) => (
-  { row: top, column: left, height: bottom - top, width: right - left });
-
-/** Return where a cell's window lies in the layer before, for `mark`. */
-export const windowIn = (layer, { row, column }) => rectangle(windowOf(layer, row, column));
 
 function frame({ x, y, width, height }, kind = "") {
   const place = { x: x - 1, y: y - 1, width: width + 2, height: height + 2 };
