@@ -1,9 +1,7 @@
 /* The view of the whole network: it ties the drawing area, the answer, the layers and the panel. */
 
 import { createDetail } from "./detail.js";
-import {
-  covered, readModel, run, squareAround, strongestPath, unlikenessOf,
-} from "./engine.js";
+import { covered, readModel, run, squareAround, strongestPath, unlikenessOf } from "./engine.js";
 import { createFlow, wide } from "./flow.js";
 import {
   $, SIDE, button, clamp, counted, element, grouped, imageOf, indexOfLargest, largestOf,
@@ -355,12 +353,8 @@ for (const node of tools) {
 }
 $("brush").onclick = () => {
   pad.radius = BRUSHES[(BRUSHES.indexOf(pad.radius) + 1) % BRUSHES.length];
-  nameBrush();
+  label();
 };
-function nameBrush() {
-  $("brush").ariaLabel = $("brush").title = t("brush", { n: BRUSHES.indexOf(pad.radius) + 1 });
-  $("brush").dataset.radius = pad.radius;
-}
 $("undo").onclick = () => {
   pad.undo();
   announceAnswer();
@@ -384,9 +378,8 @@ const thumbnails = examples.map(({ label, pixels }) => {
 });
 $("examples").prepend(...thumbnails);
 $("more").onclick = () => {
-  const isOpen = $("examples").classList.toggle("all");
-  $("more").ariaExpanded = isOpen;
-  $("more").textContent = t(isOpen ? "fewer" : "more");
+  $("more").ariaExpanded = $("examples").classList.toggle("all");
+  label();
 };
 
 function forgetExample() {
@@ -416,7 +409,6 @@ const weights = model.layers.flatMap((layer) => [layer.weights, layer.biases]);
 const weightCount = weights.reduce((sum, part) => sum + (part?.length ?? 0), 0);
 
 function label() {
-  flow.label();
   const { name, is_packaged: isPackaged, trained_on: data, accuracy, test_images: count } = model;
   const whose = name ? "named" : isPackaged ? "packaged" : "own";
   $("model").textContent = [
@@ -426,9 +418,11 @@ function label() {
   ].join(" ");
   $("model").classList.toggle("wrong", data === "stand-in");
   $("more").hidden = thumbnails.length <= SHOWN;
-  writeArticle?.(model.layers[0].shape[2]);
-  nameBrush();
-  coach();
+  $("brush").ariaLabel = $("brush").title = t("brush", { n: BRUSHES.indexOf(pad.radius) + 1 });
+  $("brush").dataset.radius = pad.radius;
+  const step = STEPS[state.step], what = t(model.is_of_garments ? "to wear" : "like the examples");
+  $("skip").hidden = !step;
+  $("coach").textContent = t(step ? `step ${step}` : "lead", { n: state.step + 1, what });
   $("more").textContent = t($("more").ariaExpanded === "true" ? "fewer" : "more");
   thumbnails.forEach((node, index) => {
     const shown = examples[index].label, n = index + 1;
@@ -436,11 +430,17 @@ function label() {
     node.ariaLabel = node.title = shown === undefined ? t("example without label", { n })
       : t("example label", { n, name: what });
   });
+}
+
+function writeAll() {
+  label();
+  flow.label();
   photo.write();
+  writeArticle?.(model.layers[0].shape[2]);
 }
 
 onChange(() => {
-  label();
+  writeAll();
   redraw();
   showLooked();
 });
@@ -450,7 +450,7 @@ new ResizeObserver(() => {
 }).observe($("stage"));
 
 [$("tools"), $("bars"), $("examples")].forEach(makeOneStop);
-label();
+writeAll();
 if (!recall()) thumbnails[0].click();
 redraw();
 addEventListener("hashchange", recall);
@@ -508,14 +508,7 @@ function done(step) {
   if (step !== STEPS[state.step]) return;
   state.step += 1;
   withStorage(() => localStorage.setItem(FIRST_MINUTE, state.step));
-  coach();
-}
-
-function coach() {
-  const step = STEPS[state.step];
-  $("skip").hidden = !step;
-  const what = t(model.is_of_garments ? "to wear" : "like the examples");
-  $("coach").textContent = t(step ? `step ${step}` : "lead", { n: state.step + 1, what });
+  label();
 }
 $("skip").onclick = () => {
   state.step = STEPS.length - 1;
