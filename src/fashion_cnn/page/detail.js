@@ -252,8 +252,8 @@ function matrix(values, kind, strongest, name, digits, followed = [], size = "")
   const cells = values.map((value, n) => {
     const onclick = followed[n], label = t("follow", { value: texts[n] });
     const cell = onclick ? button({ onclick, ariaLabel: label, title: label }) : element("span");
-    if (value === null) cell.className = "padding";
-    else fill(cell, value, kind, strongest, texts[n]);
+    cell.className = value === null ? "cell padding" : "cell";
+    if (value !== null) fill(cell, value, kind, strongest, texts[n]);
     return cell;
   });
   const ariaLabel = `${name}: ${texts.join(", ")}`;
