@@ -53,8 +53,8 @@ def plot_reliability(
     is_right = probabilities.argmax(axis=1) == true_labels
     bin_numbers = np.minimum((confidence * bins).astype(int), bins - 1)
     sums = [np.bincount(bin_numbers, weights) for weights in (None, confidence, is_right)]
-    counts, confidences, accuracies = (each[sums[0] > 0] for each in sums)
-    confidences, accuracies = confidences / counts, accuracies / counts
+    counts, *others = (each[sums[0] > 0] for each in sums)
+    confidences, accuracies = (each / counts for each in others)
     error = np.average(np.abs(accuracies - confidences), weights=counts)
     alt = _("Accuracy against confidence; expected calibration error {error:.4f}")
     ax = ax or canvas(None, (5.6, 4.6), alt.format(error=error)).subplots()
