@@ -18,7 +18,7 @@ const FIRST_MINUTE = "fashion-cnn first minute"; // how many of its steps are do
 const STEPS = ["draw", "point", "follow", "cover"];
 const SHOWN = 8; // examples, before "more"
 const BRUSHES = [1, 1.5, 2.5]; // radius in cells
-const AWAY_MS = 250, BESIDE = 22; // pixels between a layer and the panel
+const AWAY_MS = 250, BESIDE = 8; // pixels between a layer and the panel
 const VIOLET = [150, 110, 255], ORANGE = [255, 140, 30];
 
 const [{ writeArticle }, { default: article }] = "embed" in document.documentElement.dataset
