@@ -3,6 +3,7 @@ import hashlib
 import runpy
 import shutil
 import struct
+import tracemalloc
 import unicodedata
 from pathlib import Path
 
@@ -191,12 +192,16 @@ SPOIL = {
 def test_files_that_are_not_fashion_mnist(bare, spoil):
     SPOIL[spoil](bare / TRAIN_IMAGES, bare / TEST_IMAGES)
     before = (bare / TRAIN_IMAGES).read_bytes()
+    tracemalloc.start()
     message = (
         r"no intact train-images.*damaged, cut short.*MNIST digits.*Copy it again, or delete it"
     )
     for fallback in (None, TINY_DIR):  # which is not for damaged data
         with pytest.raises(fc.DatasetError, match=message):
             fc.load_fashion_mnist(bare, fallback=fallback)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 150_000_000  # bytes: a bomb is not unpacked whole
     assert (bare / TRAIN_IMAGES).read_bytes() == before
 
 

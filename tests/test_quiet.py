@@ -9,12 +9,12 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("level", ["", "0"])
-def test_warnings_of_new_models_are_hidden_and_notes_on_request_shown(level):
+@pytest.mark.parametrize(("level", "models"), [("", 8), ("0", 1)])
+def test_warnings_of_new_models_are_hidden_and_notes_on_request_shown(level, models):
     """Build and ask as many models as a notebook does."""
-    code = """if True:
+    code = f"""if True:
         import logging, fashion_cnn as fc, numpy as np
-        for _ in range(8):
+        for _ in range({models}):
             model = fc.build_cnn(filters=(1, 1), dense_units=1)
             model.predict(np.zeros((1, 28, 28, 1)), verbose=0)
         logging.getLogger("tensorflow").warning("anything else")
