@@ -234,11 +234,10 @@ def test_every_layer_explains_a_cell_by_mouse_and_keyboard(page):
     canvases = page.locator(".layer > canvas")
     heading, live = page.locator("#detail-heading"), page.get_by_role("status").first
     expect(page.locator("#trail")).to_contain_text("Strongest path: T-shirt/top")
-    for number, name in enumerate(NAMES):
-        page.mouse.move(5, 5)  # where what was explained covers no layer any more
-        expect(heading).to_be_hidden()
+    for number, name in enumerate(NAMES):  # what is explained before covers some of them
         canvases.nth(number).hover(position={"x": 12, "y": 12})
         expect(heading).to_contain_text(f"{name} · ")
+    page.mouse.move(5, 5)
     for _ in range(11):
         page.keyboard.press("Tab")
     expect(canvases.first).to_be_focused()
@@ -251,6 +250,11 @@ def test_every_layer_explains_a_cell_by_mouse_and_keyboard(page):
         expect(heading).not_to_have_text(first)
         expect(live).to_contain_text(name)
         expect(page.locator("#wires .own")).to_be_visible()
+    canvases.nth(1).focus()
+    page.keyboard.press("Enter")  # leads into the panel
+    expect(page.locator("#working button").first).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(canvases.nth(1)).to_be_focused()
     page.locator("#bars button").nth(3).focus()
     page.keyboard.press("Enter")
     expect(heading).to_have_text("Dress: for and against")

@@ -218,11 +218,11 @@ export function createDetail(model, { onRefine, onBack }) {
   function ledger(logits, shares, chosen) {
     const powers = Array.from(logits, Math.exp), total = powers.reduce(add);
     const digits = total < 100 ? 3 : total < 1000 ? 2 : 0;
-    const raised = addingUp(powers, digits), percents = addingUp(shares.map((p) => 100 * p), 1);
+    const raised = addingUp(powers, digits), percents = addingUp(shares.map((p) => 100 * p), 2);
     const write = (value) => (digits ? number(value, digits) : grouped(value));
     const rows = model.class_names[lang].map((name, n) => [
-      name, number(logits[n], 3), write(raised[n]), `${number(percents[n], 1)}%`]);
-    const all = [t("sum"), "", write(raised.reduce(add)), "100.0%"];
+      name, number(logits[n], 3), write(raised[n]), `${number(percents[n], 2)}%`]);
+    const all = [t("sum"), "", write(raised.reduce(add)), "100.00%"];
     const head = [t("softmax"), t("logit"), t("power"), t("share")];
     return element("table", { className: "ledger" }, ...[head, ...rows, all].map((cells, n) =>
       element("tr", { ariaCurrent: n === chosen + 1 }, ...cells.map((textContent, m) =>

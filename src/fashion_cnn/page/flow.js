@@ -16,8 +16,8 @@ const phone = matchMedia("(max-width: 760px)");
 export const wide = matchMedia("(min-width: 1180px)"); // all on one screen, and no sheet
 
 /** Lay out the layers of a model between the drawing area and the bars of the answer. Calls
- *  onPoint(cell) when a cell is pointed at, onPoint(null) when none is any more, and onChoose(cell)
- *  when one is clicked or reached by keyboard. A cell is {layer, channel, row, column}. */
+ *  onPoint(cell) when a cell is pointed at, onPoint(null) when none is any more, onChoose(cell) when
+ *  one is clicked, and onChoose(cell, key) by keyboard. A cell is {layer, channel, row, column}. */
 export function createFlow(model, bars, { onPoint, onChoose }) {
   const stage = $("stage"), flow = $("flow"), wires = $("wires");
   const image = {
@@ -38,7 +38,6 @@ export function createFlow(model, bars, { onPoint, onChoose }) {
     flow.append(tile.node);
     listen(tile);
   }
-  flow.addEventListener("pointerleave", () => onPoint(null));
 
   function listen(tile) {
     const { canvas, index: layer } = tile;
@@ -48,6 +47,7 @@ export function createFlow(model, bars, { onPoint, onChoose }) {
       const cell = event.pointerType === "mouse" && cellAt(tile, event);
       if (cell) onPoint(cell);
     });
+    canvas.addEventListener("pointerleave", () => onPoint(null));
     canvas.addEventListener("click", (event) => {
       const cell = cellAt(tile, event);
       if (cell) onChoose(chosen = cell);
@@ -56,7 +56,7 @@ export function createFlow(model, bars, { onPoint, onChoose }) {
       if (!(event.key in STEPS) && event.key !== "Enter") return;
       event.preventDefault();
       if (event.key !== "Enter") chosen = moved(tile, chosen, event.key);
-      onChoose(chosen, true);
+      onChoose(chosen, event.key);
     });
   }
 

@@ -18,7 +18,8 @@ const FIRST_MINUTE = "fashion-cnn first minute"; // how many of its steps are do
 const STEPS = ["draw", "point", "follow", "cover"];
 const SHOWN = 8; // examples, before "more"
 const BRUSHES = [1, 1.5, 2.5]; // radius in cells
-const AWAY_MS = 250, BESIDE = 8; // pixels between a layer and the panel
+const REST_MS = 150; // on a layer, before it is explained
+const BESIDE = 8, HEADER = 64; // pixels between a layer and the panel, and at the window's top
 const VIOLET = [150, 110, 255], ORANGE = [255, 140, 30];
 
 const [{ writeArticle }, { default: article }] = "embed" in document.documentElement.dataset
@@ -41,6 +42,7 @@ const state = {
   source: null, // which of the maps before is looked at
   trail: [], // the cells by which the reader came to it
   isHeld: false, // whether the reader chose the cell
+  opener: null, // what had the focus before the panel
   isBefore: false, // whether maps are shown as they are before ReLU
   step: Number(withStorage(() => localStorage.getItem(FIRST_MINUTE)) ?? 0),
   looked: null, // the occlusion map of a class: {label, drops, rows, workers}
@@ -82,7 +84,7 @@ const detail = createDetail(model, {
     state.trail = trail;
     explain();
     if (trail.length > 1) done("follow");
-    $("detail").querySelector("#working button, #equation button, #close").focus();
+    enterPanel();
   },
 });
 const photo = createPhoto(Boolean(model.server), {
@@ -126,19 +128,18 @@ function redraw() {
 function point(cell) {
   clearTimeout(point.timer);
   if (state.isHeld) return;
-  const isNear = cell && cell.layer === (state.cell ?? cell).layer; // else on the way to the panel
-  point.timer = setTimeout(() => choose(cell), isNear ? 0 : AWAY_MS);
-  if (cell) done("point");
+  const isNear = cell && cell.layer === state.cell?.layer; // else it may only be passing by
+  point.timer = setTimeout(() => {
+    choose(cell);
+    if (cell) done("point");
+  }, isNear ? 0 : REST_MS);
 }
 
-$("detail").onpointerenter = () => clearTimeout(point.timer);
-$("detail").onpointerleave = () => point(null);
-
 /** Choose a cell by a click or a key: it stays explained, and is read out. Again: let it go. */
-function pick(cell, isByKey = false) {
+function pick(cell, key = "") {
   const isSame = JSON.stringify(cell) === JSON.stringify(state.cell);
   clearTimeout(point.timer);
-  state.isHeld = isByKey || !(state.isHeld && isSame);
+  state.isHeld = Boolean(key) || !(state.isHeld && isSame);
   choose(state.isHeld ? cell : null);
   if (!state.isHeld) return;
   done("point");
@@ -146,9 +147,19 @@ function pick(cell, isByKey = false) {
   if (!wide.matches) { // the chosen cell stays in sight above the sheet
     const { top } = $("stage").getBoundingClientRect(), sheet = $("detail").offsetHeight;
     document.body.style.paddingBottom = `${sheet}px`;
-    scrollBy(0, Math.max(0, top + flow.spanOf(cell).bottom + 16 - innerHeight + sheet));
+    const { middle, bottom } = flow.spanOf(cell), away = top + bottom + 16 - innerHeight + sheet;
+    if (away > 0 || top + middle < HEADER) scrollBy(0, away);
   }
+  if (key === "Enter") enterPanel();
 }
+
+/** Lead the keyboard into the panel, from where `letGo` leads back. */
+function enterPanel() {
+  if (!isInPanel()) state.opener = document.activeElement;
+  const find = (selector) => $("detail").querySelector(selector);
+  (find("#working button") ?? find("#equation button") ?? $("close")).focus();
+}
+const isInPanel = () => $("detail").contains(document.activeElement);
 
 function choose(cell) {
   Object.assign(state, { cell, source: null, trail: [] });
@@ -156,6 +167,7 @@ function choose(cell) {
 }
 
 function letGo() {
+  if (isInPanel()) state.opener?.focus();
   state.isHeld = false;
   document.body.style.paddingBottom = "";
   choose(null);
@@ -194,7 +206,8 @@ function place(cell) {
   const { clientWidth: width, clientHeight: height } = $("stage");
   const isRight = right + BESIDE + panel.offsetWidth <= width;
   const x = isRight ? right + BESIDE : Math.max(0, left - BESIDE - panel.offsetWidth);
-  const y = clamp(middle - panel.offsetHeight / 2, 0, Math.max(0, height - panel.offsetHeight));
+  const top = Math.max(0, HEADER - $("stage").getBoundingClientRect().top); // in sight
+  const y = clamp(middle - panel.offsetHeight / 2, top, Math.max(top, height - panel.offsetHeight));
   Object.assign(panel.style, { left: `${x}px`, top: `${y}px` });
 }
 
@@ -498,7 +511,7 @@ function recall() {
   const [rows, columns, count] = shape.length === 3 ? shape : [1, 1, ...shape];
   const [channel, row, column] = [count, rows, columns].map((size, n) =>
     clamp((Number(numbers[n]) || 1) - 1, 0, size - 1));
-  pick({ layer, channel, row, column }, true);
+  pick({ layer, channel, row, column }, "address");
   return true;
 }
 

@@ -41,6 +41,7 @@ export default {
   "example without label": { en: "Example {n}", ko: "예시 {n}" },
   "something else": { en: "none of the ten", ko: "클래스 10개에 없는 것" },
 
+  "to photo": { en: "Your picture ↓", ko: "내 사진 ↓" },
   "to article": { en: "Explained ↓", ko: "설명 ↓" },
   flow: { en: "Through the eight layers", ko: "여덟 층을 지나는 길" },
   maps: { en: "{n} maps", ko: "맵 {n}개" },
@@ -77,7 +78,7 @@ export default {
   "dropout text": { en: "Dropout acts only while training, when it sets random numbers to 0. Here it passes on what it gets.", ko: "드롭아웃은 훈련할 때만 값을 무작위로 0으로 만듭니다. 예측할 때는 받은 값을 그대로 넘깁니다." },
   "dense text": { en: "All {n} inputs, each times its weight. The strongest:", ko: "입력 {n}개에 저마다의 가중치를 곱해 더합니다. 가장 크게 작용한 것:" },
   "dense input": { en: "map {map}, row {row}, column {column}", ko: "{map}번 맵 {row}행 {column}열" },
-  "rest of terms": { en: "{n} others", ko: "나머지 {n}개" },
+  "rest of terms": { en: "{n} more", ko: "나머지 {n}개" },
   "output cell": { en: "{name}: for and against", ko: "{name}의 근거" },
   "output text": { en: "Each hidden unit's value times its weight speaks for this class or against it.", ko: "은닉층의 값마다 가중치를 곱한 결과가 이 클래스의 로짓을 높이거나 낮춥니다." },
   for: { en: "for", ko: "높이는 값" },
