@@ -52,7 +52,7 @@ SHORT = {
         " {kind}: training | test accuracy |",
         "plain Keras",
         "{:.0f} s, × {:.2f}",
-        "Median of the seconds; × plain Keras; mean ± standard deviation of n = {n} seeds; "
+        "Medians of seconds and of paired ratios; mean ± standard deviation of n = {n} seeds; "
         "`BEST` apart from the others; `make bench` on {machines}; "
         "[all figures](docs/benchmarks.md).",
     ),
@@ -60,7 +60,7 @@ SHORT = {
         " {kind}: 훈련 시간 | 테스트 정확도 |",
         "일반 케라스",
         "{:.0f}초, × {:.2f}",
-        "시간의 중앙값, 일반 케라스 대비 배수, 시드 {n}개의 평균 ± 표준 편차. `BEST`는 따로 측정. "
+        "시간과 시드별 배수의 중앙값, 시드 {n}개의 평균 ± 표준 편차. `BEST`는 따로 측정. "
         "`make bench`로, {machines}. [전체 결과](docs/benchmarks.md)(영어).",
     ),
 }

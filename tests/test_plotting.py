@@ -116,7 +116,8 @@ def test_plot_prediction(tiny, true_label, title, hatched):
     assert [n for n, name in enumerate(names) if name.endswith("(true)")] == (
         [] if true_label is None else [true_label]
     )
-    assert bool(bar_ax.patches[8].get_hatch()) == hatched
+    bar = bar_ax.patches[8]
+    assert bool(bar.get_hatch()) == hatched == (bar.get_edgecolor() != bar.get_facecolor())
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ ONE = np.full((28, 28), 0.5, np.float32)
 NO_IMAGES = [
     (ONE * 255, "divide by 255"),
     (ONE / 255, "divided by 255 twice"),
-    (np.eye(28).astype(int), "got values up to 1; .* twice"),
+    (np.eye(28).astype(int), "got int64 up to 1; use bool for 0 and 1"),
     (ONE - 1, r"in \[0, 1\]"),
     (np.where(np.eye(28) > 0, np.nan, ONE), "NaN"),
     (np.full((28, 28), 256), "integers from 0 to 255"),

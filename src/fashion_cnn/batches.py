@@ -88,7 +88,7 @@ def _taken(split: Split, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         stateful=False,
     )
     images = tf.ensure_shape(images, [None, *IMAGE_SHAPE, 1])
-    return tf.cast(images, tf.float32), tf.ensure_shape(labels, [None])
+    return images, tf.ensure_shape(labels, [None])
 
 
 def _moved(images: tf.Tensor, recipe: Recipe, seed: tf.Tensor) -> tf.Tensor:

@@ -68,8 +68,10 @@ def read_state(path: Path) -> State:
 def interrupted_run(checkpoint: Path, run: State) -> State | None:
     """Read the state of an interrupted run, if there is one; refuse that of another run."""
     path, _history = files_beside(checkpoint)
-    state = read_state(path) if path.exists() else None
-    kept = state["run"] if state else run
+    if not path.exists():
+        return None
+    state = read_state(path)
+    kept = state["run"]
     different = [
         f"{name} {kept.get(name)}, not {run.get(name)}"
         for name in run | kept

@@ -47,7 +47,7 @@ class Split(NamedTuple):
             return Split(np.asarray(self.images)[key], np.asarray(self.labels)[key])
         except IndexError:
             message = (
-                "expected 0 for the images or 1 for the labels, or a slice, got {n}; use [{n}:]"
+                "expected 0 for the images, 1 for the labels, or a slice, got {n}; use .images[{n}]"
             )
             raise IndexError(message.format(n=key)) from None
 
@@ -137,7 +137,8 @@ def white_value(array: NDArray[np.generic], name: str) -> int:
         fix = "divide by 255 if they were 0 to 255" if white == 1 else "scale them to that range"
         problem = f"{array.dtype} from {low:.9g} to {high:.9g}; {fix}"
     elif 0 < high <= np.float32(white / 255):
-        problem = f"values up to {high:.3g}; they may have been divided by 255 twice"
+        fix = "they may have been divided by 255 twice" if white == 1 else "use bool for 0 and 1"
+        problem = f"{array.dtype} up to {high:.3g}; {fix}"
     else:
         return white
     expected = f"{name} of floats in [0, 1] or integers from 0 to 255"

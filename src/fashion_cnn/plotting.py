@@ -283,9 +283,10 @@ def plot_prediction(
     image_ax, bar_ax = figure.subplots(1, 2, width_ratios=(1, 1.6))
     image_ax.axis("off")
     draw_image(image_ax, image, title)
-    color, hatch = (BLUE, None) if is_right else (ORANGE, "///")
+    color = BLUE if is_right else ORANGE
     bars = draw_bars(bar_ax, prediction.probabilities, names, prediction.label, color)
-    bars[prediction.label].set_hatch(hatch)
+    if not is_right:
+        bars[prediction.label].set(hatch="///", edgecolor="white")
     bar_ax.bar_label(bars, fmt=lambda p: f"{p:.1%}" if p >= 0.0005 else "", padding=3)
     bar_ax.set(xlim=(0, 1.18), xticks=np.arange(0, 1.1, 0.25))
     bar_ax.xaxis.set_major_formatter(PercentFormatter(1))

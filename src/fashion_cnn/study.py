@@ -84,17 +84,17 @@ def study(
     check_network(model)
     make_folder(directory)
     data = load_fashion_mnist(data_dir)
+    # Every seed computes in this machine's precision, whichever machine trains it.
+    recipe = recipe.replace(precision=chosen_precision(recipe))
     task = {"recipe": asdict(recipe), "network": architecture(model)}
     task["data set"] = fingerprint(data.train, data.validation)
     results = {}
     for path in filter(Path.exists, [directory / f"seed-{seed}.json" for seed in seeds]):
         kept = json.loads(path.read_text())
-        different = " and ".join(name for name in task if kept[name] != task[name])
+        different = " and ".join(name for name in task if kept.get(name) != task[name])
         if different:
             raise ValueError(f"{path} is from another {different}; delete or move it")
         results[int(path.stem.removeprefix("seed-"))] = kept["result"]
-    # Every seed computes in this machine's precision, whichever machine trains it.
-    recipe = recipe.replace(precision=chosen_precision(recipe))
     run = recipe, model.get_config(), task, directory, data.source.directory.absolute()
     context = multiprocessing.get_context("spawn")
     reader, writer = context.Pipe(duplex=False)

@@ -64,7 +64,7 @@ def train(
     checkpoint : path, optional
         Where to save the best model, as a ``.keras`` file that replaces an existing one; by default
         ``best-cnn-model.keras`` for BOOK, ``best-cnn-model-fast.keras`` for FAST, ``…-best.keras``
-        for BEST, and six digits for other recipes; ``stand-in-model…`` for stand-in data.
+        for BEST, and six hexadecimal digits for others; ``stand-in-model…`` for stand-in data.
     seed : int
         Seed of the weights, of the order and augmentation of the images, and of dropout, from 0 to
         4,294,967,295.
@@ -218,7 +218,7 @@ def fingerprint(*splits: Split) -> str:
     sha256 = hashlib.sha256()
     for split in splits:
         for array in split:
-            sha256.update(np.ascontiguousarray(array).data)
+            sha256.update(array.data)
     return sha256.hexdigest()
 
 

@@ -220,7 +220,7 @@ ONE[10:30, 10:30] = 0.1
         (np.where(ONE > 0.3, np.nan, ONE), "NaN"),
         (ONE * 255, "divide by 255"),
         (ONE / 255, "divided by 255 twice"),
-        ((ONE * 2).astype(np.uint8), "divided by 255 twice"),
+        ((ONE * 2).astype(np.uint8), "use bool for 0 and 1"),
         (-ONE, r"floats in \[0, 1\]"),
         (ONE.astype(str), "got dtype <U"),
         (ONE[np.newaxis, np.newaxis], "shape"),

@@ -334,10 +334,14 @@ def demo(checkpoint: str | None, host: str, port: int, allow_host: tuple[str, ..
 )
 @click.option(
     "--examples",
-    type=click.Path(file_okay=False),
+    type=click.Path(exists=True, file_okay=False),
     help="Folder of up to 30 pictures to show in place of the drawn ones, in order of their names.",
 )
-@data_dir_option
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False),
+    help="Directory of the data that the network was trained on; without it, no accuracy is named.",
+)
 def page(
     directory: str,
     checkpoint: str | None,
@@ -356,8 +360,7 @@ def page(
     """
     _check_exists(checkpoint)
     free_directory(directory)
-    paths = sorted(Path(examples).glob("[!.]*")) if examples else []
-    pictures = [_prepared(path) for path in paths] if examples else None
+    pictures = [_prepared(p) for p in sorted(Path(examples).glob("[!.]*"))] if examples else None
     # It downloads nothing.
     data = fc.load_fashion_mnist(data_source(data_dir).directory) if data_dir else None
     model = fc.load_model(checkpoint) if names else _load(checkpoint)

@@ -69,14 +69,13 @@ class PageServer(ThreadingTCPServer):
             reason = {"host": host, "port": port, "reason": error.strerror}
             raise OSError(message.format(**reason)) from error
         name = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-        self.url = f"http://{name}:{self.server_address[1]}/"
+        port = self.server_address[1]
+        self.url = f"http://{name}:{port}/"
         machine = socket.gethostname()
         self.files: dict[str, bytes] = {}
         self.preparer = Preparer()
         self.allowed = {re.sub(r"^https?://|[:/].*", "", text.lower()) for text in allowed} - {""}
-        self.origins = [
-            f"{kind}://localhost:{self.server_address[1]}" for kind in ("http", "https")
-        ]
+        self.origins = [f"{kind}://localhost:{port}" for kind in ("http", "https")]
         self.names = {text.lower() for text in ("localhost", name, machine, f"{machine}.local")}
         self.names |= self.allowed
 
@@ -104,16 +103,16 @@ class SameOriginOnly(BaseHTTPRequestHandler):
         # The address at which the browser reached this server: no website can have it as its name.
         reached = self.connection.getsockname()[0].removeprefix("::ffff:")
         origin = self.headers.get("Origin", f"http://{host}")
-        names = [re.sub(r"^https?://|:\d+$", "", text) for text in (host, origin)]
-        is_known = names[0] in {*self.server.names, reached, f"[{reached}]"}
+        host_name, origin_name = (re.sub(r"^https?://|:\d+$", "", x) for x in (host, origin))
+        is_known = host_name in {*self.server.names, reached, f"[{reached}]"}
         is_own = origin in (f"http://{host}", *self.server.origins)
-        if is_known and (is_own or names[1] in self.server.allowed):
+        if is_known and (is_own or origin_name in self.server.allowed):
             return True
         message = _(
             "{name} asked for this page and got no answer: another website may have tried to reach "
             "it. If that is how you reach it yourself, through a proxy such as Colab's, end it and "
             "start it with --allow-host {name}"
-        ).format(name=re.sub(r"[^\w.:-]", "?", names[1] if is_known else names[0]))
+        ).format(name=re.sub(r"[^\w.:-]", "?", origin_name if is_known else host_name))
         print(f"fashion-cnn: {message}", file=sys.stderr)  # the page cannot show every refusal
         self.send_error(403, explain=message)
         return False

@@ -16,8 +16,8 @@ const phone = matchMedia("(max-width: 760px)");
 export const wide = matchMedia("(min-width: 1180px)"); // all on one screen, and no sheet
 
 /** Lay out the layers of a model between the drawing area and the bars of the answer. Calls
- *  onPoint(cell) when a cell is pointed at, onPoint(null) when none is any more, onChoose(cell) when
- *  one is clicked, and onChoose(cell, key) by keyboard. A cell is {layer, channel, row, column}. */
+ *  onPoint(cell) when a cell is pointed at, onPoint(null) when none is any more, onChoose(cell)
+ *  when one is clicked, and onChoose(cell, key) by keyboard. A cell is {layer, channel, row, column}. */
 export function createFlow(model, bars, { onPoint, onChoose }) {
   const stage = $("stage"), flow = $("flow"), wires = $("wires");
   const image = {
