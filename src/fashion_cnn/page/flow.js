@@ -189,12 +189,12 @@ export function createFlow(model, bars, { onPoint, onChoose }) {
     wires.lastChild.replaceChildren(...drawn());
   };
 
-  /** Return the middle of a cell, and the edges of its layer and of the one before. */
+  /** Return the middle of a cell, and the edges of its map, its layer, and the one before. */
   function spanOf(cell) {
     const own = tiles[cell.layer + 1], { y, height } = box(own, cell) ?? own.place;
     const map = box(own, cell, true) ?? own.place;
     return {
-      middle: y + height / 2, bottom: map.y + map.height,
+      middle: y + height / 2, bottom: map.y + map.height, near: map.x + map.width,
       left: tiles[cell.layer].place.x, right: own.place.x + own.place.width,
     };
   }

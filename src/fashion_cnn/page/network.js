@@ -156,8 +156,7 @@ function pick(cell, key = "") {
 /** Lead the keyboard into the panel, from where `letGo` leads back. */
 function enterPanel() {
   if (!isInPanel()) state.opener = document.activeElement;
-  const find = (selector) => $("detail").querySelector(selector);
-  (find("#working button") ?? find("#equation button") ?? $("close")).focus();
+  ($("detail").querySelector("#working button, #equation button") ?? $("close")).focus();
 }
 const isInPanel = () => $("detail").contains(document.activeElement);
 
@@ -202,10 +201,12 @@ function explain() {
 
 /** Put the panel beside the cell: to its right, or left of what it was computed from. */
 function place(cell) {
-  const panel = $("detail"), { middle, left, right } = flow.spanOf(cell);
+  const panel = $("detail"), { middle, left, right, near } = flow.spanOf(cell);
   const { clientWidth: width, clientHeight: height } = $("stage");
   const isRight = right + BESIDE + panel.offsetWidth <= width;
-  const x = isRight ? right + BESIDE : Math.max(0, left - BESIDE - panel.offsetWidth);
+  const besideBars = $("bars").offsetLeft - panel.offsetWidth - BESIDE;
+  const x = isRight ? Math.min(right, Math.max(near, besideBars)) + BESIDE
+    : Math.max(0, left - BESIDE - panel.offsetWidth);
   const top = Math.max(0, HEADER - $("stage").getBoundingClientRect().top); // in sight
   const y = clamp(middle - panel.offsetHeight / 2, top, Math.max(top, height - panel.offsetHeight));
   Object.assign(panel.style, { left: `${x}px`, top: `${y}px` });
