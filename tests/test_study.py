@@ -91,7 +91,13 @@ def test_an_interruption_cancels_what_waits(tmp_path, monkeypatch):
     assert future.cancelled()
 
 
-def test_results_of_another_study_are_refused(directory, tiny, monkeypatch):
+def test_results_of_another_study_are_refused(directory, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("fashion_cnn.quiet.CPU_INFO", tmp_path / "cpuinfo")
+    fastest = RECIPE.replace(precision="fastest")
+    study([1], directory, fastest, executor=Executor())  # float32 here, as what is kept
+    (tmp_path / "cpuinfo").write_text("amx_bf16")
+    with pytest.raises(ValueError, match=r"seed-1\.json is from another recipe; del"):
+        study([1], directory, fastest)
     with pytest.raises(ValueError, match=r"seed-1\.json is from another recipe and network; del"):
         study([1], directory, fc.BOOK, model=build_small(filters=(4, 9)))
     other = tiny._replace(train=tiny.validation)
